@@ -1,0 +1,1 @@
+//! The broker that Highwater runs on, and its mapping to NATS JetStream.

@@ -1,0 +1,1 @@
+//! Starts workflows and talks to them.

@@ -1,0 +1,1 @@
+//! Replay, command matching and the workflow context, without I/O.

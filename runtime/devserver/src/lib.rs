@@ -1,0 +1,1 @@
+//! Finds or installs a NATS server and runs it privately.

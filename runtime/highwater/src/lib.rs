@@ -1,0 +1,1 @@
+//! Durable execution on NATS: workflows as ordinary async functions.

@@ -1,0 +1,1 @@
+//! Ids, events, records, wire format and subject names of Highwater.
