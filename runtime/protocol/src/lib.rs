@@ -1,1 +1,40 @@
-//! Ids, events, records, wire format and subject names of Highwater.
+//! What Highwater writes down: ids, events, records, requests and the names under which they live.
+//!
+//! Everything here is a contract. A persisted type keeps its meaning for ever, is covered by a golden
+//! file in `tests/golden`, and is the only place where `serde` meets stored data. The crate does no I/O.
+//!
+//! Reading order: [`ids`] and [`key`] (who), [`subject`] (where), [`payload`] and [`failure`] (what people
+//! put in), [`event`] and [`record`] (what a run's history is made of), [`request`] (what is sent to runs),
+//! [`task`] and [`timer`] (what runs ask for), [`worker`], [`lease`] and [`namespace`] (who runs what).
+
+pub mod event;
+pub mod failure;
+pub mod header;
+pub mod ids;
+pub mod key;
+pub mod lease;
+pub mod namespace;
+pub mod partition;
+pub mod payload;
+pub mod query;
+pub mod record;
+pub mod rejection;
+pub mod reply;
+pub mod request;
+pub mod retry;
+pub mod subject;
+pub mod task;
+pub mod time;
+pub mod timer;
+pub mod wire;
+pub mod worker;
+
+pub use event::{Event, OpId, Started};
+pub use failure::{Failure, FailureKind, TimeoutKind};
+pub use header::Headers;
+pub use ids::{InvalidId, Namespace, QueueName, RunId, TypeName, WorkerId, WorkflowId};
+pub use key::Key;
+pub use payload::Payload;
+pub use record::{Mark, Record, Status};
+pub use retry::RetryPolicy;
+pub use time::Timestamp;

@@ -1,0 +1,105 @@
+//! Message headers: names, and values that cannot break the line they stand on.
+
+/// Content type of a payload; JSON when absent.
+pub const CONTENT_TYPE: &str = "Content-Type";
+/// W3C trace context.
+pub const TRACEPARENT: &str = "traceparent";
+/// W3C trace context, vendor part.
+pub const TRACESTATE: &str = "tracestate";
+/// Where the owner answers: an inbox subject of the sender's.
+pub const REPLY: &str = "Hw-Reply";
+/// What an answer tells: see [`crate::reply::Kind`].
+pub const REPLY_KIND: &str = "Hw-Kind";
+/// The run id, proposed by a starter, or the run that a request is meant for.
+pub const RUN: &str = "Hw-Run";
+/// On a start: the sequence that the history subject must have now; 0 for an id without history.
+pub const EXPECT: &str = "Hw-Expect";
+/// On a start: `reject` (the default) or `allow` a new run under the id of a closed one.
+pub const ID_REUSE: &str = "Hw-Id-Reuse";
+/// On a start: `fail` (the default), `use-existing` or `terminate-existing` when the id is running.
+pub const ID_CONFLICT: &str = "Hw-Id-Conflict";
+/// On a start: how long the run may take, in milliseconds.
+pub const RUN_TIMEOUT: &str = "Hw-Run-Timeout-Ms";
+/// Why a request was sent or refused, for people.
+pub const REASON: &str = "Hw-Reason";
+/// The code of a rejection: see [`crate::rejection::Code`].
+pub const CODE: &str = "Hw-Code";
+/// On a record: the workflow type.
+pub const TYPE: &str = "Hw-Type";
+/// On a record: the queue.
+pub const QUEUE: &str = "Hw-Queue";
+/// On a record: the run's status.
+pub const STATUS: &str = "Hw-Status";
+/// On a record: when the run started, in microseconds since the epoch.
+pub const STARTED_AT: &str = "Hw-Started";
+/// On a closing record: when the run closed, in microseconds since the epoch.
+pub const CLOSED_AT: &str = "Hw-Closed";
+/// On a rejected message: the subject it came in on.
+pub const SUBJECT: &str = "Hw-Subject";
+
+/// The longest header value, in bytes; a longer one is cut. All headers of a message together may take 64 KiB.
+pub const VALUE_MAX: usize = 4 * 1024;
+
+/// A few headers, in order. Values are made safe when they are added: line breaks and other control characters become
+/// spaces, so that no header of a user's can forge another one or break the connection's framing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    /// No headers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one. The name is one of ours; the value can be anything.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        let mut value: String = value.into();
+        if value.len() > VALUE_MAX {
+            value.truncate(value.floor_char_boundary(VALUE_MAX));
+        }
+        if value.contains(|c: char| c.is_control()) {
+            value = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        }
+        self.0.push((name.into(), value));
+    }
+
+    /// Adds one, in a chain.
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.insert(name, value);
+        self
+    }
+
+    /// Adds one when there is a value.
+    pub fn with_opt(self, name: &str, value: Option<impl Into<String>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// The first value of a header. Names compare without regard to case, as other languages' clients differ in it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_break_its_line() {
+        let headers = Headers::new().with(REASON, "a\r\nHw-Run: forged\0");
+        assert_eq!(headers.get("hw-reason"), Some("a  Hw-Run: forged "));
+    }
+}

@@ -1,0 +1,153 @@
+//! Values that people pass in and out, as bytes with a content type.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The content type of a payload that names none.
+pub const JSON: &str = "application/json";
+
+/// The content type of a payload without a value.
+const NOTHING: Bytes = Bytes::from_static(b"null");
+
+/// A value of the user's, encoded.
+///
+/// ```
+/// use highwater_protocol::Payload;
+///
+/// let payload = Payload::encode(&vec![1, 2])?;
+/// assert_eq!(payload.data.as_ref(), b"[1,2]");
+/// assert_eq!(payload.decode::<Vec<u8>>()?, [1, 2]);
+/// # Ok::<(), highwater_protocol::payload::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// The encoded value.
+    #[serde(rename = "d", with = "serde_bytes_compat")]
+    pub data: Bytes,
+    /// The media type; absent for JSON.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<Cow<'static, str>>,
+}
+
+/// A value could not be encoded or decoded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The value's `Serialize` refused, or it has a map whose keys are not strings.
+    #[error("the value cannot be encoded as JSON: {0}")]
+    Encode(#[source] serde_json::Error),
+    /// The bytes are not a JSON value of the wanted type.
+    #[error("the payload is not a {wanted}: {source}; it begins {begin:?}")]
+    Decode {
+        /// The Rust type that was wanted.
+        wanted: &'static str,
+        /// The start of the payload.
+        begin: String,
+        /// What did not fit.
+        source: serde_json::Error,
+    },
+    /// The content type is not JSON, and nothing else is understood here.
+    #[error("the payload has content type {0:?}; only {JSON:?} can be decoded")]
+    ContentType(String),
+}
+
+impl Payload {
+    /// Encodes a value as JSON.
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        serde_json::to_vec(value).map(Self::json).map_err(Error::Encode)
+    }
+
+    /// Wraps bytes that are JSON already.
+    pub fn json(data: impl Into<Bytes>) -> Self {
+        Self { data: data.into(), content_type: None }
+    }
+
+    /// JSON `null`: the payload of a call without arguments.
+    pub fn null() -> Self {
+        Self::json(NOTHING)
+    }
+
+    /// Bytes with a content type; JSON when the type is absent or JSON with parameters.
+    pub fn with_content_type(data: impl Into<Bytes>, content_type: Option<&str>) -> Self {
+        let content_type =
+            content_type.map(str::trim).filter(|t| !t.is_empty() && !is_json(t)).map(|t| Cow::Owned(t.to_owned()));
+        Self { data: data.into(), content_type }
+    }
+
+    /// Decodes the value. An empty JSON body counts as `null`, as a plain publisher may send nothing.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if let Some(other) = &self.content_type {
+            return Err(Error::ContentType(other.clone().into_owned()));
+        }
+        let data: &[u8] = if self.data.iter().all(u8::is_ascii_whitespace) { b"null" } else { &self.data };
+        serde_json::from_slice(data).map_err(|source| Error::Decode {
+            wanted: std::any::type_name::<T>(),
+            begin: self.begin(),
+            source,
+        })
+    }
+
+    /// Whether the bytes are well-formed for their content type; bytes of other types are not looked at.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.content_type.is_some() {
+            return Ok(());
+        }
+        self.decode::<serde::de::IgnoredAny>().map(|_| ())
+    }
+
+    /// The first characters, for messages to people.
+    pub fn begin(&self) -> String {
+        const SHOWN: usize = 80;
+        let mut text = String::from_utf8_lossy(&self.data[..self.data.len().min(SHOWN)]).into_owned();
+        if self.data.len() > SHOWN {
+            text.push('…');
+        }
+        text
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(JSON)
+}
+
+/// `Bytes` as MessagePack `bin` and without a copy of each byte through a sequence.
+mod serde_bytes_compat {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        serde_bytes::ByteBuf::deserialize(deserializer).map(|buffer| Bytes::from(buffer.into_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_content_type_is_json() {
+        let payload = Payload::with_content_type("[5]", None);
+        assert_eq!(payload, Payload::with_content_type("[5]", Some("application/json; charset=utf-8")));
+        assert_eq!(payload.decode::<Vec<u8>>().unwrap(), [5]);
+    }
+
+    #[test]
+    fn an_error_shows_the_wanted_type_and_the_start_of_the_payload() {
+        let error = Payload::json("{\"amount\":\"x\"}").decode::<Vec<u8>>().unwrap_err().to_string();
+        assert!(error.contains("Vec<u8>") && error.contains("amount"), "{error}");
+        let error = Payload::with_content_type("x", Some("text/plain")).decode::<String>().unwrap_err().to_string();
+        assert!(error.contains("text/plain"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_body_is_null() {
+        assert!(Payload::json("").decode::<Option<u8>>().unwrap().is_none());
+        Payload::json(" \n").decode::<()>().unwrap();
+    }
+}

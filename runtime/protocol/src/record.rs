@@ -1,0 +1,374 @@
+//! Records: one transition of a run in one message.
+//!
+//! A record is a *frame* in a fixed binary format that never changes, followed by a *body* in MessagePack. The frame
+//! alone is enough to append behind a record whose body this build cannot read.
+//!
+//! ```text
+//! offset  size  field (integers are little-endian)
+//!      0     2  "HW"
+//!      2     1  frame version, 1
+//!      3     1  flags: bit 0 = the run is closed by this record
+//!      4    16  run id
+//!     20    16  record id
+//!     36     8  ordinal of the record in its run, from 0
+//!     44     8  number of the first event of the record in its run, from 1
+//!     52     8  workflow time of the transition, µs since the epoch
+//!     60    16  inbox mark: sequence, server timestamp in µs
+//!     76    16  fired-timer mark: likewise
+//!     92     2  n: how many earlier sequences follow
+//!     94   8·n  sequences of earlier records of the run
+//! ```
+//!
+//! The earlier sequences of record `o` are those of records `⌊(o-1)/64⌋·64` to `o-1`: a multiple of 64 carries the 64
+//! before it, every other record those since the last multiple of 64. So a history of n records is read in ⌈n/64⌉
+//! rounds of parallel reads by sequence, whatever the size of the stream.
+
+use std::{fmt, str::FromStr};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    event::{Class, Event},
+    ids::{RecordId, RunId},
+    time::Timestamp,
+    wire::{self, Error},
+};
+
+/// How many sequences a record carries at most.
+pub const BACK_MAX: usize = 64;
+
+const MAGIC: &[u8; 2] = b"HW";
+const VERSION: u8 = 1;
+const CLOSED: u8 = 1;
+const FIXED: usize = 94;
+
+/// How far a run has consumed a source: everything up to and including `seq` is in its history or was of no concern.
+///
+/// The server timestamp of that message shows when a stream went backwards (a server that lost its disk's last writes
+/// hands out the same sequences again, with newer timestamps).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The sequence.
+    pub seq: u64,
+    /// The server timestamp of that message.
+    pub time: Timestamp,
+}
+
+impl Mark {
+    /// The later of two marks.
+    pub fn max(self, other: Self) -> Self {
+        if other.seq > self.seq { other } else { self }
+    }
+}
+
+/// The marks of the two sources that a run consumes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Requests.
+    pub inbox: Mark,
+    /// Fired timers.
+    pub fires: Mark,
+}
+
+/// The part of a record that never changes its format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The run that the record belongs to, or that it starts.
+    pub run: RunId,
+    /// The record's own id.
+    pub record: RecordId,
+    /// The record's place in its run, from 0.
+    pub ordinal: u64,
+    /// The number of the record's first event in its run, from 1.
+    pub first_event: u64,
+    /// The workflow's time during the transition.
+    pub time: Timestamp,
+    /// How far the run has consumed its sources.
+    pub marks: Marks,
+    /// Whether the run is closed.
+    pub closed: bool,
+    /// The sequences of earlier records of the run.
+    pub back: Vec<u64>,
+}
+
+/// One transition of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// What the engine needs to append the next one.
+    pub frame: Frame,
+    /// What happened.
+    pub body: Body,
+}
+
+/// The events of a record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Body {
+    /// The events, inbound ones before the commands that followed from them.
+    #[serde(rename = "e")]
+    pub events: Vec<Event>,
+    /// When this record ends one run and starts the next: the end of the one before.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Box<PreviousRun>>,
+}
+
+/// The last transition of a run that continued as another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreviousRun {
+    /// That run.
+    pub run: RunId,
+    /// The ordinal of this record in it.
+    pub ordinal: u64,
+    /// The number of the first event below in it.
+    pub first_event: u64,
+    /// The sequences of its earlier records, by the rule of the frame.
+    pub back: Vec<u64>,
+    /// Its last events.
+    pub events: Vec<Event>,
+}
+
+impl Frame {
+    /// The sequences that the record after this one carries, when this one was stored at `seq`.
+    pub fn next_back(&self, seq: u64) -> Vec<u64> {
+        let mut back = if self.ordinal % BACK_MAX as u64 == 0 { Vec::new() } else { self.back.clone() };
+        back.push(seq);
+        debug_assert!(back.len() <= BACK_MAX);
+        back
+    }
+
+    /// The ordinal of the first of `back`.
+    pub fn back_start(&self) -> u64 {
+        self.ordinal - self.back.len() as u64
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        assert!(self.back.len() <= BACK_MAX, "a record carries at most {BACK_MAX} sequences");
+        out.put_slice(MAGIC);
+        out.put_u8(VERSION);
+        out.put_u8(if self.closed { CLOSED } else { 0 });
+        out.put_slice(self.run.0.as_bytes());
+        out.put_slice(self.record.0.as_bytes());
+        out.put_u64_le(self.ordinal);
+        out.put_u64_le(self.first_event);
+        out.put_i64_le(self.time.0);
+        for mark in [self.marks.inbox, self.marks.fires] {
+            out.put_u64_le(mark.seq);
+            out.put_i64_le(mark.time.0);
+        }
+        out.put_u16_le(self.back.len() as u16);
+        for seq in &self.back {
+            out.put_u64_le(*seq);
+        }
+    }
+
+    /// Reads the frame and returns it with the bytes of the body.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), Error> {
+        let (fixed, rest) = bytes.split_at_checked(FIXED).ok_or(Error::Frame("is too short for a record"))?;
+        if &fixed[..2] != MAGIC {
+            return Err(Error::Frame("is not a record of Highwater"));
+        }
+        if fixed[2] != VERSION {
+            return Err(Error::Frame("has a record frame of an unknown version; upgrade this process"));
+        }
+        let u64_at = |at: usize| u64::from_le_bytes(fixed[at..at + 8].try_into().expect("eight bytes"));
+        let uuid_at = |at: usize| Uuid::from_bytes(fixed[at..at + 16].try_into().expect("sixteen bytes"));
+        let mark_at = |at: usize| Mark { seq: u64_at(at), time: Timestamp(u64_at(at + 8) as i64) };
+        let count = usize::from(u16::from_le_bytes([fixed[92], fixed[93]]));
+        if count > BACK_MAX {
+            return Err(Error::Frame("declares more earlier sequences than a record may carry"));
+        }
+        let (seqs, body) = rest.split_at_checked(count * 8).ok_or(Error::Frame("ends within its earlier sequences"))?;
+        let back = seqs
+            .chunks_exact(8)
+            .map(|seq| u64::from_le_bytes(seq.try_into().expect("eight bytes")))
+            .collect::<Vec<_>>();
+        let ordinal = u64_at(36);
+        if back.len() as u64 > ordinal {
+            return Err(Error::Frame("carries more earlier sequences than there are earlier records"));
+        }
+        let frame = Self {
+            run: RunId(uuid_at(4)),
+            record: RecordId(uuid_at(20)),
+            ordinal,
+            first_event: u64_at(44),
+            time: Timestamp(u64_at(52) as i64),
+            marks: Marks { inbox: mark_at(60), fires: mark_at(76) },
+            closed: fixed[3] & CLOSED != 0,
+            back,
+        };
+        Ok((frame, body))
+    }
+}
+
+impl Record {
+    /// Encodes the record.
+    pub fn encode(&self) -> Bytes {
+        let body = wire::encode(&self.body);
+        let mut out = BytesMut::with_capacity(FIXED + self.frame.back.len() * 8 + body.len());
+        self.frame.encode(&mut out);
+        out.put_slice(&body);
+        out.freeze()
+    }
+
+    /// Decodes a record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let (frame, body) = Frame::decode(bytes)?;
+        Ok(Self { frame, body: wire::decode(body)? })
+    }
+
+    /// The status of the run after this record.
+    pub fn status(&self) -> Status {
+        status_of(&self.body.events)
+    }
+}
+
+/// The status of a run whose last record has these events.
+pub fn status_of(events: &[Event]) -> Status {
+    match events.last() {
+        Some(Event::Completed { .. }) => Status::Completed,
+        Some(Event::Failed { .. }) => Status::Failed,
+        Some(Event::Cancelled { .. }) => Status::Cancelled,
+        Some(Event::Terminated { .. }) => Status::Terminated,
+        Some(Event::TimedOut { .. }) => Status::TimedOut,
+        Some(Event::ContinuedAsNew { .. }) => Status::ContinuedAsNew,
+        Some(Event::WorkflowTaskFailed { .. }) => Status::Blocked,
+        Some(other) => {
+            debug_assert!(!matches!(other.class(), Class::Closing));
+            Status::Running
+        }
+        None => Status::Running,
+    }
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Status {
+    /// It goes on.
+    Running,
+    /// It goes on as soon as a worker has code that can take its events.
+    Blocked,
+    /// It returned a value.
+    Completed,
+    /// It returned an error.
+    Failed,
+    /// It ended after a request to cancel.
+    Cancelled,
+    /// It was ended from outside.
+    Terminated,
+    /// Its run timeout passed.
+    TimedOut,
+    /// Another run took over.
+    ContinuedAsNew,
+}
+
+impl Status {
+    /// The word that stands in headers and in the CLI's output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Blocked => "blocked",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Terminated => "terminated",
+            Self::TimedOut => "timed-out",
+            Self::ContinuedAsNew => "continued-as-new",
+        }
+    }
+
+    /// Whether the run has ended.
+    pub fn is_closed(self) -> bool {
+        !matches!(self, Self::Running | Self::Blocked)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Status {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        [
+            Self::Running,
+            Self::Blocked,
+            Self::Completed,
+            Self::Failed,
+            Self::Cancelled,
+            Self::Terminated,
+            Self::TimedOut,
+            Self::ContinuedAsNew,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or(Error::Frame("has a status that this version does not know"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(ordinal: u64, back: Vec<u64>) -> Frame {
+        Frame {
+            run: RunId(Uuid::from_u128(7)),
+            record: RecordId(Uuid::from_u128(8)),
+            ordinal,
+            first_event: 3,
+            time: Timestamp(9),
+            marks: Marks {
+                inbox: Mark { seq: 10, time: Timestamp(11) },
+                fires: Mark { seq: 12, time: Timestamp(-13) },
+            },
+            closed: true,
+            back,
+        }
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was() {
+        let record = Record { frame: frame(2, vec![20, 30]), body: Body::default() };
+        assert_eq!(Record::decode(&record.encode()).unwrap(), record);
+    }
+
+    #[test]
+    fn the_frame_is_readable_when_the_body_is_not() {
+        let mut bytes = BytesMut::new();
+        frame(1, vec![20]).encode(&mut bytes);
+        bytes.put_slice(&[0xc1, 0xff]);
+        assert!(Record::decode(&bytes).is_err());
+        assert_eq!(Frame::decode(&bytes).unwrap().0, frame(1, vec![20]));
+    }
+
+    #[test]
+    fn a_multiple_of_64_carries_the_64_before_it_and_the_next_one_only_that() {
+        let mut current = frame(0, Vec::new());
+        for seq in 100..300u64 {
+            let next = Frame { back: current.next_back(seq), ordinal: current.ordinal + 1, ..current.clone() };
+            let expected = if next.ordinal % 64 == 0 { 64 } else { next.ordinal % 64 };
+            assert_eq!(next.back.len() as u64, expected, "record {}", next.ordinal);
+            assert_eq!(next.back_start() % 64, 0);
+            assert_eq!(next.back.last(), Some(&seq));
+            current = next;
+        }
+    }
+
+    #[test]
+    fn damaged_frames_are_refused() {
+        let whole = Record { frame: frame(2, vec![20, 30]), body: Body::default() }.encode();
+        for cut in 0..whole.len() {
+            assert!(Record::decode(&whole[..cut]).is_err(), "cut at {cut}");
+        }
+        let mut many = whole.to_vec();
+        many[92..94].copy_from_slice(&u16::MAX.to_le_bytes());
+        assert!(Record::decode(&many).is_err());
+        let mut version = whole.to_vec();
+        version[2] = 2;
+        assert!(Record::decode(&version).unwrap_err().to_string().contains("version"));
+    }
+}

@@ -1,0 +1,366 @@
+//! Subjects: where messages of a namespace go. See the table in `runtime/ARCHITECTURE.md`.
+//!
+//! Every token that a person chose goes through [`Key`], so nothing typed reaches a subject unescaped.
+
+use crate::{
+    event::OpId,
+    ids::{Namespace, QueueName, RunId, TypeName, WorkerId},
+    key::Key,
+    timer::TimerId,
+};
+
+/// The only shard there is as yet. Subjects carry it from the start.
+pub const SHARD: u16 = 0;
+
+/// The priority that tasks have as yet.
+pub const PRIORITY: u8 = 5;
+
+/// Makes the subjects of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subjects {
+    root: String,
+    partitions: u16,
+}
+
+/// The public verbs: what anybody may publish to `hw.<namespace>.do.<verb>.…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// Start a run; the name is the workflow type.
+    Start,
+    /// Signal a run; the name is the signal's.
+    Signal,
+    /// Ask a run to cancel itself; the name is `-`.
+    Cancel,
+    /// End a run; the name is `-`.
+    Terminate,
+}
+
+/// The name token of a verb that needs no name.
+pub const NO_NAME: &str = "-";
+
+/// The token that sets the engine's own requests apart: a public subject cannot have it in that place, since the
+/// server's transform fills exactly four tokens.
+const ENGINE: &str = "engine";
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Start, Self::Signal, Self::Cancel, Self::Terminate];
+
+    /// The token.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Signal => "signal",
+            Self::Cancel => "cancel",
+            Self::Terminate => "terminate",
+        }
+    }
+
+    /// The verb of a token.
+    pub fn from_token(token: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.as_str() == token)
+    }
+}
+
+/// A subject of the inbox, taken apart. Tokens are as they came, unchecked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboxSubject<'a> {
+    /// The partition.
+    pub partition: u16,
+    /// The queue's token.
+    pub queue: &'a str,
+    /// What follows.
+    pub kind: InboxKind<'a>,
+}
+
+/// What an inbox subject asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InboxKind<'a> {
+    /// Something anybody may ask.
+    Public {
+        /// The verb's token.
+        verb: &'a str,
+        /// The name's token.
+        name: &'a str,
+        /// The key's token.
+        key: &'a str,
+    },
+    /// The outcome of an activity.
+    Activity {
+        /// The run that called it.
+        run: &'a str,
+        /// The key's token.
+        key: &'a str,
+    },
+}
+
+impl InboxKind<'_> {
+    /// The token of the workflow id.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Public { key, .. } | Self::Activity { key, .. } => key,
+        }
+    }
+}
+
+impl Subjects {
+    /// The subjects of a namespace with this many partitions.
+    pub fn new(namespace: &Namespace, partitions: u16) -> Self {
+        Self { root: format!("hw.{namespace}"), partitions }
+    }
+
+    /// How many partitions the namespace has.
+    pub fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
+    /// All subjects of histories.
+    pub fn history_all(&self) -> String {
+        format!("{}.h.>", self.root)
+    }
+
+    /// The history of a workflow id.
+    pub fn history(&self, key: &Key) -> String {
+        format!("{}.h.{SHARD}.{key}", self.root)
+    }
+
+    /// The key of a history subject.
+    pub fn history_key<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject.strip_prefix(&self.root)?.strip_prefix(".h.")?.split_once('.').map(|(_, key)| key)
+    }
+
+    /// The public subjects, before the server's transform.
+    pub fn public_all(&self) -> String {
+        format!("{}.do.>", self.root)
+    }
+
+    /// What anybody publishes to.
+    pub fn public(&self, verb: Verb, queue: &QueueName, name: Option<&TypeName>, key: &Key) -> String {
+        let name = name.map(TypeName::to_key);
+        let name = name.as_ref().map_or(NO_NAME, Key::as_str);
+        format!("{}.do.{}.{}.{name}.{key}", self.root, verb.as_str(), queue.to_key())
+    }
+
+    /// The source of the inbox stream's transform.
+    pub fn transform_source(&self) -> String {
+        format!("{}.do.*.*.*.*", self.root)
+    }
+
+    /// The destination of the inbox stream's transform: the server finds the partition.
+    pub fn transform_destination(&self) -> String {
+        format!(
+            "{}.in.{SHARD}.{{{{partition({},4)}}}}.{{{{wildcard(2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(3)}}}}.{{{{wildcard(4)}}}}",
+            self.root, self.partitions
+        )
+    }
+
+    /// All subjects of requests to runs.
+    pub fn inbox_all(&self) -> String {
+        format!("{}.in.>", self.root)
+    }
+
+    /// All requests of a partition and queue.
+    pub fn inbox_of(&self, partition: u16, queue: &QueueName) -> String {
+        format!("{}.in.{SHARD}.{partition}.{}.>", self.root, queue.to_key())
+    }
+
+    /// All requests of a queue, in any partition.
+    pub fn inbox_of_queue(&self, queue: &QueueName) -> String {
+        format!("{}.in.{SHARD}.*.{}.>", self.root, queue.to_key())
+    }
+
+    /// A public request as it stands in the inbox stream, after the transform.
+    pub fn inbox_public(&self, verb: Verb, queue: &QueueName, name: Option<&TypeName>, key: &Key) -> String {
+        let name = name.map(TypeName::to_key);
+        let name = name.as_ref().map_or(NO_NAME, Key::as_str);
+        let partition = key.partition(self.partitions);
+        format!("{}.in.{SHARD}.{partition}.{}.{}.{name}.{key}", self.root, queue.to_key(), verb.as_str())
+    }
+
+    /// Starts of a workflow id that wait in the inbox, on any queue and of any type.
+    pub fn inbox_starts_of(&self, key: &Key) -> String {
+        let partition = key.partition(self.partitions);
+        format!("{}.in.{SHARD}.{partition}.*.{}.*.{key}", self.root, Verb::Start.as_str())
+    }
+
+    /// The outcome of an activity, for the run that called it.
+    pub fn inbox_activity(&self, queue: &QueueName, run: RunId, key: &Key) -> String {
+        let partition = key.partition(self.partitions);
+        format!("{}.in.{SHARD}.{partition}.{}.{ENGINE}.activity.{run}.{key}", self.root, queue.to_key())
+    }
+
+    /// Takes an inbox subject apart.
+    pub fn parse_inbox<'a>(&self, subject: &'a str) -> Option<InboxSubject<'a>> {
+        let rest = subject.strip_prefix(&self.root)?.strip_prefix(".in.")?;
+        let mut tokens = rest.split('.');
+        let _shard = tokens.next()?;
+        let partition = tokens.next()?.parse().ok()?;
+        let queue = tokens.next()?;
+        let rest: Vec<&str> = tokens.collect();
+        let kind = match rest.as_slice() {
+            [verb, name, key] => InboxKind::Public { verb, name, key },
+            [ENGINE, "activity", run, key] => InboxKind::Activity { run, key },
+            _ => return None,
+        };
+        Some(InboxSubject { partition, queue, kind })
+    }
+
+    /// All subjects of activity tasks.
+    pub fn task_all(&self) -> String {
+        format!("{}.act.>", self.root)
+    }
+
+    /// What the consumer of a queue takes: tasks, and not the schedules for later attempts.
+    pub fn task_filter(&self, queue: &QueueName) -> String {
+        format!("{}.act.{SHARD}.{}.*.*.*.*", self.root, queue.to_key())
+    }
+
+    /// One attempt of an activity.
+    pub fn task(&self, queue: &QueueName, run: RunId, op: OpId, attempt: u32) -> String {
+        format!("{}.act.{SHARD}.{}.{PRIORITY}.{run}.{op}.{attempt}", self.root, queue.to_key())
+    }
+
+    /// The schedule that makes a later attempt of an activity.
+    pub fn task_later(&self, queue: &QueueName, run: RunId, op: OpId, attempt: u32) -> String {
+        format!("{}.later", self.task(queue, run, op, attempt))
+    }
+
+    /// Everything that is in the tasks stream for an activity: a task or the schedule of one.
+    pub fn task_any(&self, queue: &QueueName, run: RunId, op: OpId) -> String {
+        format!("{}.act.{SHARD}.{}.{PRIORITY}.{run}.{op}.>", self.root, queue.to_key())
+    }
+
+    /// All subjects of armed timers.
+    pub fn timer_all(&self) -> String {
+        format!("{}.tmr.>", self.root)
+    }
+
+    /// One armed timer. Never used twice.
+    pub fn timer(&self, key: &Key, run: RunId, timer: TimerId) -> String {
+        format!("{}.tmr.{SHARD}.{key}.{run}.{timer}", self.root)
+    }
+
+    /// All subjects of fired timers.
+    pub fn fire_all(&self) -> String {
+        format!("{}.fire.>", self.root)
+    }
+
+    /// Where timers of a partition and queue fire to.
+    pub fn fire(&self, partition: u16, queue: &QueueName) -> String {
+        format!("{}.fire.{SHARD}.{partition}.{}", self.root, queue.to_key())
+    }
+
+    /// Fired timers of a queue, in any partition.
+    pub fn fire_of_queue(&self, queue: &QueueName) -> String {
+        format!("{}.fire.{SHARD}.*.{}", self.root, queue.to_key())
+    }
+
+    /// The partition of a fired timer's subject.
+    pub fn fire_partition(&self, subject: &str) -> Option<u16> {
+        subject.strip_prefix(&self.root)?.strip_prefix(".fire.")?.split('.').nth(1)?.parse().ok()
+    }
+
+    /// All rejected requests.
+    pub fn rejected_all(&self) -> String {
+        format!("{}.rejected.>", self.root)
+    }
+
+    /// Rejected requests of a partition.
+    pub fn rejected(&self, partition: u16, verb: &str) -> String {
+        let verb = Key::escape("verb", verb).map_or_else(|_| NO_NAME.to_owned(), |verb| verb.to_string());
+        format!("{}.rejected.{partition}.{verb}", self.root)
+    }
+
+    /// Core messages: a run of this workflow id closed.
+    pub fn closed(&self, key: &Key) -> String {
+        format!("{}.closed.{SHARD}.{key}", self.root)
+    }
+
+    /// Core requests: a query for the run of a workflow id.
+    pub fn query(&self, queue: &QueueName, name: &TypeName, key: &Key) -> String {
+        format!(
+            "{}.query.{SHARD}.{}.{}.{}.{key}",
+            self.root,
+            key.partition(self.partitions),
+            queue.to_key(),
+            name.to_key()
+        )
+    }
+
+    /// What the owner of a partition and queue subscribes to for queries.
+    pub fn query_filter(&self, partition: u16, queue: &QueueName) -> String {
+        format!("{}.query.{SHARD}.{partition}.{}.*.*", self.root, queue.to_key())
+    }
+
+    /// The name and key tokens of a query's subject.
+    pub fn parse_query<'a>(&self, subject: &'a str) -> Option<(u16, &'a str, &'a str, &'a str)> {
+        let rest = subject.strip_prefix(&self.root)?.strip_prefix(".query.")?;
+        match rest.split('.').collect::<Vec<_>>().as_slice() {
+            [_, partition, queue, name, key] => Some((partition.parse().ok()?, queue, name, key)),
+            _ => None,
+        }
+    }
+
+    /// Core messages: an activity of this queue shall be cancelled.
+    pub fn cancel_activity(&self, queue: &QueueName) -> String {
+        format!("{}.cancel.{SHARD}.{}", self.root, queue.to_key())
+    }
+
+    /// Core messages to one worker, from another that wants something of it.
+    pub fn worker(&self, worker: WorkerId) -> String {
+        format!("{}.worker.{worker}", self.root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::WorkflowId;
+
+    fn subjects() -> Subjects {
+        Subjects::new(&Namespace::new("shop").unwrap(), 64)
+    }
+
+    #[test]
+    fn subjects_are_frozen() {
+        let s = subjects();
+        let key = WorkflowId::new("order.1").unwrap().to_key();
+        let queue = QueueName::new("main").unwrap();
+        let name = TypeName::new("ship").unwrap();
+        let run = RunId(uuid::Uuid::from_u128(1));
+        assert_eq!(s.history(&key), "hw.shop.h.0.order=2E1");
+        assert_eq!(s.public(Verb::Start, &queue, Some(&name), &key), "hw.shop.do.start.main.ship.order=2E1");
+        assert_eq!(s.public(Verb::Cancel, &queue, None, &key), "hw.shop.do.cancel.main.-.order=2E1");
+        assert_eq!(s.task(&queue, run, OpId(3), 1), "hw.shop.act.0.main.5.00000000000000000000000000000001.3.1");
+        assert_eq!(
+            s.transform_destination(),
+            "hw.shop.in.0.{{partition(64,4)}}.{{wildcard(2)}}.{{wildcard(1)}}.{{wildcard(3)}}.{{wildcard(4)}}"
+        );
+    }
+
+    #[test]
+    fn inbox_subjects_come_apart_as_they_were_made() {
+        let s = subjects();
+        let key = WorkflowId::new("order-1").unwrap().to_key();
+        let queue = QueueName::new("main").unwrap();
+        let name = TypeName::new("ship").unwrap();
+        let made = s.inbox_public(Verb::Signal, &queue, Some(&name), &key);
+        let parsed = s.parse_inbox(&made).unwrap();
+        assert_eq!(parsed.partition, key.partition(64));
+        assert_eq!(parsed.kind, InboxKind::Public { verb: "signal", name: "ship", key: "order-1" });
+        let run = RunId(uuid::Uuid::from_u128(1));
+        let made = s.inbox_activity(&queue, run, &key);
+        assert_eq!(s.parse_inbox(&made).unwrap().kind, InboxKind::Activity { run: &run.to_string(), key: "order-1" });
+    }
+
+    #[test]
+    fn a_public_subject_cannot_become_one_of_the_engines() {
+        // The transform takes exactly four tokens, so what it makes has three behind the queue; the engine's have four.
+        let s = subjects();
+        assert!(matches!(
+            s.parse_inbox("hw.shop.in.0.3.main.engine.activity.k").unwrap().kind,
+            InboxKind::Public { .. }
+        ));
+        assert_eq!(s.parse_inbox("hw.shop.in.0.3.main.engine.other.a.k"), None);
+    }
+}
