@@ -1,0 +1,205 @@
+//! What the engine needs of a broker.
+
+use std::{fmt, pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use highwater_protocol::{Headers, QueueName, Timestamp, subject::Subjects};
+
+use crate::{
+    error::Error,
+    message::{Delivered, Message, PlainMessage, PubAck, Task},
+};
+
+/// A future on the heap that can move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A stream of items on the heap that can move between threads.
+pub type BoxStream<T> = Pin<Box<dyn futures_util::Stream<Item = T> + Send>>;
+
+/// The streams of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// The histories: the only truth.
+    History,
+    /// Requests to runs.
+    Inbox,
+    /// Activity tasks.
+    Tasks,
+    /// Armed and fired timers.
+    Timers,
+    /// Requests that could not be accepted.
+    Rejected,
+}
+
+/// The buckets of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bucket {
+    /// The namespace's settings.
+    Config,
+    /// Who is alive. Entries expire.
+    Workers,
+    /// Leases and offsets.
+    Offsets,
+    /// Attempts, heartbeats and cancellations of activities. Entries expire.
+    Activities,
+}
+
+/// A message to store.
+#[derive(Clone, Debug, Default)]
+pub struct Publish {
+    /// Its subject. It decides the stream.
+    pub subject: String,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its body.
+    pub payload: Bytes,
+    /// Store it only when this is the sequence of the last message of its subject; 0 when there must be none.
+    pub expect_last: Option<u64>,
+    /// Store one message with this id within the stream's window of 30 s; a second one is acknowledged and dropped.
+    pub id: Option<String>,
+    /// Keep it until `at` and then publish it to `target`, a subject of the same stream.
+    pub schedule: Option<Schedule>,
+}
+
+/// When and where a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The instant; one in the past fires at once.
+    pub at: Timestamp,
+    /// The subject that it is published to.
+    pub target: String,
+}
+
+/// A value of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Bytes,
+    /// The revision, for conditional updates.
+    pub revision: u64,
+}
+
+/// A change in a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KvEvent {
+    /// A key has a new value.
+    Put {
+        /// The key.
+        key: String,
+        /// The value.
+        entry: Entry,
+    },
+    /// A key is gone: deleted or expired.
+    Gone {
+        /// The key.
+        key: String,
+    },
+    /// All values that were there at the beginning have been told.
+    CaughtUp,
+}
+
+/// What the engine needs of a broker. A handle is cheap to share.
+///
+/// Errors say whether a call may be retried; none of the calls retries by itself, except readers and watchers, which
+/// go on after a lost connection until they are dropped.
+pub trait Broker: fmt::Debug + Send + Sync + 'static {
+    /// The subjects of the namespace that this handle is for.
+    fn subjects(&self) -> &Subjects;
+
+    /// The largest message the server accepts, in bytes, headers included.
+    fn payload_max(&self) -> usize;
+
+    /// Stores a message and waits until the server has it. Calls may be in flight by the thousand; those to one
+    /// subject are stored in the order of the calls' first polls.
+    fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>>;
+
+    /// Reads one message by its sequence, from any replica. A miss proves nothing.
+    fn get(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>>;
+
+    /// Reads one message by its sequence, from the leader: a miss is proof of absence.
+    fn get_from_leader(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>>;
+
+    /// Reads the last message of a subject (wildcards allowed), from any replica. A miss proves nothing.
+    fn last(&self, stream: Stream, subject: String) -> BoxFuture<'static, Result<Option<Message>, Error>>;
+
+    /// Reads the last message of a subject (wildcards allowed), from the leader: a miss is proof of absence.
+    fn last_from_leader(&self, stream: Stream, subject: String) -> BoxFuture<'static, Result<Option<Message>, Error>>;
+
+    /// The sequence of the stream's last message, by the leader.
+    fn last_seq(&self, stream: Stream) -> BoxFuture<'static, Result<u64, Error>>;
+
+    /// Deletes one message. Deleting what is not there is no error.
+    fn delete(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Deletes the messages of a subject up to and including a sequence. A subject is always named: a purge by sequence
+    /// alone would take armed timers and the starts of queues that nobody has served yet.
+    fn purge(&self, stream: Stream, subject: String, up_to: u64) -> BoxFuture<'static, Result<u64, Error>>;
+
+    /// Reads a stream in order from a sequence on, without acknowledgements: the messages of these subjects, then new
+    /// ones as they come. It begins with [`Delivered::CaughtUp`] when there is nothing yet, and tells it once.
+    fn read(
+        &self,
+        stream: Stream,
+        subjects: Vec<String>,
+        from_seq: u64,
+    ) -> BoxFuture<'static, Result<BoxStream<Result<Delivered, Error>>, Error>>;
+
+    /// Takes up to `max` tasks of a queue, waiting up to `wait` for the first one. Each is this process's until its ack
+    /// wait passes without progress.
+    fn take_tasks(&self, queue: QueueName, max: usize, wait: Duration) -> BoxFuture<'static, Result<Vec<Task>, Error>>;
+
+    /// How long a task stays with a process that shows no progress.
+    fn task_ack_wait(&self) -> Duration;
+
+    /// Reads a value, from the leader.
+    fn kv_get(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<Option<Entry>, Error>>;
+
+    /// Writes a value. With a revision, only when that is the last one (0: only when there is none); returns the new revision.
+    fn kv_put(
+        &self,
+        bucket: Bucket,
+        key: String,
+        value: Bytes,
+        revision: Option<u64>,
+    ) -> BoxFuture<'static, Result<u64, Error>>;
+
+    /// Deletes a value.
+    fn kv_delete(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Tells all values of a bucket and then every change. Entries that expire are told as gone.
+    fn kv_watch(&self, bucket: Bucket) -> BoxFuture<'static, Result<BoxStream<Result<KvEvent, Error>>, Error>>;
+
+    /// All keys and values of a bucket, from the leader.
+    fn kv_list(&self, bucket: Bucket) -> BoxFuture<'static, Result<Vec<(String, Entry)>, Error>>;
+
+    /// How long an entry of a bucket lives without being renewed; `None` when for ever.
+    fn kv_ttl(&self, bucket: Bucket) -> Option<Duration>;
+
+    /// Sends a message outside of any stream. Nobody may be listening.
+    fn send(&self, message: PlainMessage) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Asks and waits for one answer. Fails at once when nobody listens.
+    fn request(&self, message: PlainMessage, wait: Duration) -> BoxFuture<'static, Result<PlainMessage, Error>>;
+
+    /// Listens to a subject (wildcards allowed), until the stream is dropped. When this returns, the server knows.
+    fn subscribe(&self, subject: String) -> BoxFuture<'static, Result<BoxStream<PlainMessage>, Error>>;
+
+    /// A fresh subject that only this process listens to.
+    fn new_inbox(&self) -> String;
+
+    /// Waits until everything sent so far has reached the server.
+    fn flush(&self) -> BoxFuture<'static, Result<(), Error>>;
+}
+
+/// What can be done with a task in hand.
+pub trait TaskAck: Send + Sync {
+    /// It is done: the server forgets it. Waits for the server's confirmation.
+    fn done(&self) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// It is still being worked on: the ack wait starts anew.
+    fn progress(&self) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Deliver it again, after a delay. Never to be called past the ack wait: it would start a third delivery beside
+    /// the second.
+    fn retry_after(&self, delay: Duration) -> BoxFuture<'_, Result<(), Error>>;
+}
