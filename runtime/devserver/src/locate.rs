@@ -1,111 +1,34 @@
-//! Finds a NATS server, or installs one.
+//! Finds a NATS server, or installs one, in the first way that works.
 
+mod archive;
+mod cache;
+mod debian;
+#[cfg(all(test, unix))]
+mod fakes;
+mod go;
+mod installed;
+mod release;
+mod report;
 mod run;
+mod sources;
 mod version;
 
 use std::ffi::OsString;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use semver::Version;
-
+use self::cache::{Cache, LockedCache};
+use self::release::Archive;
+use self::report::Progress;
 use crate::blocking;
 
-/// One way to get a NATS server, in the order in which they are tried.
-///
-/// ```
-/// assert_eq!(highwater_devserver::Way::Path.to_string(), "PATH");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Way {
-    /// The program that `HIGHWATER_NATS_SERVER` names.
-    Environment,
-    /// `nats-server` in a folder of `PATH`.
-    Path,
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Environment => "HIGHWATER_NATS_SERVER",
-            Self::Path => "PATH",
-        })
-    }
-}
-
-/// A NATS server program that runs and is new enough.
-///
-/// ```no_run
-/// # async fn example() -> Result<(), highwater_devserver::LocateError> {
-/// let found = highwater_devserver::Locator::from_env().locate().await?;
-/// println!("{} {} ({})", found.path.display(), found.version, found.way);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Located {
-    /// Where the program is.
-    pub path: PathBuf,
-    /// The version that it reports.
-    pub version: Version,
-    /// The way that found it.
-    pub way: Way,
-}
-
-/// Why one way did not give a server.
-///
-/// ```
-/// fn show(failure: &highwater_devserver::WayFailure) {
-///     println!("{}: {}", failure.way, failure.reason);
-/// }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WayFailure {
-    /// The way that failed.
-    pub way: Way,
-    /// What happened.
-    pub reason: String,
-}
-
-/// No way gave a server; the message lists each with its reason.
-///
-/// ```no_run
-/// # async fn example() {
-/// if let Err(error) = highwater_devserver::Locator::from_env().locate().await {
-///     for failure in &error.failures {
-///         eprintln!("{}: {}", failure.way, failure.reason);
-///     }
-/// }
-/// # }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LocateError {
-    /// Each way that was tried, in order.
-    pub failures: Vec<WayFailure>,
-}
-
-impl fmt::Display for LocateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "no NATS server of version {} or newer could be found or installed; \
-             install one, or set HIGHWATER_NATS_SERVER to its path. What was tried:",
-            version::MINIMUM
-        )?;
-        for WayFailure { way, reason } in &self.failures {
-            write!(f, "\n  {way}: {reason}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for LocateError {}
+pub use self::report::{LocateError, Located, Way, WayFailure};
 
 /// Where to look for a NATS server and what to install it with.
+///
+/// In this order: the program that the user named, the search path, the
+/// cache folder, the official release archive, `go install`, and the package
+/// of a newer Debian or Ubuntu. What is installed goes to the cache folder
+/// and nowhere else.
 ///
 /// ```
 /// use highwater_devserver::Locator;
@@ -113,13 +36,31 @@ impl std::error::Error for LocateError {}
 /// let mut locator = Locator::from_env();
 /// locator.path = None; // Ignore what is installed on this machine.
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Locator {
     /// The program that the user named, from `HIGHWATER_NATS_SERVER`.
     pub server: Option<PathBuf>,
-    /// The search path for programs, from `PATH`.
+    /// The search path for `nats-server`, from `PATH`.
     pub path: Option<OsString>,
+    /// The folder for installed servers: `HIGHWATER_CACHE_DIR`, or else
+    /// `highwater` in `XDG_CACHE_HOME` or in `.cache` of `HOME`.
+    pub cache_dir: Option<PathBuf>,
+    /// Where release archives are, from `HIGHWATER_NATS_RELEASES` or else
+    /// the official place. A mirror must hold the same bytes.
+    pub release_url: String,
+    /// The `go` command, from `PATH`.
+    pub go: Option<PathBuf>,
+    /// apt's configuration folder, read for its mirrors.
+    pub apt_dir: Option<PathBuf>,
+    archive: Option<Archive>,
+    progress: Progress,
+}
+
+impl Default for Locator {
+    fn default() -> Self {
+        Self::from_env()
+    }
 }
 
 impl Locator {
@@ -138,16 +79,43 @@ impl Locator {
     /// ```
     /// use highwater_devserver::Locator;
     ///
-    /// let locator = Locator::from_lookup(|name| (name == "PATH").then(|| "bin".into()));
-    /// assert_eq!(locator.server, None);
+    /// let locator = Locator::from_lookup(|name| (name == "HOME").then(|| "home".into()));
+    /// assert_eq!(locator.cache_dir, Some("home/.cache/highwater".into()));
     /// ```
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
         // A variable that is set to nothing counts as not set.
         let get = |name| lookup(name).filter(|value| !value.is_empty());
+        let folder = |name| get(name).map(PathBuf::from);
+        let path = get("PATH");
+        let apt_dir = PathBuf::from("/etc/apt");
         Self {
-            server: get("HIGHWATER_NATS_SERVER").map(PathBuf::from),
-            path: get("PATH"),
+            server: folder("HIGHWATER_NATS_SERVER"),
+            cache_dir: folder("HIGHWATER_CACHE_DIR")
+                .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("highwater")))
+                .or_else(|| Some(folder("HOME")?.join(".cache").join("highwater"))),
+            release_url: get("HIGHWATER_NATS_RELEASES")
+                .and_then(|url| url.into_string().ok())
+                .unwrap_or_else(|| release::URL.to_owned()),
+            go: path.as_ref().and_then(|path| installed::programs(path, "go").next()),
+            apt_dir: apt_dir.is_dir().then_some(apt_dir),
+            path,
+            archive: Archive::for_this_platform(),
+            progress: Progress::default(),
         }
+    }
+
+    /// Tells `callback` of each slow step in a sentence for the user, such
+    /// as "downloading …". The same goes to the log at level `INFO`.
+    ///
+    /// ```
+    /// use highwater_devserver::Locator;
+    ///
+    /// let locator = Locator::from_env().on_progress(|step| eprintln!("{step}"));
+    /// # let _ = locator;
+    /// ```
+    pub fn on_progress(mut self, callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.progress = Progress::to(callback);
+        self
     }
 
     /// Finds or installs a server that runs and is new enough.
@@ -171,52 +139,76 @@ impl Locator {
     /// ```
     pub fn locate_blocking(&self) -> Result<Located, LocateError> {
         let mut failures = Vec::new();
-        let ways: [(Way, fn(&Self) -> Result<Located, String>); 2] =
-            [(Way::Environment, Self::environment), (Way::Path, Self::search_path)];
-        for (way, attempt) in ways {
-            match attempt(self) {
-                Ok(located) => return Ok(located),
-                Err(reason) => failures.push(WayFailure { way, reason }),
-            }
-        }
-        Err(LocateError { failures })
+        let found = self.find(&mut failures).or_else(|| self.install(&mut failures));
+        found.ok_or(LocateError { failures })
     }
 
-    fn environment(&self) -> Result<Located, String> {
-        let path = self.server.as_deref().ok_or("not set")?;
-        accept(path, Way::Environment)
+    /// The ways that only look.
+    fn find(&self, failures: &mut Vec<WayFailure>) -> Option<Located> {
+        let named = installed::named(self.server.as_deref());
+        if let (Some(_), Err(reason)) = (&self.server, &named) {
+            tracing::warn!("HIGHWATER_NATS_SERVER is of no use, looking further: {reason}");
+        }
+        note(failures, Way::Environment, named)
+            .or_else(|| note(failures, Way::Path, installed::on_path(self.path.as_deref())))
+            .or_else(|| {
+                let cache = Cache::new(self.cache_dir.as_deref());
+                note(failures, Way::Cache, cache.and_then(Cache::find))
+            })
     }
 
-    fn search_path(&self) -> Result<Located, String> {
-        let path = self.path.as_ref().ok_or("not set")?;
-        let mut reasons = Vec::new();
-        for folder in std::env::split_paths(path) {
-            let file = folder.join(format!("nats-server{}", std::env::consts::EXE_SUFFIX));
-            if !file.is_file() {
-                continue;
+    /// The ways that install into the cache folder, one process at a time.
+    fn install(&self, failures: &mut Vec<WayFailure>) -> Option<Located> {
+        let cache = Cache::new(self.cache_dir.as_deref());
+        let cache = match cache.and_then(|cache| cache.lock(&self.progress)) {
+            Ok(cache) => cache,
+            Err(reason) => {
+                for way in [Way::Archive, Way::Go, Way::Debian] {
+                    let reason = format!("the cache folder cannot be used: {reason}");
+                    failures.push(WayFailure { way, reason });
+                }
+                return None;
             }
-            match accept(&file, Way::Path) {
-                Ok(located) => return Ok(located),
-                Err(reason) => reasons.push(reason),
-            }
+        };
+        // While this process waited, another one may have installed.
+        if let Ok(located) = cache.find() {
+            return Some(located);
         }
-        if reasons.is_empty() {
-            return Err("no nats-server in any of its folders".into());
-        }
-        Err(reasons.join("; "))
+        note(failures, Way::Archive, self.install_archive(&cache))
+            .or_else(|| note(failures, Way::Go, self.install_go(&cache)))
+            .or_else(|| note(failures, Way::Debian, self.install_debian(&cache)))
+    }
+
+    fn install_archive(&self, cache: &LockedCache<'_>) -> Result<Located, String> {
+        let scratch = cache.scratch()?;
+        let archive = self.archive.as_ref();
+        let program = archive::fetch(&self.release_url, archive, scratch.path(), &self.progress)?;
+        cache.admit(&program, Way::Archive)
+    }
+
+    fn install_go(&self, cache: &LockedCache<'_>) -> Result<Located, String> {
+        let scratch = cache.scratch()?;
+        let program = go::install(self.go.as_deref(), scratch.path(), &self.progress)?;
+        cache.admit(&program, Way::Go)
+    }
+
+    fn install_debian(&self, cache: &LockedCache<'_>) -> Result<Located, String> {
+        let scratch = cache.scratch()?;
+        let admit = |program: &std::path::Path| cache.admit(program, Way::Debian);
+        debian::fetch(self.apt_dir.as_deref(), scratch.path(), &self.progress, admit)
     }
 }
 
-/// Runs the program to see that it is a NATS server, and new enough.
-fn accept(path: &Path, way: Way) -> Result<Located, String> {
-    let version = version::of(path)?;
-    if version < version::MINIMUM {
-        return Err(format!(
-            "{} is version {version}, older than {}",
-            path.display(),
-            version::MINIMUM
-        ));
+fn note(failures: &mut Vec<WayFailure>, way: Way, result: Result<Located, String>) -> Option<Located> {
+    match result {
+        Ok(located) => Some(located),
+        Err(reason) => {
+            tracing::debug!(%way, reason, "no NATS server in this way");
+            failures.push(WayFailure { way, reason });
+            None
+        }
     }
-    let path = path.to_owned();
-    Ok(Located { path, version, way })
 }
+
+#[cfg(all(test, unix))]
+mod tests;

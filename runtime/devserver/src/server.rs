@@ -2,16 +2,17 @@
 
 mod builder;
 mod config;
+mod launch;
 mod ready;
 mod signal;
 mod supervisor;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::config::Options;
+use self::launch::{START_TIMEOUT, launch, wait_ready};
 use self::ready::Address;
 use self::signal::Signal;
 use self::supervisor::{State, Supervisor};
@@ -20,17 +21,12 @@ use crate::locate::Located;
 
 pub use self::builder::Builder;
 
-/// How long a server may take from its start to its first answer. JetStream
-/// reads its streams first, which takes long with a large data folder.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a server may take to flush and exit before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// How long the whole clean-up may take: the grace, and removing files.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two attempts to take the old port again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
-/// How much of the server's log an error shows.
-const LOG_LINES: usize = 12;
 
 /// A NATS server with JetStream that belongs to this process.
 ///
@@ -173,7 +169,8 @@ impl DevServer {
     }
 
     /// Freezes the server: connections stay open and nothing answers, as on
-    /// a machine that stalls. [`resume`](Self::resume) ends it.
+    /// a machine that stalls. [`resume`](Self::resume) ends it. The last of
+    /// the server's threads freezes a moment after this returns.
     ///
     /// ```no_run
     /// # fn example(server: &highwater_devserver::DevServer) {
@@ -211,10 +208,7 @@ impl DevServer {
     }
 
     /// Processes and files block, and a runtime's threads must not.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Shared) -> T + Send + 'static,
-    ) -> T {
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
         let shared = Arc::clone(&self.shared);
         crate::blocking(move || work(&shared)).await
     }
@@ -264,68 +258,5 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
-    }
-}
-
-/// Starts the process on a port, 0 for any.
-fn launch(
-    binary: &Path,
-    options: &Options,
-    store_dir: &Path,
-    run_dir: &Path,
-    port: u16,
-) -> Result<Supervisor, StartError> {
-    let ports_dir = run_dir.join("ports");
-    let config = run_dir.join("nats-server.conf");
-    // A killed server leaves its ports file and everybody's log.
-    remove_if_there(fs::remove_dir_all(&ports_dir))?;
-    remove_if_there(fs::remove_file(run_dir.join("server.log")))?;
-    fs::create_dir_all(&ports_dir)?;
-    fs::write(&config, options.render(store_dir, &ports_dir, port)?)?;
-    Ok(Supervisor::spawn(run_dir, &[binary, Path::new("-c"), &config])?)
-}
-
-fn remove_if_there(result: std::io::Result<()>) -> std::io::Result<()> {
-    match result {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Waits for the first answer, or explains why there will be none.
-fn wait_ready(
-    supervisor: &Supervisor,
-    options: &Options,
-    run_dir: &Path,
-) -> Result<Address, StartError> {
-    let deadline = Instant::now() + START_TIMEOUT;
-    let alive = || supervisor.pid().is_some();
-    let address = ready::address(&run_dir.join("ports"), deadline, alive);
-    let refusal = match &address {
-        Some(address) => {
-            ready::answers(address.port, options.handshake_first(), deadline, alive).err()
-        }
-        None => None,
-    };
-    match (address, refusal) {
-        (Some(address), None) => Ok(address),
-        (_, refusal) => Err(explain(supervisor.state(), refusal, run_dir)),
-    }
-}
-
-fn explain(state: State, refusal: Option<std::io::Error>, run_dir: &Path) -> StartError {
-    let log = fs::read_to_string(run_dir.join("server.log")).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().collect();
-    let log = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
-    match state {
-        State::Exited { .. } if log.contains("address already in use") => {
-            StartError::PortInUse { log }
-        }
-        State::Exited { code } => StartError::Exited { code, log },
-        State::Starting | State::Running { .. } | State::Gone => StartError::NotReady {
-            waited: START_TIMEOUT,
-            reason: refusal.map_or_else(|| "it named no port".into(), |error| error.to_string()),
-            log,
-        },
     }
 }

@@ -14,10 +14,7 @@ const COMPLAINT_LINES: usize = 6;
 
 /// Standard output of a program that succeeds within `timeout`, or the reason.
 pub(super) fn run(command: &mut Command, timeout: Duration) -> Result<String, String> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(command).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "there is no such program".to_owned(),
         _ => format!("it cannot be run: {error}"),
@@ -54,9 +51,7 @@ fn spawn(command: &mut Command) -> io::Result<std::process::Child> {
     let mut tries = 0;
     loop {
         match command.spawn() {
-            Err(error)
-                if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES_MAX =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES_MAX => {
                 tries += 1;
                 thread::sleep(POLL);
             }
@@ -74,4 +69,49 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String>
         }
         String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::super::fakes::fake_program;
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn shell(script: &str, timeout: Duration) -> Result<String, String> {
+        run(Command::new("/bin/sh").arg("-c").arg(script), timeout)
+    }
+
+    #[test]
+    fn output_that_fills_a_pipe_is_read_whole() {
+        let script = "i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done";
+        assert_eq!(shell(script, LONG).unwrap().len(), 20_000 * 11);
+    }
+
+    #[test]
+    fn a_failure_gives_the_end_of_the_complaint() {
+        let reason = shell("for i in 1 2 3 4 5 6 7 8; do echo no $i >&2; done; exit 3", LONG).unwrap_err();
+        assert!(reason.contains("exit status: 3"), "{reason}");
+        assert!(reason.ends_with("no 3 | no 4 | no 5 | no 6 | no 7 | no 8"), "{reason}");
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended() {
+        let reason = shell("while :; do :; done", Duration::from_millis(50)).unwrap_err();
+        assert!(reason.contains("did not end within 50ms"), "{reason}");
+    }
+
+    #[test]
+    fn a_program_file_that_is_still_open_for_writing_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = fake_program(dir.path(), "program", "#!/bin/sh\necho ran\n");
+        let writer = std::fs::OpenOptions::new().append(true).open(&program).unwrap();
+        let closer = thread::spawn(move || {
+            // Long enough for a first attempt; a later close tests less, never fails.
+            thread::park_timeout(Duration::from_millis(50));
+            drop(writer);
+        });
+        assert_eq!(run(&mut Command::new(&program), LONG).unwrap(), "ran\n");
+        closer.join().unwrap();
+    }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::config::Options;
-use super::{DevServer, Shared, launch, wait_ready};
+use super::launch::{launch, wait_ready};
+use super::{DevServer, Shared};
 use crate::error::StartError;
 use crate::locate::Locator;
 
@@ -135,7 +136,7 @@ impl Builder {
         let locator = self.locator.unwrap_or_else(Locator::from_env);
         let binary = locator.locate_blocking()?;
 
-        let run_dir = tempfile::Builder::new().prefix("highwater-nats-").tempdir()?;
+        let run_dir = run_dir()?;
         let store_dir = match self.data_dir {
             // The server changes folder for nobody, yet its log and errors
             // read better with the whole path.
@@ -164,4 +165,14 @@ impl Builder {
             binary,
         })
     }
+}
+
+/// A temporary folder for this user alone, as the configuration in it can
+/// hold passwords.
+fn run_dir() -> std::io::Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("highwater-nats-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.tempdir()
 }

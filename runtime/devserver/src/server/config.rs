@@ -17,18 +17,16 @@ impl Options {
     pub(super) fn render(&self, store_dir: &Path, ports_dir: &Path, port: u16) -> io::Result<String> {
         // NATS takes -1 as "any free port" and 0 as its default one.
         let port = if port == 0 { -1 } else { i32::from(port) };
-        let mut text = format!("listen: \"127.0.0.1:{port}\"\n");
-        text += &format!("ports_file_dir: {}\n", quoted(ports_dir)?);
-        if let Some(bytes) = self.max_payload {
-            text += &format!("max_payload: {bytes}\n");
-        }
-        text += &format!("jetstream {{\n  store_dir: {}\n", quoted(store_dir)?);
+        let mut lines =
+            vec![format!("listen: \"127.0.0.1:{port}\""), format!("ports_file_dir: {}", quoted(ports_dir)?)];
+        lines.extend(self.max_payload.map(|bytes| format!("max_payload: {bytes}")));
+        lines.push(format!("jetstream {{\n  store_dir: {}", quoted(store_dir)?));
         if self.sync_always {
-            text += "  sync_interval: always\n";
+            lines.push("  sync_interval: always".into());
         }
-        text += "}\n";
-        text += &self.extra;
-        Ok(text)
+        lines.push("}".into());
+        lines.push(self.extra.clone());
+        Ok(lines.join("\n"))
     }
 
     /// Whether a client has to begin with a TLS handshake, so that one
@@ -55,15 +53,9 @@ mod tests {
 
     #[test]
     fn the_file_names_loopback_the_store_and_every_choice() {
-        let options = Options {
-            port: None,
-            sync_always: true,
-            max_payload: Some(4096),
-            extra: "server_name: here\n".into(),
-        };
-        let text = options
-            .render(Path::new("/data"), Path::new("/ports"), 0)
-            .unwrap();
+        let options =
+            Options { port: None, sync_always: true, max_payload: Some(4096), extra: "server_name: here\n".into() };
+        let text = options.render(Path::new("/data"), Path::new("/ports"), 0).unwrap();
         assert_eq!(
             text,
             "listen: \"127.0.0.1:-1\"\nports_file_dir: \"/ports\"\nmax_payload: 4096\n\

@@ -35,11 +35,7 @@ struct Info {
 }
 
 /// Waits for the ports file in `ports_dir`; `check` may end the wait early.
-pub(super) fn address(
-    ports_dir: &Path,
-    deadline: Instant,
-    mut check: impl FnMut() -> bool,
-) -> Option<Address> {
+pub(super) fn address(ports_dir: &Path, deadline: Instant, mut check: impl FnMut() -> bool) -> Option<Address> {
     while check() && Instant::now() < deadline {
         if let Some(found) = read_ports(ports_dir) {
             return Some(found);

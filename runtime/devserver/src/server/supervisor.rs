@@ -84,9 +84,8 @@ impl Supervisor {
         // Ctrl-C goes to the terminal's foreground group: this process must
         // get the chance to stop first.
         signal::own_group(&mut shell);
-        let mut child = shell.spawn().map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot run {SHELL}: {error}"))
-        })?;
+        let mut child =
+            shell.spawn().map_err(|error| io::Error::new(error.kind(), format!("cannot run {SHELL}: {error}")))?;
 
         let shared = Arc::new(Shared::default());
         let hold = child.stdin.take();
@@ -97,18 +96,13 @@ impl Supervisor {
             .spawn(move || monitor(child, output, &monitored))?;
 
         let supervisor = Self { shared, hold };
-        match supervisor
-            .shared
-            .wait_until(SPAWN_TIMEOUT, |state| state != State::Starting)
-        {
+        match supervisor.shared.wait_until(SPAWN_TIMEOUT, |state| state != State::Starting) {
             State::Running { .. } | State::Exited { .. } => Ok(supervisor),
             State::Starting => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!("{SHELL} did not start the server within {SPAWN_TIMEOUT:?}"),
             )),
-            State::Gone => Err(io::Error::other(format!(
-                "{SHELL} ended before it started the server"
-            ))),
+            State::Gone => Err(io::Error::other(format!("{SHELL} ended before it started the server"))),
         }
     }
 
@@ -163,10 +157,7 @@ impl Supervisor {
 
 /// Reads what the shell reports until it ends, and reaps it.
 fn monitor(mut child: Child, output: Option<ChildStdout>, shared: &Shared) {
-    for line in output
-        .into_iter()
-        .flat_map(|out| BufReader::new(out).lines())
-    {
+    for line in output.into_iter().flat_map(|out| BufReader::new(out).lines()) {
         let Ok(line) = line else { break };
         if let Some(state) = parse_report(&line) {
             shared.set(state);
@@ -180,12 +171,93 @@ fn monitor(mut child: Child, output: Option<ChildStdout>, shared: &Shared) {
 fn parse_report(line: &str) -> Option<State> {
     let (word, number) = line.split_once(' ')?;
     match word {
-        "pid" => Some(State::Running {
-            pid: number.parse().ok()?,
-        }),
-        "exit" => Some(State::Exited {
-            code: number.parse().ok()?,
-        }),
+        "pid" => Some(State::Running { pid: number.parse().ok()? }),
+        "exit" => Some(State::Exited { code: number.parse().ok()? }),
         _ => None,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// Supervises a shell script in place of a server.
+    fn supervise(script: &str) -> (Supervisor, PathBuf) {
+        let run_dir = tempfile::tempdir().unwrap().keep();
+        let program = run_dir.join("program");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        (Supervisor::spawn(&run_dir, &[&program]).unwrap(), run_dir)
+    }
+
+    /// Waits until the script has said so.
+    fn said(run_dir: &Path, word: &str) {
+        let deadline = Instant::now() + LONG;
+        while !fs::read_to_string(run_dir.join("server.log")).is_ok_and(|log| log.contains(word)) {
+            assert!(Instant::now() < deadline, "it never said {word}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_server_is_reported_with_its_code_and_the_files_stay() {
+        let (mut supervisor, run_dir) = supervise("echo over; exit 7");
+        assert!(supervisor.wait_exit(LONG));
+        assert_eq!(supervisor.state(), State::Exited { code: 7 });
+        assert_eq!(fs::read_to_string(run_dir.join("server.log")).unwrap(), "over\n");
+        assert!(supervisor.release(LONG));
+        assert!(!run_dir.exists());
+    }
+
+    #[test]
+    fn a_server_is_asked_to_end_when_the_pipe_closes() {
+        let (mut supervisor, run_dir) = supervise("trap 'exit 0' TERM; echo ready; while :; do sleep 1; done");
+        said(&run_dir, "ready");
+        assert!(supervisor.release(LONG));
+        assert_eq!(supervisor.state(), State::Gone);
+        assert!(!run_dir.exists());
+    }
+
+    #[test]
+    fn a_server_that_does_not_listen_is_made_to_end() {
+        let (supervisor, run_dir) = supervise("trap '' TERM; echo ready; while :; do sleep 1; done");
+        said(&run_dir, "ready");
+        let grace = Duration::from_millis(100);
+        supervisor.terminate(grace).unwrap();
+        assert!(supervisor.wait_exit(LONG));
+        assert_eq!(supervisor.state(), State::Exited { code: 128 + 9 });
+    }
+
+    #[test]
+    fn a_folder_that_a_later_supervisor_took_over_is_left_alone() {
+        let (mut first, run_dir) = supervise("exit 0");
+        assert!(first.wait_exit(LONG));
+        let mut second = Supervisor::spawn(&run_dir, &[&run_dir.join("program")]).unwrap();
+        assert!(first.release(LONG));
+        assert!(run_dir.exists());
+        assert!(second.release(LONG));
+        assert!(!run_dir.exists());
+    }
+
+    #[test]
+    fn a_program_that_cannot_run_exits_as_in_a_shell() {
+        let run_dir = tempfile::tempdir().unwrap().keep();
+        let supervisor = Supervisor::spawn(&run_dir, &[Path::new("/nowhere/nats-server")]).unwrap();
+        assert!(supervisor.wait_exit(LONG));
+        assert_eq!(supervisor.state(), State::Exited { code: 127 });
+    }
+
+    #[test]
+    fn reports_of_the_shell_are_read() {
+        assert_eq!(parse_report("pid 17"), Some(State::Running { pid: 17 }));
+        assert_eq!(parse_report("exit 143"), Some(State::Exited { code: 143 }));
+        assert_eq!(parse_report("pid of it"), None);
+        assert_eq!(parse_report(""), None);
     }
 }
