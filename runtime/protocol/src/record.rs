@@ -131,7 +131,7 @@ pub struct PreviousRun {
 impl Frame {
     /// The sequences that the record after this one carries, when this one was stored at `seq`.
     pub fn next_back(&self, seq: u64) -> Vec<u64> {
-        let mut back = if self.ordinal % BACK_MAX as u64 == 0 { Vec::new() } else { self.back.clone() };
+        let mut back = if self.ordinal.is_multiple_of(BACK_MAX as u64) { Vec::new() } else { self.back.clone() };
         back.push(seq);
         debug_assert!(back.len() <= BACK_MAX);
         back

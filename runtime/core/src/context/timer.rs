@@ -1,0 +1,50 @@
+//! Durable sleep.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::FusedFuture;
+use highwater_protocol::{Event, Timestamp, TypeName};
+
+use super::operation::{Operation, operation_future};
+use crate::{
+    fault::Cancelled,
+    run::{Kind, Resolution, Shared},
+};
+
+/// A timer under way. Dropping it cancels the timer.
+#[must_use = "dropping this cancels the timer; await it and look at its result"]
+pub struct Sleep {
+    operation: Operation,
+}
+
+operation_future!(Sleep);
+
+impl Sleep {
+    pub(super) fn new(shared: &Rc<Shared>, shielded: bool, fire_at: Timestamp) -> Self {
+        let name = TypeName::new("sleep").expect("a word is a name");
+        let op = shared.open(Kind::Timer, name, shielded, |op| Some(Event::TimerStarted { op, fire_at }));
+        Self { operation: Operation::new(Rc::clone(shared), op) }
+    }
+}
+
+impl Future for Sleep {
+    type Output = Result<(), Cancelled>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.operation.poll(cx) {
+            Some(Resolution::Fired) => Poll::Ready(Ok(())),
+            Some(Resolution::Cancelled | Resolution::Outcome(_)) => Poll::Ready(Err(Cancelled)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl FusedFuture for Sleep {
+    fn is_terminated(&self) -> bool {
+        self.operation.is_done()
+    }
+}

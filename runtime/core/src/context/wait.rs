@@ -1,0 +1,104 @@
+//! Waiting for a condition, and for a request to cancel.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use crate::{fault::Cancelled, run::Shared};
+
+/// A place in the list of those who look again whenever anything changed.
+pub(super) struct Waiter {
+    shared: Rc<Shared>,
+    number: u64,
+}
+
+impl Waiter {
+    pub(super) fn new(shared: Rc<Shared>) -> Self {
+        let number = shared.new_waiter();
+        Self { shared, number }
+    }
+
+    pub(super) fn wait(&self, cx: &Context<'_>) {
+        self.shared.wait(self.number, cx.waker());
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.shared.stop_waiting(self.number);
+    }
+}
+
+/// Waits until a condition over the state holds.
+#[must_use = "await it and look at its result"]
+pub struct WaitUntil<S, F> {
+    waiter: Waiter,
+    state: Rc<RefCell<S>>,
+    shielded: bool,
+    condition: F,
+}
+
+impl<S, F> fmt::Debug for WaitUntil<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WaitUntil")
+    }
+}
+
+impl<S, F> WaitUntil<S, F> {
+    pub(super) fn new(shared: Rc<Shared>, state: Rc<RefCell<S>>, shielded: bool, condition: F) -> Self {
+        Self { waiter: Waiter::new(shared), state, shielded, condition }
+    }
+}
+
+impl<S, F: FnMut(&S) -> bool + Unpin> Future for WaitUntil<S, F> {
+    type Output = Result<(), Cancelled>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if (this.condition)(&this.state.borrow()) {
+            return Poll::Ready(Ok(()));
+        }
+        if !this.shielded && this.waiter.shared().cancel_requested() {
+            return Poll::Ready(Err(Cancelled));
+        }
+        this.waiter.wait(cx);
+        Poll::Pending
+    }
+}
+
+/// Waits until the run is asked to cancel.
+#[must_use = "await it"]
+pub struct CancelRequested {
+    waiter: Waiter,
+}
+
+impl fmt::Debug for CancelRequested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CancelRequested")
+    }
+}
+
+impl CancelRequested {
+    pub(super) fn new(shared: Rc<Shared>) -> Self {
+        Self { waiter: Waiter::new(shared) }
+    }
+}
+
+impl Future for CancelRequested {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waiter.shared().cancel_requested() {
+            return Poll::Ready(());
+        }
+        self.waiter.wait(cx);
+        Poll::Pending
+    }
+}
