@@ -6,6 +6,7 @@
 
 mod broker;
 mod error;
+pub mod history;
 mod message;
 pub mod nats;
 

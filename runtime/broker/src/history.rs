@@ -1,0 +1,247 @@
+//! Histories on a broker: finding the last record of a workflow id, reading a run, appending to it.
+//!
+//! Both the owner of a run and a client that acts in its place go through here, so that both mean the same by
+//! "the last record" and by "appended".
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use highwater_protocol::{
+    Headers, Key, QueueName, Record, RunId, Status, Timestamp, TypeName, header,
+    record::{Body, Frame},
+    wire,
+};
+
+use crate::{Broker, Error, ErrorKind, Message, Publish, Stream};
+
+/// A record as the stream holds it. The body is decoded when it is asked for, as this build may not be able to.
+#[derive(Clone, Debug)]
+pub struct StoredRecord {
+    /// Its sequence in the history stream.
+    pub seq: u64,
+    /// When the server stored it.
+    pub time: Timestamp,
+    /// Its headers: the run's type, queue and status.
+    pub headers: Headers,
+    /// What the engine needs to append behind it.
+    pub frame: Frame,
+    body: bytes::Bytes,
+}
+
+/// A history cannot be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The broker failed.
+    #[error(transparent)]
+    Broker(#[from] Error),
+    /// A record is damaged, or newer than this build.
+    #[error("record {seq} of {subject} {reason}; upgrade this process, or terminate the run if the history is damaged")]
+    Unreadable {
+        /// The history's subject.
+        subject: String,
+        /// The record's sequence.
+        seq: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A record that a later one names is gone.
+    #[error("record {seq} of run {run} is missing from the history stream; it was deleted, or the server lost it")]
+    Missing {
+        /// The run.
+        run: RunId,
+        /// The sequence.
+        seq: u64,
+    },
+}
+
+impl StoredRecord {
+    /// Reads a message of the history stream.
+    pub fn from_message(message: Message) -> Result<Self, HistoryError> {
+        let Message { subject, headers, payload, seq, time } = message;
+        match Frame::decode(&payload) {
+            Ok((frame, rest)) => {
+                let body = payload.slice_ref(rest);
+                Ok(Self { seq, time, headers, frame, body })
+            }
+            Err(error) => Err(HistoryError::Unreadable { subject, seq, reason: error.to_string() }),
+        }
+    }
+
+    /// The events.
+    pub fn body(&self) -> Result<Body, HistoryError> {
+        wire::decode(&self.body).map_err(|error| HistoryError::Unreadable {
+            subject: format!("run {}", self.frame.run),
+            seq: self.seq,
+            reason: error.to_string(),
+        })
+    }
+
+    /// The size of the events, in bytes.
+    pub fn body_size(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Where the run stands after this record, by its header.
+    pub fn status(&self) -> Option<Status> {
+        self.headers.get(header::STATUS)?.parse().ok()
+    }
+
+    /// The queue of the run, by its header.
+    pub fn queue(&self) -> Option<QueueName> {
+        QueueName::new(self.headers.get(header::QUEUE)?).ok()
+    }
+
+    /// The workflow type of the run, by its header.
+    pub fn workflow_type(&self) -> Option<TypeName> {
+        TypeName::new(self.headers.get(header::TYPE)?).ok()
+    }
+}
+
+/// What the headers of a record tell, so that it can be indexed without its payload.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The workflow type.
+    pub workflow_type: TypeName,
+    /// The queue.
+    pub queue: QueueName,
+    /// Where the run stands after the record.
+    pub status: Status,
+    /// When the run started.
+    pub started_at: Timestamp,
+    /// The trace of the run.
+    pub trace: Option<highwater_protocol::event::Trace>,
+}
+
+impl Summary {
+    /// The headers of a record.
+    pub fn headers(&self, record: &Record) -> Headers {
+        let headers = Headers::new()
+            .with(header::RUN, record.frame.run.to_string())
+            .with(header::TYPE, self.workflow_type.as_str())
+            .with(header::QUEUE, self.queue.as_str())
+            .with(header::STATUS, self.status.as_str())
+            .with(header::STARTED_AT, self.started_at.as_micros().to_string());
+        let headers = match &self.trace {
+            Some(trace) => headers
+                .with(header::TRACEPARENT, trace.parent.clone())
+                .with_opt(header::TRACESTATE, trace.state.clone()),
+            None => headers,
+        };
+        let closed = self.status.is_closed().then(|| record.frame.time.as_micros().to_string());
+        headers.with_opt(header::CLOSED_AT, closed)
+    }
+}
+
+/// How fresh an answer must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// From the leader: a miss is proof of absence.
+    Leader,
+    /// From any replica: a hint.
+    Any,
+}
+
+/// The last record of a workflow id.
+pub async fn last(broker: &dyn Broker, key: &Key, freshness: Freshness) -> Result<Option<StoredRecord>, HistoryError> {
+    let subject = broker.subjects().history(key);
+    let message = match freshness {
+        Freshness::Leader => broker.last_from_leader(Stream::History, subject).await?,
+        Freshness::Any => broker.last(Stream::History, subject).await?,
+    };
+    message.map(StoredRecord::from_message).transpose()
+}
+
+/// All records of the run that `last` belongs to, up to and including it, in order: ⌈n/64⌉ rounds of parallel reads.
+pub async fn read_run(broker: &dyn Broker, last: StoredRecord) -> Result<Vec<StoredRecord>, HistoryError> {
+    let run = last.frame.run;
+    let back = last.frame.back.clone();
+    let mut reversed = vec![last];
+    read_back(broker, run, back, &mut reversed).await?;
+    reversed.reverse();
+    Ok(reversed)
+}
+
+/// The records of a run before one that carries the sequences `back`, appended to `reversed`, the latest first.
+pub async fn read_back(
+    broker: &dyn Broker,
+    run: RunId,
+    mut back: Vec<u64>,
+    reversed: &mut Vec<StoredRecord>,
+) -> Result<(), HistoryError> {
+    while !back.is_empty() {
+        let round = try_join_all(back.iter().map(|seq| read_one(broker, run, *seq))).await?;
+        back = round.first().map(|first| first.frame.back.clone()).unwrap_or_default();
+        reversed.extend(round.into_iter().rev());
+    }
+    Ok(())
+}
+
+/// One record of a run. A replica may not have it yet, so a miss is asked of the leader before it counts.
+pub async fn read_one(broker: &dyn Broker, run: RunId, seq: u64) -> Result<StoredRecord, HistoryError> {
+    let message = match broker.get(Stream::History, seq).await {
+        Ok(Some(message)) => Some(message),
+        Ok(None) | Err(_) => broker.get_from_leader(Stream::History, seq).await?,
+    };
+    StoredRecord::from_message(message.ok_or(HistoryError::Missing { run, seq })?)
+}
+
+/// What became of a record that was to be appended.
+#[derive(Debug)]
+pub enum Appended {
+    /// It is in the history, at this sequence.
+    Stored(u64),
+    /// Another record is the last one now. Whether this one is in the history before it, the history tells: drop what
+    /// was known of the run and read it again.
+    Lost,
+}
+
+/// Appends a record behind the one at sequence `expect` (0: as the first of its subject) and waits until it is clear
+/// what became of it: an answer that got lost is looked up by the record's own id. Only an error that a retry cannot
+/// mend is returned.
+pub async fn append(
+    broker: &dyn Broker,
+    key: &Key,
+    record: &Record,
+    headers: Headers,
+    expect: u64,
+) -> Result<Appended, Error> {
+    const PAUSE_MAX: Duration = Duration::from_secs(2);
+    let subject = broker.subjects().history(key);
+    let payload = record.encode();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let publish = Publish {
+            subject: subject.clone(),
+            headers: headers.clone(),
+            payload: payload.clone(),
+            expect_last: Some(expect),
+            ..Publish::default()
+        };
+        match broker.publish(publish).await {
+            Ok(ack) => return Ok(Appended::Stored(ack.seq)),
+            Err(error) if error.kind == ErrorKind::Conflict || error.is_retryable() => {
+                // Whoever wrote, it may have been us: the server had stored it and the answer was lost.
+                match broker.last_from_leader(Stream::History, subject.clone()).await {
+                    Ok(last) => {
+                        let last_seq = last.as_ref().map_or(0, |message| message.seq);
+                        let ours = last.is_some_and(|m| {
+                            Frame::decode(&m.payload).is_ok_and(|(f, _)| f.record == record.frame.record)
+                        });
+                        if ours {
+                            return Ok(Appended::Stored(last_seq));
+                        }
+                        if last_seq != expect {
+                            return Ok(Appended::Lost);
+                        }
+                    }
+                    Err(error) if !error.is_retryable() => return Err(error),
+                    Err(_) => {}
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
