@@ -109,6 +109,9 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// The largest message the server accepts, in bytes, headers included.
     fn payload_max(&self) -> usize;
 
+    /// The server's clock now (over NATS: the `ts` field of a `STREAM.INFO` answer). Off by at most the round trip.
+    fn server_time(&self) -> BoxFuture<'static, Result<Timestamp, Error>>;
+
     /// Stores a message and waits until the server has it. Calls may be in flight by the thousand; those to one
     /// subject are stored in the order of the calls' first polls.
     fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>>;
