@@ -1,1 +1,4 @@
 //! Runs workflows and activities.
+
+mod assignment;
+mod clock;
