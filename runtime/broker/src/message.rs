@@ -12,7 +12,7 @@ use crate::broker::TaskAck;
 pub struct Message {
     /// Its subject, after any transform.
     pub subject: String,
-    /// Its headers.
+    /// Its headers, without those that are between publishers and the server (`Nats-…`), so that it can be passed on.
     pub headers: Headers,
     /// Its body.
     pub payload: Bytes,

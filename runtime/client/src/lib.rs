@@ -1,1 +1,46 @@
 //! Starts workflows and talks to them.
+//!
+//! A [`Client`] works against the streams directly: there is no server in between, and most of it works while no worker
+//! is alive. A start waits in the inbox until one comes, a signal likewise; a history can be read and a run terminated
+//! at any time. Only a query needs a worker that answers.
+//!
+//! - [`Client`]: where everything begins.
+//! - [`start`]: starting a run, with the policies for ids that were used before.
+//! - [`WorkflowHandle`]: one workflow id, for its [`result`], [`signal`], [`cancel`], [`terminate`], [`query`],
+//!   [`describe`] and [`history`].
+//!
+//! Each operation has an error of its own, and every error says whether the same call may do better later.
+
+mod client;
+mod handle;
+mod pace;
+mod replies;
+mod request;
+mod run;
+
+pub mod cancel;
+pub mod describe;
+pub mod history;
+pub mod query;
+pub mod result;
+pub mod signal;
+pub mod start;
+pub mod terminate;
+pub mod typed;
+
+pub use cancel::CancelError;
+pub use client::Client;
+pub use describe::{DescribeError, Description};
+pub use handle::{Addressed, WorkflowHandle};
+pub use highwater_protocol::{
+    InvalidId,
+    request::{IdConflict, IdReuse},
+};
+pub use history::{HistoryEvent, ReadHistoryError};
+pub use query::QueryError;
+pub use request::Delivered;
+pub use result::ResultError;
+pub use signal::SignalError;
+pub use start::StartError;
+pub use terminate::TerminateError;
+pub use typed::{Returns, Untyped};

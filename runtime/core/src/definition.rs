@@ -156,11 +156,16 @@ pub trait Outcome {
     type Ok;
     /// The error.
     type Err;
+    /// As the `Result` that it is.
+    fn into_result(self) -> Result<Self::Ok, Self::Err>;
 }
 
 impl<T, E> Outcome for Result<T, E> {
     type Ok = T;
     type Err = E;
+    fn into_result(self) -> Self {
+        self
+    }
 }
 
 /// The future that an activity returns.
@@ -217,8 +222,10 @@ pub trait ActivityItem<P> {
     type Ok: DeserializeOwned;
     /// How it fails.
     type Err: Fault;
+    /// The type that carries its defaults.
+    type Def: ActivityDef;
     /// What `#[activity(…)]` says.
-    const DEFAULTS: ActivityDefaults;
+    const DEFAULTS: ActivityDefaults = <Self::Def as ActivityDef>::DEFAULTS;
 }
 
 macro_rules! activity_item {
@@ -236,7 +243,7 @@ macro_rules! activity_item {
             type Input = <($($parameter,)*) as InputOf<Fut::Shape>>::Input;
             type Ok = <Fut::Output as Outcome>::Ok;
             type Err = <Fut::Output as Outcome>::Err;
-            const DEFAULTS: ActivityDefaults = <Fut::Def as ActivityDef>::DEFAULTS;
+            type Def = Fut::Def;
         }
     };
 }

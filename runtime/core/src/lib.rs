@@ -6,15 +6,26 @@
 //! - [`context`]: what workflow code holds ([`Ctx`]) and the operations it can await.
 //! - [`definition`]: what the macros implement for workflows and activities.
 //! - [`activity`]: what activity code holds, and sets of activities.
+//! - [`join`]: waiting for many operations in an order that replays.
 //! - [`fault`]: errors as code sees them.
+//! - [`open`]: what a run has asked for and not got yet.
 //! - [`run`]: one run as a state machine, fed with events: replay, command matching, closing.
 
 pub mod activity;
 pub mod context;
 pub mod definition;
 pub mod fault;
+pub mod join;
+pub mod open;
 mod panic;
 pub mod run;
+
+#[doc(hidden)]
+pub mod __private;
+
+// The macros name `::highwater`; in this crate's own tests that is this crate.
+#[cfg(test)]
+extern crate self as highwater;
 
 pub use activity::{ActivityContext, ActivitySet};
 pub use context::Ctx;

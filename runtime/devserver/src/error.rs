@@ -86,7 +86,7 @@ pub enum ControlError {
     /// The signal could not be sent.
     #[error("cannot signal the NATS server: {0}")]
     Signal(#[from] io::Error),
-    /// The process outlived even SIGKILL for this long.
+    /// The signal had no effect for this long.
     #[error("the NATS server still runs after {waited:?}; its disk may hang. It will be ended when this process is")]
     #[non_exhaustive]
     StillRunning {

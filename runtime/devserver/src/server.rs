@@ -25,6 +25,8 @@ pub use self::builder::Builder;
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// How long the whole clean-up may take: the grace, and removing files.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between two looks at a process.
+const POLL: Duration = Duration::from_millis(1);
 /// Pause between two attempts to take the old port again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -169,28 +171,28 @@ impl DevServer {
     }
 
     /// Freezes the server: connections stay open and nothing answers, as on
-    /// a machine that stalls. [`resume`](Self::resume) ends it. The last of
-    /// the server's threads freezes a moment after this returns.
+    /// a machine that stalls. [`resume`](Self::resume) ends it. On systems
+    /// other than Linux the freeze begins a moment after this returns.
     ///
     /// ```no_run
-    /// # fn example(server: &highwater_devserver::DevServer) {
-    /// server.pause().unwrap();
-    /// server.resume().unwrap();
+    /// # async fn example(server: &highwater_devserver::DevServer) {
+    /// server.pause().await.unwrap();
+    /// server.resume().await.unwrap();
     /// # }
     /// ```
-    pub fn pause(&self) -> Result<(), ControlError> {
-        Ok(self.shared.supervisor().signal(Signal::Stop)?)
+    pub async fn pause(&self) -> Result<(), ControlError> {
+        self.blocking(Shared::pause).await
     }
 
     /// Ends a [`pause`](Self::pause).
     ///
     /// ```no_run
-    /// # fn example(server: &highwater_devserver::DevServer) {
-    /// server.resume().unwrap();
+    /// # async fn example(server: &highwater_devserver::DevServer) {
+    /// server.resume().await.unwrap();
     /// # }
     /// ```
-    pub fn resume(&self) -> Result<(), ControlError> {
-        Ok(self.shared.supervisor().signal(Signal::Continue)?)
+    pub async fn resume(&self) -> Result<(), ControlError> {
+        self.blocking(|shared| Ok(shared.supervisor().signal(Signal::Continue)?)).await
     }
 
     /// Starts the server again on the same data and the same port, after a
@@ -233,6 +235,22 @@ impl Shared {
             return Ok(());
         }
         Err(ControlError::StillRunning { waited: STOP_GRACE })
+    }
+
+    fn pause(&self) -> Result<(), ControlError> {
+        let supervisor = self.supervisor();
+        supervisor.signal(Signal::Stop)?;
+        let deadline = Instant::now() + STOP_GRACE;
+        while let Some(pid) = supervisor.pid() {
+            if signal::is_frozen(pid) {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(ControlError::StillRunning { waited: STOP_GRACE });
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     fn restart(&self, port: u16) -> Result<(), StartError> {

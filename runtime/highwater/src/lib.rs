@@ -1,1 +1,60 @@
 //! Durable execution on NATS: workflows as ordinary async functions.
+//!
+//! A workflow is an `async fn` whose every step is recorded, so that it survives crashes, deploys and months of waiting:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use highwater::prelude::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Serialize, Deserialize)]
+//! pub struct Order {
+//!     item: String,
+//!     cents: u64,
+//! }
+//!
+//! /// What the activities need: connections, clients, settings.
+//! pub struct Shop;
+//!
+//! #[activities]
+//! impl Shop {
+//!     #[activity(start_to_close = "10s", retry(maximum_attempts = 5))]
+//!     pub async fn charge(&self, order: Order) -> Result<String, String> {
+//!         Ok(format!("receipt for {}", order.item))
+//!     }
+//!
+//!     #[activity(start_to_close = "1m")]
+//!     pub async fn ask_for_feedback(&self, order: Order) -> Result<(), String> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! #[workflow]
+//! pub async fn order(ctx: Ctx, order: Order) -> Result<String, Exit> {
+//!     let receipt = ctx.run(Shop::charge, order.clone()).await?;
+//!     ctx.sleep(Duration::from_secs(5 * 24 * 3600)).await?;
+//!     ctx.run(Shop::ask_for_feedback, order).await?;
+//!     Ok(receipt)
+//! }
+//! ```
+//!
+//! - [`workflow`] and [`Ctx`]: writing workflows; [`Exit`] is how they end other than with a value.
+//! - [`activities`], [`activity`] and [`ActivityContext`]: writing activities, the code that may do everything.
+//! - [`select!`], [`join!`], [`try_join!`], [`join_all`] and [`try_join_all`]: several operations at a time.
+
+mod authoring;
+
+pub use authoring::*;
+
+/// What nearly every program with workflows names.
+pub mod prelude {
+    #[doc(no_inline)]
+    pub use crate::{
+        ActivityContext, CallError, Cancelled, Ctx, Exit, activities, activity, join, join_all, select, try_join,
+        try_join_all, workflow,
+    };
+}
+
+#[doc(hidden)]
+pub use highwater_core::__private;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub use call::{ActivityCall, PendingActivity};
-pub use signal::Signals;
+pub use signal::{Received, Signals};
 pub use step::{PendingStep, StepContext};
 pub use timer::Sleep;
 pub use wait::{CancelRequested, WaitUntil};

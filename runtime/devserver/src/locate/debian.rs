@@ -181,6 +181,7 @@ Dir::Etc::sourcelist \"{base}/empty/none\";
 Dir::Etc::sourceparts \"{base}/sources\";
 Dir::Etc::preferences \"{base}/empty/none\";
 Dir::Etc::preferencesparts \"{base}/empty\";
+APT::Update::Error-Mode \"any\";
 Acquire::Languages \"none\";
 Acquire::PDiffs \"false\";
 // Root's apt would change to a user who may not enter this folder.

@@ -47,3 +47,21 @@ pub(super) fn send(_pid: u32, _signal: Signal) -> io::Result<()> {
 
 #[cfg(not(unix))]
 pub(super) fn own_group(_command: &mut Command) {}
+
+/// Whether every thread has acted on [`Signal::Stop`], as far as can be told.
+#[cfg(target_os = "linux")]
+pub(super) fn is_frozen(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return true; // Without a /proc nobody can tell.
+    };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state follows the name, which is in parentheses and may hold any.
+        stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('T'))
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_frozen(_pid: u32) -> bool {
+    true
+}

@@ -225,6 +225,18 @@ mod tests {
     }
 
     #[test]
+    fn a_paused_server_still_gets_to_end_by_itself() {
+        let outside = tempfile::tempdir().unwrap();
+        let trace = outside.path().join("flushed");
+        let script = format!("trap 'echo >{}; exit 0' TERM; echo ready; while :; do sleep 1; done", trace.display());
+        let (mut supervisor, run_dir) = supervise(&script);
+        said(&run_dir, "ready");
+        supervisor.signal(Signal::Stop).unwrap();
+        assert!(supervisor.release(LONG));
+        assert!(trace.exists());
+    }
+
+    #[test]
     fn a_server_that_does_not_listen_is_made_to_end() {
         let (supervisor, run_dir) = supervise("trap '' TERM; echo ready; while :; do sleep 1; done");
         said(&run_dir, "ready");

@@ -1,5 +1,7 @@
 //! What activity code holds, and sets of activities.
 
+mod free;
+
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use highwater_protocol::{
@@ -10,6 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::fault::{Fault, to_failure};
+
+pub use free::{FreeActivities, FreeDef};
 
 /// A future on the heap.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,241 @@
+//! A namespace, as the engine uses it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use highwater_protocol::{Namespace, QueueName, Timestamp, namespace::Settings, subject::Subjects};
+
+use super::{
+    NatsConnection,
+    direct::Which,
+    kv::Kv,
+    link::Link,
+    names, streams,
+    tasks::{Feed, Queue},
+};
+use crate::{
+    broker::{BoxFuture, BoxStream, Broker, Bucket, Entry, KvEvent, Publish, Stream},
+    error::Error,
+    message::{Delivered, Message, PlainMessage, PubAck, Task},
+};
+
+/// A namespace on a NATS server. Clones share it.
+#[derive(Clone)]
+pub struct NatsBroker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connection: NatsConnection,
+    namespace: Namespace,
+    settings: Settings,
+    subjects: Subjects,
+    feeds: Mutex<HashMap<QueueName, Feed>>,
+}
+
+impl NatsBroker {
+    pub(super) fn new(connection: NatsConnection, namespace: Namespace, settings: Settings) -> Self {
+        let subjects = Subjects::new(&namespace, settings.partitions);
+        let feeds = Mutex::default();
+        Self { shared: Arc::new(Shared { connection, namespace, settings, subjects, feeds }) }
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.shared.namespace
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// The connection that it is reached by.
+    pub fn connection(&self) -> &NatsConnection {
+        &self.shared.connection
+    }
+
+    fn link(&self) -> Arc<Link> {
+        self.shared.connection.link.clone()
+    }
+
+    fn stream(&self, stream: Stream) -> String {
+        names::stream(&self.shared.namespace, stream)
+    }
+
+    fn kv(&self, bucket: Bucket) -> Kv {
+        Kv::new(self.link(), &names::bucket(&self.shared.namespace, bucket))
+    }
+
+    fn feed(&self, queue: &QueueName) -> Feed {
+        // Nothing panics while it holds the lock, and a map is whole at any time.
+        let mut feeds = self.shared.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(feed) = feeds.get(queue) {
+            return feed.clone();
+        }
+        let served = Queue {
+            stream: self.stream(Stream::Tasks),
+            consumer: names::task_consumer(queue),
+            filter: self.shared.subjects.task_filter(queue),
+        };
+        let feed = Feed::new(self.link(), served);
+        feeds.insert(queue.clone(), feed.clone());
+        feed
+    }
+}
+
+impl fmt::Debug for NatsBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsBroker")
+            .field("namespace", &self.shared.namespace)
+            .field("url", &self.shared.connection.url())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Broker for NatsBroker {
+    fn subjects(&self) -> &Subjects {
+        &self.shared.subjects
+    }
+
+    fn payload_max(&self) -> usize {
+        self.shared.connection.link.client.max_payload()
+    }
+
+    fn server_time(&self) -> BoxFuture<'static, Result<Timestamp, Error>> {
+        let (link, stream) = (self.link(), self.stream(Stream::Inbox));
+        Box::pin(async move { link.server_time(&stream).await })
+    }
+
+    fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>> {
+        let link = self.link();
+        Box::pin(async move { link.publish(message).await })
+    }
+
+    fn get(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>> {
+        let (link, stream) = (self.link(), self.stream(stream));
+        Box::pin(async move { link.get_direct(&stream, &Which::seq(seq)).await })
+    }
+
+    fn get_from_leader(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>> {
+        let (link, stream) = (self.link(), self.stream(stream));
+        Box::pin(async move { Ok(link.get_from_leader(&stream, &Which::seq(seq)).await?) })
+    }
+
+    fn last(&self, stream: Stream, subject: String) -> BoxFuture<'static, Result<Option<Message>, Error>> {
+        let (link, stream) = (self.link(), self.stream(stream));
+        Box::pin(async move { link.get_direct(&stream, &Which::last(subject)).await })
+    }
+
+    fn last_from_leader(&self, stream: Stream, subject: String) -> BoxFuture<'static, Result<Option<Message>, Error>> {
+        let (link, stream) = (self.link(), self.stream(stream));
+        Box::pin(async move { Ok(link.get_from_leader(&stream, &Which::last(subject)).await?) })
+    }
+
+    fn last_seq(&self, stream: Stream) -> BoxFuture<'static, Result<u64, Error>> {
+        let (link, stream) = (self.link(), self.stream(stream));
+        Box::pin(async move { link.last_seq(&stream).await })
+    }
+
+    fn delete(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<(), Error>> {
+        let (link, stream) = (self.link(), self.stream(stream));
+        Box::pin(async move { link.delete(&stream, seq).await })
+    }
+
+    fn purge(&self, stream: Stream, subject: String, up_to: u64) -> BoxFuture<'static, Result<u64, Error>> {
+        let (link, stream) = (self.link(), self.stream(stream));
+        Box::pin(async move { link.purge(&stream, &subject, up_to).await })
+    }
+
+    fn read(
+        &self,
+        stream: Stream,
+        subjects: Vec<String>,
+        from_seq: u64,
+    ) -> BoxFuture<'static, Result<BoxStream<Result<Delivered, Error>>, Error>> {
+        let (link, stream) = (self.link(), self.stream(stream));
+        Box::pin(async move {
+            let reader: BoxStream<_> = Box::pin(link.read(stream, subjects, from_seq).await?);
+            Ok(reader)
+        })
+    }
+
+    fn take_tasks(&self, queue: QueueName, max: usize, wait: Duration) -> BoxFuture<'static, Result<Vec<Task>, Error>> {
+        let broker = self.clone();
+        Box::pin(async move { broker.feed(&queue).take(&broker.link(), max, wait).await })
+    }
+
+    fn task_ack_wait(&self) -> Duration {
+        self.shared.connection.link.task_ack_wait
+    }
+
+    fn kv_get(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<Option<Entry>, Error>> {
+        let kv = self.kv(bucket);
+        Box::pin(async move { kv.get(&key).await })
+    }
+
+    fn kv_put(
+        &self,
+        bucket: Bucket,
+        key: String,
+        value: Bytes,
+        revision: Option<u64>,
+    ) -> BoxFuture<'static, Result<u64, Error>> {
+        let kv = self.kv(bucket);
+        Box::pin(async move { kv.put(&key, value, revision).await })
+    }
+
+    fn kv_delete(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<(), Error>> {
+        let kv = self.kv(bucket);
+        Box::pin(async move { kv.delete(&key).await })
+    }
+
+    fn kv_watch(&self, bucket: Bucket) -> BoxFuture<'static, Result<BoxStream<Result<KvEvent, Error>>, Error>> {
+        let kv = self.kv(bucket);
+        Box::pin(async move {
+            let watcher: BoxStream<_> = Box::pin(kv.watch().await?);
+            Ok(watcher)
+        })
+    }
+
+    fn kv_list(&self, bucket: Bucket) -> BoxFuture<'static, Result<Vec<(String, Entry)>, Error>> {
+        let kv = self.kv(bucket);
+        Box::pin(async move { kv.list().await })
+    }
+
+    fn kv_ttl(&self, bucket: Bucket) -> Option<Duration> {
+        streams::ttl(bucket)
+    }
+
+    fn send(&self, message: PlainMessage) -> BoxFuture<'static, Result<(), Error>> {
+        let link = self.link();
+        Box::pin(async move { link.send(message).await })
+    }
+
+    fn request(&self, message: PlainMessage, wait: Duration) -> BoxFuture<'static, Result<PlainMessage, Error>> {
+        let link = self.link();
+        Box::pin(async move { link.request(message, wait).await })
+    }
+
+    fn subscribe(&self, subject: String) -> BoxFuture<'static, Result<BoxStream<PlainMessage>, Error>> {
+        let link = self.link();
+        Box::pin(async move {
+            let messages: BoxStream<_> = Box::pin(link.subscribe(subject).await?);
+            Ok(messages)
+        })
+    }
+
+    fn new_inbox(&self) -> String {
+        self.shared.connection.link.client.new_inbox()
+    }
+
+    fn flush(&self) -> BoxFuture<'static, Result<(), Error>> {
+        let link = self.link();
+        Box::pin(async move { link.round_trip().await })
+    }
+}

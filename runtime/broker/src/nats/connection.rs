@@ -1,0 +1,291 @@
+//! Connecting.
+
+use std::{
+    error::Error as _,
+    path::Path,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use async_nats::{Client, ConnectErrorKind, Event, ServerAddr, ServerError};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{
+    address,
+    link::Link,
+    options::{ConnectOptions, Nkey},
+    replies::Replies,
+    version,
+};
+use crate::error::ConnectError;
+
+/// Messages that may wait in this process for one subscription. Only a process that does not get to run comes near it.
+const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
+/// Messages that may wait in this process to be sent.
+const CLIENT_CAPACITY: usize = 1 << 16;
+/// A server that is silent is asked for a sign of life this often; after the third the connection counts as lost.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// The first and the longest pause between two attempts to connect.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A connection to NATS. Clones share it; it is closed when the last one and everything made from it is dropped.
+///
+/// Once connected it comes back for ever after any interruption.
+#[derive(Clone, Debug)]
+pub struct NatsConnection {
+    pub(super) link: Arc<Link>,
+}
+
+impl NatsConnection {
+    /// Connects, trying for [`ConnectOptions::connect_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// An address, file or version that will not do and refused credentials are told at once; an unreachable server when
+    /// the time is over.
+    pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
+        let deadline = Instant::now() + options.connect_timeout;
+        let addresses = address::parse(&options.urls)?;
+        let url = address::without_secrets(&options.urls);
+        let (lost_sender, lost) = watch::channel(0);
+
+        let nats = prepare(&options, addresses.user).await?;
+        // The prefix of answers is only known once there is a client, and the callback is wanted before.
+        let (replies_sender, replies_receiver) = watch::channel(Weak::<Replies>::new());
+        let lost_sender = Arc::new(lost_sender);
+        let nats = nats.event_callback(move |event| {
+            let replies = replies_receiver.borrow().upgrade();
+            let lost_sender = lost_sender.clone();
+            async move { notice(&event, replies.as_deref(), &lost_sender) }
+        });
+        let client = dial(&nats, &addresses.servers, &url, deadline).await?;
+
+        let found = client.server_info().version;
+        if !version::is_new_enough(&found) {
+            return Err(ConnectError::Version { url, found, needed: version::NEEDED });
+        }
+        let replies = Arc::new(Replies::new(client.new_inbox()));
+        replies_sender.send_replace(Arc::downgrade(&replies));
+        let subscriber = client
+            .subscribe(replies.subject())
+            .await
+            .map_err(|error| ConnectError::Unreachable { url: url.clone(), reason: error.to_string() })?;
+        let link = Link::new(client, url, options.task_ack_wait, replies, subscriber, lost);
+        Ok(Self { link: Arc::new(link) })
+    }
+
+    /// The address or addresses, without credentials.
+    pub fn url(&self) -> &str {
+        &self.link.url
+    }
+
+    /// The version of the server that this process is connected to now.
+    pub fn server_version(&self) -> String {
+        self.link.client.server_info().version
+    }
+
+    /// Whether there is a connection at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_connected()
+    }
+}
+
+/// Reacts to what async-nats tells.
+fn notice(event: &Event, replies: Option<&Replies>, lost: &watch::Sender<u64>) {
+    match event {
+        Event::Disconnected => {
+            tracing::warn!("the connection to NATS is lost");
+            lost.send_modify(|count| *count += 1);
+            if let Some(replies) = replies {
+                replies.lost();
+            }
+        }
+        Event::Connected => tracing::debug!("connected to NATS"),
+        Event::ServerError(ServerError::Other(text)) => {
+            tracing::warn!("NATS says: {text}");
+            if let (Some(subject), Some(replies)) = (denied_subject(text), replies) {
+                replies.denied(subject, text);
+            }
+        }
+        other => tracing::warn!("NATS connection: {other}"),
+    }
+}
+
+/// The subject of `Permissions Violation for Publish to "subject"`.
+fn denied_subject(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("Permissions Violation for Publish to \"")?;
+    rest.split('"').next()
+}
+
+/// Translates the options, and checks every file so that a bad one is told by its name.
+async fn prepare(
+    options: &ConnectOptions,
+    url_user: Option<(String, Option<String>)>,
+) -> Result<async_nats::ConnectOptions, ConnectError> {
+    let mut nats = async_nats::ConnectOptions::new()
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .client_capacity(CLIENT_CAPACITY)
+        .ping_interval(PING_INTERVAL)
+        .request_timeout(None)
+        .connection_timeout(options.connect_timeout.clamp(Duration::from_secs(1), ConnectOptions::CONNECT_TIMEOUT))
+        .reconnect_delay_callback(reconnect_delay)
+        .require_tls(options.require_tls);
+    if let Some(name) = &options.name {
+        nats = nats.name(name);
+    }
+    if let Some(prefix) = &options.inbox_prefix {
+        nats = nats.custom_inbox_prefix(prefix);
+    }
+    match (&options.user, url_user) {
+        (Some((user, password)), _) => nats = nats.user_and_password(user.clone(), password.clone()),
+        (None, Some((user, Some(password)))) => nats = nats.user_and_password(user, password),
+        // A name alone is how a token stands in an address.
+        (None, Some((token, None))) => nats = nats.token(token),
+        (None, None) => {}
+    }
+    if let Some(token) = &options.token {
+        nats = nats.token(token.clone());
+    }
+    match &options.nkey {
+        None => {}
+        Some(Nkey::Seed(seed)) => nats = nats.nkey(seed.trim().to_owned()),
+        Some(Nkey::File(path)) => {
+            let text = read("the NKey file", path, "SU")?;
+            let seed = text.lines().map(str::trim).find(|line| line.starts_with("SU")).unwrap_or_default();
+            nats = nats.nkey(seed.to_owned());
+        }
+    }
+    if let Some(path) = &options.credentials {
+        nats = nats.credentials_file(path).await.map_err(|error| file("the credentials file", path, &error))?;
+    }
+    if let Some(path) = &options.root_ca {
+        read("the root certificates", path, "-----BEGIN CERTIFICATE-----")?;
+        nats = nats.add_root_certificates(path.clone());
+    }
+    if let Some((certificate, key)) = &options.client_certificate {
+        read("the client certificate", certificate, "-----BEGIN CERTIFICATE-----")?;
+        read("the client key", key, "PRIVATE KEY-----")?;
+        nats = nats.add_client_certificate(certificate.clone(), key.clone());
+    }
+    Ok(nats)
+}
+
+/// Reads a file that must have `mark` in it.
+fn read(what: &'static str, path: &Path, mark: &str) -> Result<String, ConnectError> {
+    let text = std::fs::read_to_string(path).map_err(|error| file(what, path, &error))?;
+    if !text.contains(mark) {
+        return Err(file(what, path, &format!("it has no {mark}")));
+    }
+    Ok(text)
+}
+
+fn file(what: &'static str, path: &Path, reason: &impl ToString) -> ConnectError {
+    ConnectError::File { what, path: path.display().to_string(), reason: reason.to_string() }
+}
+
+/// The pause before another attempt to connect.
+fn reconnect_delay(attempts: usize) -> Duration {
+    match attempts {
+        0 | 1 => Duration::ZERO,
+        _ => {
+            let doublings = u32::try_from(attempts - 2).unwrap_or(u32::MAX).min(10);
+            (Duration::from_millis(2) * 2u32.pow(doublings)).min(RETRY_PAUSE_MAX)
+        }
+    }
+}
+
+async fn dial(
+    options: &async_nats::ConnectOptions,
+    servers: &[ServerAddr],
+    url: &str,
+    deadline: Instant,
+) -> Result<Client, ConnectError> {
+    let mut pause = RETRY_PAUSE;
+    let mut reason = "it does not answer".to_owned();
+    loop {
+        match timeout_at(deadline, options.clone().connect(servers)).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(error)) => match sort(&error, url) {
+                Failure::Final(error) => return Err(error),
+                Failure::Passing(why) => reason = why,
+            },
+            Err(_) => return Err(ConnectError::Unreachable { url: url.into(), reason }),
+        }
+        let next = Instant::now() + pause;
+        if next >= deadline {
+            return Err(ConnectError::Unreachable { url: url.into(), reason });
+        }
+        sleep_until(next).await;
+        pause = (pause * 2).min(RETRY_PAUSE_MAX);
+    }
+}
+
+enum Failure {
+    /// Another attempt would end the same.
+    Final(ConnectError),
+    /// It may be over soon.
+    Passing(String),
+}
+
+fn sort(error: &async_nats::ConnectError, url: &str) -> Failure {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    let mut tls = false;
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            // What rustls says of a handshake comes as this kind.
+            tls |= io.kind() == std::io::ErrorKind::InvalidData;
+        }
+        let text = cause.to_string();
+        if !reason.contains(&text) {
+            reason = format!("{reason}: {text}");
+        }
+        source = cause.source();
+    }
+    let url = url.to_owned();
+    match error.kind() {
+        ConnectErrorKind::AuthorizationViolation => Failure::Final(ConnectError::Denied { url, reason }),
+        ConnectErrorKind::Authentication => Failure::Final(ConnectError::File {
+            what: "the NKey seed or credentials",
+            path: String::new(),
+            reason: "it is not a valid key".into(),
+        }),
+        ConnectErrorKind::ServerParse => Failure::Final(ConnectError::Address { url, reason }),
+        ConnectErrorKind::Tls => Failure::Final(ConnectError::Unreachable { url, reason }),
+        ConnectErrorKind::Io if is_denial(&reason) => Failure::Final(ConnectError::Denied { url, reason }),
+        ConnectErrorKind::Io if tls => Failure::Final(ConnectError::Unreachable { url, reason }),
+        ConnectErrorKind::Io | ConnectErrorKind::Dns | ConnectErrorKind::TimedOut | ConnectErrorKind::MaxReconnects => {
+            Failure::Passing(reason)
+        }
+    }
+}
+
+/// Whether the server's words are about who we are: `User Authentication Expired` and the like.
+fn is_denial(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    ["authentication", "authorization", "revoked"].iter().any(|word| reason.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_come_fast_at_first_and_at_least_every_second() {
+        assert_eq!(reconnect_delay(1), Duration::ZERO);
+        assert_eq!(reconnect_delay(2), Duration::from_millis(2));
+        assert_eq!(reconnect_delay(5), Duration::from_millis(16));
+        assert_eq!(reconnect_delay(usize::MAX), RETRY_PAUSE_MAX);
+    }
+
+    #[test]
+    fn the_subject_of_a_permissions_violation_is_read() {
+        let text = "Permissions Violation for Publish to \"hw.a.b\"";
+        assert_eq!(denied_subject(text), Some("hw.a.b"));
+        assert_eq!(denied_subject("Permissions Violation for Subscription to \"x\""), None);
+    }
+}

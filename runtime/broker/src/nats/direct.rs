@@ -1,0 +1,222 @@
+//! Reading single messages, and taking messages away.
+
+use async_nats::{HeaderMap, Message as NatsMessage};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use highwater_protocol::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    headers,
+    link::{ANSWER_WAIT, Link, is_unanswered},
+    refusal::{NO_MESSAGE, Refusal},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    message::Message,
+};
+
+/// Which message.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Which {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seq: Option<u64>,
+    #[serde(rename = "last_by_subj", skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<String>,
+    /// With `seq`: the first at or behind it on this subject.
+    #[serde(rename = "next_by_subj", skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+}
+
+impl Which {
+    pub(super) fn seq(seq: u64) -> Self {
+        Self { seq: Some(seq), ..Self::default() }
+    }
+
+    pub(super) fn last(subject: String) -> Self {
+        Self { last: Some(subject), ..Self::default() }
+    }
+}
+
+impl Link {
+    /// Reads a message from any replica.
+    pub(super) async fn get_direct(&self, stream: &str, which: &Which) -> Result<Option<Message>, Error> {
+        let what = || format!("reading {which:?} of {stream}");
+        let payload = serde_json::to_vec(which).map_err(|error| bad(&what(), error))?;
+        let subject = format!("$JS.API.DIRECT.GET.{stream}").into();
+        let answer = self.ask(subject, HeaderMap::new(), payload.into(), ANSWER_WAIT).await?;
+        if is_unanswered(&answer) {
+            let message = format!("{}: no replica answers", what());
+            return Err(Error::new(ErrorKind::NoResponders, message));
+        }
+        match answer.status.map(|status| status.as_u16()) {
+            None => direct_message(answer).map(Some).map_err(|reason| bad(&what(), reason)),
+            Some(404) => Ok(None),
+            Some(status) => {
+                let reason = answer.description.unwrap_or_default();
+                Err(bad(&what(), format!("{status} {reason}")))
+            }
+        }
+    }
+
+    /// Reads a message from the leader.
+    pub(super) async fn get_from_leader(&self, stream: &str, which: &Which) -> Result<Option<Message>, Refusal> {
+        #[derive(Deserialize)]
+        struct Answer {
+            message: Stored,
+        }
+        match self.api::<Answer>(&format!("STREAM.MSG.GET.{stream}"), which).await {
+            Ok(answer) => match answer.message.read() {
+                Ok(message) => Ok(Some(message)),
+                Err(reason) => Err(bad(&format!("reading {which:?} of {stream}"), reason).into()),
+            },
+            Err(refusal) if refusal.code == NO_MESSAGE => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// The clock of a stream's leader.
+    pub(super) async fn server_time(&self, stream: &str) -> Result<Timestamp, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            ts: String,
+        }
+        let answer: Answer = self.api(&format!("STREAM.INFO.{stream}"), &NoBody {}).await?;
+        time(&answer.ts).map_err(|reason| bad("the server's time", reason))
+    }
+
+    /// The sequence of a stream's last message, by its leader.
+    pub(super) async fn last_seq(&self, stream: &str) -> Result<u64, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            state: State,
+        }
+        #[derive(Deserialize)]
+        struct State {
+            last_seq: u64,
+        }
+        let answer: Answer = self.api(&format!("STREAM.INFO.{stream}"), &NoBody {}).await?;
+        Ok(answer.state.last_seq)
+    }
+
+    /// Deletes a message.
+    pub(super) async fn delete(&self, stream: &str, seq: u64) -> Result<(), Error> {
+        #[derive(Serialize)]
+        struct Body {
+            seq: u64,
+            // The bytes need not be overwritten.
+            no_erase: bool,
+        }
+        let call = format!("STREAM.MSG.DELETE.{stream}");
+        match self.api::<serde::de::IgnoredAny>(&call, &Body { seq, no_erase: true }).await {
+            Ok(_) => Ok(()),
+            Err(refusal) if is_gone(&refusal) => Ok(()),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Deletes the messages of a subject up to and including a sequence.
+    pub(super) async fn purge(&self, stream: &str, subject: &str, up_to: u64) -> Result<u64, Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            filter: &'a str,
+            seq: u64,
+        }
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(default)]
+            purged: u64,
+        }
+        if subject.is_empty() {
+            return Err(bad(&format!("purging {stream}"), "no subject is named"));
+        }
+        // The server keeps the sequence that it is given, and takes 0 and 1 for everything.
+        if up_to == 0 {
+            return Ok(0);
+        }
+        let seq = up_to.saturating_add(1);
+        let answer: Answer = self.api(&format!("STREAM.PURGE.{stream}"), &Body { filter: subject, seq }).await?;
+        Ok(answer.purged)
+    }
+}
+
+/// A message that cannot be deleted because it is not there: `no message found`, or the store's words for it.
+fn is_gone(refusal: &Refusal) -> bool {
+    const SEQUENCE_NOT_FOUND: u64 = 10043;
+    const DELETE_FAILED: u64 = 10057;
+    match refusal.code {
+        NO_MESSAGE | SEQUENCE_NOT_FOUND => true,
+        DELETE_FAILED => {
+            let text = &refusal.error.message;
+            ["not found", "no message", "deleted message", "EOF"].iter().any(|words| text.contains(words))
+        }
+        _ => false,
+    }
+}
+
+/// A body with nothing in it.
+#[derive(Serialize)]
+pub(super) struct NoBody {}
+
+/// A message as `STREAM.MSG.GET` hands it out.
+#[derive(Deserialize)]
+struct Stored {
+    subject: String,
+    seq: u64,
+    #[serde(default)]
+    hdrs: Option<String>,
+    #[serde(default)]
+    data: Option<String>,
+    time: String,
+}
+
+impl Stored {
+    fn read(self) -> Result<Message, String> {
+        let decode =
+            |text: Option<String>| STANDARD.decode(text.unwrap_or_default()).map_err(|error| error.to_string());
+        let wire = decode(self.hdrs)?;
+        Ok(Message {
+            subject: self.subject,
+            headers: headers::from_wire(&wire),
+            payload: Bytes::from(decode(self.data)?),
+            seq: self.seq,
+            time: time(&self.time)?,
+        })
+    }
+}
+
+fn direct_message(answer: NatsMessage) -> Result<Message, String> {
+    let map = answer.headers.as_ref();
+    let get = |name: &'static str| headers::get(map, name).ok_or_else(|| format!("the answer has no {name}"));
+    Ok(Message {
+        subject: get(headers::SUBJECT)?.to_owned(),
+        seq: get(headers::SEQUENCE)?.parse().map_err(|_| "the answer's sequence is no number".to_owned())?,
+        time: time(get(headers::TIME_STAMP)?)?,
+        headers: headers::from_nats(map),
+        payload: answer.payload,
+    })
+}
+
+/// A time as the server writes it: RFC 3339 with up to nine digits behind the seconds.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let instant: jiff::Timestamp = text.parse().map_err(|error| format!("{text:?} is not a time: {error}"))?;
+    let nanos = i64::try_from(instant.as_nanosecond()).map_err(|_| format!("{text:?} is out of range"))?;
+    Ok(Timestamp::from_nanos(nanos))
+}
+
+fn bad(what: &str, reason: impl ToString) -> Error {
+    Error::new(ErrorKind::Other, format!("{what}: {}", reason.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_the_server_are_read_to_the_microsecond() {
+        assert_eq!(time("1970-01-01T00:00:01.000002999Z").unwrap(), Timestamp(1_000_002));
+        assert_eq!(time("1970-01-01T00:00:01Z").unwrap(), Timestamp(1_000_000));
+        assert_eq!(time("1970-01-01T01:00:01.5+01:00").unwrap(), Timestamp(1_500_000));
+        assert!(time("yesterday").is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! Headers between ours and async-nats's.
+
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use highwater_protocol::Headers;
+
+use crate::error::{Error, ErrorKind};
+
+/// The sequence that the subject must have now.
+pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
+/// The id by which a repeat is known.
+pub(super) const MSG_ID: &str = "Nats-Msg-Id";
+/// When a message is to be published.
+pub(super) const SCHEDULE: &str = "Nats-Schedule";
+/// To which subject.
+pub(super) const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
+/// What a bucket's message does, when it is not a value.
+pub(super) const KV_OPERATION: &str = "KV-Operation";
+/// Why the server wrote a message itself.
+pub(super) const MARKER_REASON: &str = "Nats-Marker-Reason";
+/// On a direct get's answer: the message's sequence.
+pub(super) const SEQUENCE: &str = "Nats-Sequence";
+/// On a direct get's answer: when it was stored.
+pub(super) const TIME_STAMP: &str = "Nats-Time-Stamp";
+/// On a direct get's answer: its subject.
+pub(super) const SUBJECT: &str = "Nats-Subject";
+
+/// Headers as async-nats sends them. It would panic on some values, so everything is checked. Those that give the server
+/// orders are not for callers to set.
+pub(super) fn to_nats(headers: &Headers) -> Result<HeaderMap, Error> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers.iter() {
+        if is_servers(name) {
+            return Err(Error::new(ErrorKind::Other, format!("the header {name} is the server's own")));
+        }
+        append(&mut map, name, value)?;
+    }
+    Ok(map)
+}
+
+/// Adds a header, or says why it cannot be one.
+pub(super) fn append(map: &mut HeaderMap, name: &str, value: &str) -> Result<(), Error> {
+    let name: HeaderName =
+        name.parse().map_err(|_| Error::new(ErrorKind::Other, format!("{name:?} cannot be the name of a header")))?;
+    let value: HeaderValue = value
+        .parse()
+        .map_err(|_| Error::new(ErrorKind::Other, format!("the value of the header {name} has a line break")))?;
+    map.append(name, value);
+    Ok(())
+}
+
+/// Whether a header is between publishers and the server. A forwarded message must not repeat it: with its id it would
+/// be taken for a repeat, with its schedule it would wait again.
+fn is_servers(name: &str) -> bool {
+    name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("Nats-")) && name != MARKER_REASON
+}
+
+/// The headers of a message, without the server's.
+pub(super) fn from_nats(map: Option<&HeaderMap>) -> Headers {
+    let mut headers = Headers::new();
+    let Some(map) = map else { return headers };
+    for (name, values) in map.iter() {
+        let name: &str = name.as_ref();
+        if is_servers(name) {
+            continue;
+        }
+        for value in values {
+            headers.insert(name, value.as_str());
+        }
+    }
+    headers
+}
+
+/// One header of a message.
+pub(super) fn get<'a>(map: Option<&'a HeaderMap>, name: &'static str) -> Option<&'a str> {
+    Some(map?.get(HeaderName::from_static(name))?.as_str())
+}
+
+/// Reads headers as they stand on the wire, leniently: a line that is none is skipped. Used where the server hands out
+/// the raw bytes, which anybody may have made up.
+pub(super) fn from_wire(bytes: &[u8]) -> Headers {
+    let mut headers = Headers::new();
+    for line in String::from_utf8_lossy(bytes).lines().skip(1) {
+        if let Some((name, value)) = line.split_once(':')
+            && name.parse::<HeaderName>().is_ok()
+            && !is_servers(name)
+        {
+            headers.insert(name, value.trim());
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_come_back_as_they_were() {
+        let headers = Headers::new().with("Hw-Run", "7").with("Hw-Reason", "because");
+        let back = from_nats(Some(&to_nats(&headers).unwrap()));
+        assert_eq!((back.get("Hw-Run"), back.get("Hw-Reason")), (Some("7"), Some("because")));
+    }
+
+    #[test]
+    fn the_servers_headers_neither_come_in_nor_go_out() {
+        let mut map = to_nats(&Headers::new().with("Hw-Run", "7")).unwrap();
+        append(&mut map, MSG_ID, "id").unwrap();
+        assert_eq!(from_nats(Some(&map)), Headers::new().with("Hw-Run", "7"));
+        assert_eq!(from_wire(b"NATS/1.0\r\nnats-msg-id: x\r\nHw-Run: 7\r\n\r\n"), Headers::new().with("Hw-Run", "7"));
+        assert!(to_nats(&Headers::new().with("nats-rollup", "all")).is_err());
+    }
+
+    #[test]
+    fn a_name_that_would_break_the_line_is_an_error() {
+        assert!(to_nats(&Headers::new().with("a: b\r\nc", "x")).is_err());
+        assert!(to_nats(&Headers::new().with("", "x")).is_err());
+    }
+
+    #[test]
+    fn hostile_header_bytes_are_read_leniently() {
+        let headers = from_wire(b"NATS/1.0\r\nHw-Run: 7\r\nno colon\r\nbad name: x\r\nHw-Reason: \xff\r\n\r\n");
+        assert_eq!(headers.get("Hw-Run"), Some("7"));
+        assert_eq!(headers.get("Hw-Reason"), Some("\u{fffd}"));
+        assert_eq!(headers.iter().count(), 2);
+    }
+}

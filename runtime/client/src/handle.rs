@@ -1,0 +1,181 @@
+//! One workflow, seen from outside.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use highwater_broker::history::{HistoryError, StoredRecord};
+use highwater_protocol::{
+    Key, RunId, Status, WorkflowId,
+    rejection::{Code, Rejection},
+};
+
+use crate::{
+    client::Client,
+    pace::{PATIENCE, persist},
+    replies::Expected,
+    run::{self, PendingStart},
+};
+
+/// Which run of an id is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressed {
+    /// The latest one, whichever that is.
+    Latest,
+    /// This one and those that it continues as.
+    Chain(RunId),
+    /// This one only.
+    Run(RunId),
+}
+
+impl Addressed {
+    /// The run that is named.
+    pub fn run(self) -> Option<RunId> {
+        match self {
+            Self::Latest => None,
+            Self::Chain(run) | Self::Run(run) => Some(run),
+        }
+    }
+}
+
+/// One workflow id, with what can be done to it. Cheap to clone.
+///
+/// A handle that came from a start means that run and those it continues as; one from [`Client::handle`] means the
+/// latest run of the id at the time of each call.
+pub struct WorkflowHandle<W> {
+    client: Client,
+    id: WorkflowId,
+    key: Key,
+    addressed: Addressed,
+    answers: Option<Arc<Expected>>,
+    workflow: PhantomData<fn() -> W>,
+}
+
+impl<W> Clone for WorkflowHandle<W> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            id: self.id.clone(),
+            key: self.key.clone(),
+            addressed: self.addressed,
+            answers: self.answers.clone(),
+            workflow: PhantomData,
+        }
+    }
+}
+
+impl<W> fmt::Debug for WorkflowHandle<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkflowHandle")
+            .field("id", &self.id)
+            .field("addressed", &self.addressed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<W> WorkflowHandle<W> {
+    pub(crate) fn new(client: Client, id: WorkflowId, addressed: Addressed, answers: Option<Arc<Expected>>) -> Self {
+        let key = id.to_key();
+        Self { client, id, key, addressed, answers, workflow: PhantomData }
+    }
+
+    /// The workflow id.
+    pub fn id(&self) -> &WorkflowId {
+        &self.id
+    }
+
+    /// The run that the handle is for, when it is for a certain one.
+    pub fn run_id(&self) -> Option<RunId> {
+        self.addressed.run()
+    }
+
+    /// Which run of the id is meant.
+    pub fn addressed(&self) -> Addressed {
+        self.addressed
+    }
+
+    /// The same workflow, but this run of it only.
+    pub fn pinned_to(mut self, run: RunId) -> Self {
+        self.addressed = Addressed::Run(run);
+        self
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Where the answers to the start of the run come.
+    pub(crate) fn answers(&self) -> Option<&Arc<Expected>> {
+        self.answers.as_ref()
+    }
+
+    /// The run that a request is for, when it is for no other. Runs that follow it belong to it otherwise.
+    pub(crate) fn only_run(&self) -> Option<RunId> {
+        match self.addressed {
+            Addressed::Run(run) => Some(run),
+            Addressed::Latest | Addressed::Chain(_) => None,
+        }
+    }
+
+    /// How the run ended, when that is why a request was rejected.
+    pub(crate) async fn closed_by(&self, rejection: &Rejection) -> Option<Status> {
+        if rejection.code != Code::Closed {
+            return None;
+        }
+        match self.locate().await {
+            Ok(Located::Closed { status, .. }) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Where the addressed run stands, by the leader.
+    pub(crate) async fn locate(&self) -> Result<Located, HistoryError> {
+        persist(PATIENCE, || self.locate_once()).await
+    }
+
+    async fn locate_once(&self) -> Result<Located, HistoryError> {
+        let broker = self.client.broker();
+        let Some(last) = run::last_of(broker, &self.key).await? else {
+            return Ok(match run::pending_start(broker, &self.key).await? {
+                Some(pending) if self.run_id().is_none_or(|run| pending.run == Some(run)) => Located::Pending(pending),
+                _ => Located::Unknown,
+            });
+        };
+        let Some(wanted) = self.run_id().filter(|run| *run != last.frame.run) else {
+            return Located::latest(last);
+        };
+        let found = run::find(broker, &last, wanted, 0).await?;
+        Ok(match (found, self.addressed) {
+            (None, _) => Located::Unknown,
+            (Some(found), Addressed::Chain(_)) if found.is_latest => Located::latest(last)?,
+            (Some(found), Addressed::Chain(_)) => {
+                Located::Closed { run: found.chain.run, status: found.chain.status() }
+            }
+            (Some(found), _) => Located::Closed { run: found.own.run, status: found.own.status() },
+        })
+    }
+}
+
+/// Where an addressed run stands.
+#[derive(Debug)]
+pub(crate) enum Located {
+    /// It goes on; its last record.
+    Open(Box<StoredRecord>),
+    /// It has ended.
+    Closed { run: RunId, status: Status },
+    /// It has been asked for, and no worker has taken it yet.
+    Pending(PendingStart),
+    /// There is no such run.
+    Unknown,
+}
+
+impl Located {
+    fn latest(last: StoredRecord) -> Result<Self, HistoryError> {
+        if !last.frame.closed {
+            return Ok(Self::Open(Box::new(last)));
+        }
+        Ok(Self::Closed { run: last.frame.run, status: run::closed_status(&last)? })
+    }
+}

@@ -1,0 +1,120 @@
+//! Requests to runs: published to the inbox, once.
+
+use std::time::Duration;
+
+use highwater_broker::{Broker, Error, ErrorKind, PubAck, Publish};
+use highwater_protocol::{
+    Headers, Key, Payload, QueueName, RunId, TypeName, header, rejection::Rejection, subject::Verb,
+};
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use crate::{
+    client::Client,
+    pace::{Pauses, RESEND_WINDOW},
+    replies::Expected,
+};
+
+/// How long a sender waits for the owner's answer once the request is durable.
+pub(crate) const ANSWER_WAIT: Duration = Duration::from_millis(500);
+
+/// How far a request got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is in the run's history.
+    Accepted,
+    /// It is stored and survives everything, but no worker has taken it yet. The next one that serves the queue will;
+    /// it is lost only if the run closes before.
+    Durable,
+}
+
+/// A request was not stored for certain.
+#[derive(Clone, Debug)]
+pub(crate) enum Unsent {
+    /// It is not stored.
+    Refused(Error),
+    /// It may be.
+    Unknown(Error),
+}
+
+/// Publishes a request that carries an id, and again while the stream remembers it, until the server has it.
+/// `None`: the answer to it came first.
+pub(crate) async fn store(broker: &dyn Broker, publish: Publish, answer: &Expected) -> Result<Option<PubAck>, Unsent> {
+    debug_assert!(publish.id.is_some(), "without an id a repeat would be a second request");
+    let resend_until = Instant::now() + RESEND_WINDOW;
+    let mut pauses = Pauses::between_attempts();
+    let mut maybe_stored = false;
+    loop {
+        let error = tokio::select! {
+            biased;
+            stored = broker.publish(publish.clone()) => match stored {
+                Ok(ack) => return Ok(Some(ack)),
+                Err(error) => error,
+            },
+            () = answer.until(|answers| (!answers.is_empty()).then_some(())) => return Ok(None),
+        };
+        maybe_stored |= error.kind == ErrorKind::Unavailable;
+        let pause = pauses.next();
+        if !error.is_retryable() || Instant::now() + pause >= resend_until {
+            return Err(if maybe_stored { Unsent::Unknown(error) } else { Unsent::Refused(error) });
+        }
+        sleep(pause).await;
+    }
+}
+
+/// A request to a run that exists or is about to.
+pub(crate) struct Ask<'a> {
+    pub(crate) verb: Verb,
+    pub(crate) name: Option<&'a TypeName>,
+    pub(crate) key: &'a Key,
+    pub(crate) queue: &'a QueueName,
+    /// The only run that it is meant for.
+    pub(crate) run: Option<RunId>,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) input: Payload,
+}
+
+/// Why an [`Ask`] did not arrive.
+#[derive(Debug)]
+pub(crate) enum AskError {
+    Unsent(Unsent),
+    Rejected(Rejection),
+}
+
+impl Ask<'_> {
+    fn publish(self, client: &Client, reply: &str) -> Publish {
+        Publish {
+            subject: client.broker().subjects().public(self.verb, self.queue, self.name, self.key),
+            headers: Headers::new()
+                .with_opt(header::CONTENT_TYPE, self.input.content_type.as_deref())
+                .with_opt(header::RUN, self.run.map(|run| run.to_string()))
+                .with_opt(header::REASON, self.reason)
+                .with(header::REPLY, reply),
+            payload: self.input.data,
+            id: Some(format!("{}:{}", self.key, Uuid::now_v7().simple())),
+            ..Publish::default()
+        }
+    }
+
+    /// Stores the request, and waits a little for the owner's answer.
+    pub(crate) async fn deliver(self, client: &Client) -> Result<Delivered, AskError> {
+        let (_, answer) = self.store(client).await?;
+        let answered = answer.until(|answers| (!answers.is_empty()).then(|| answers.clone()));
+        match timeout(ANSWER_WAIT, answered).await {
+            Ok(answers) => match answers.rejected {
+                Some(rejection) => Err(AskError::Rejected(rejection)),
+                None => Ok(Delivered::Accepted),
+            },
+            Err(_) => Ok(Delivered::Durable),
+        }
+    }
+
+    /// Stores the request only. `None` instead of an acknowledgement: it was answered before.
+    pub(crate) async fn store(self, client: &Client) -> Result<(Option<PubAck>, Expected), AskError> {
+        let answer =
+            client.replies().expect(client.broker()).await.map_err(|error| AskError::Unsent(Unsent::Refused(error)))?;
+        let publish = self.publish(client, answer.subject());
+        let ack = store(client.broker(), publish, &answer).await.map_err(AskError::Unsent)?;
+        Ok((ack, answer))
+    }
+}

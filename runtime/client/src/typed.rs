@@ -1,0 +1,52 @@
+//! What a run returns, typed or as it is.
+
+use highwater_core::{CallError, definition::Workflow};
+use highwater_protocol::{Failure, Payload, payload};
+
+/// What a workflow's result and error are for the caller: Rust values for a [`Workflow`] type, the recorded data for
+/// [`Untyped`].
+pub trait Returns: 'static {
+    /// The result.
+    type Ok;
+    /// The workflow's own error.
+    type Err;
+
+    /// Reads a result.
+    fn read_ok(result: &Payload) -> Result<Self::Ok, payload::Error>;
+
+    /// Reads the failure of a run: its own error, or the failure when it is another one.
+    fn read_err(failure: Failure) -> Result<Self::Err, Failure>;
+}
+
+impl<W: Workflow> Returns for W {
+    type Ok = W::Ok;
+    type Err = W::Err;
+
+    fn read_ok(result: &Payload) -> Result<Self::Ok, payload::Error> {
+        result.decode()
+    }
+
+    fn read_err(failure: Failure) -> Result<Self::Err, Failure> {
+        match CallError::from_failure(failure.clone()) {
+            CallError::Failed(error) => Ok(error),
+            _ => Err(failure),
+        }
+    }
+}
+
+/// A workflow that is known by the name of its type only.
+#[derive(Clone, Copy, Debug)]
+pub enum Untyped {}
+
+impl Returns for Untyped {
+    type Ok = Payload;
+    type Err = Failure;
+
+    fn read_ok(result: &Payload) -> Result<Payload, payload::Error> {
+        Ok(result.clone())
+    }
+
+    fn read_err(failure: Failure) -> Result<Failure, Failure> {
+        Ok(failure)
+    }
+}

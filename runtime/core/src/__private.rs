@@ -1,0 +1,81 @@
+//! What the macros' expansions name. Not for people: it changes without notice.
+
+pub use highwater_protocol::{Payload, payload::Error as PayloadError};
+
+pub use crate::{
+    activity::{ActivityContext, ActivityName, ActivitySet, FreeDef, Work, decode_input},
+    definition::{
+        Activity, ActivityDef, ActivityDefaults, Conclude, Free, FreeNoInput, FreeWithContext, FreeWithContextNoInput,
+        Method, MethodNoInput, MethodWithContext, MethodWithContextNoInput, State, Workflow, WorkflowRun, tag, tag_run,
+    },
+};
+
+use highwater_protocol::event;
+use serde::Serialize;
+
+use crate::{activity, definition::Outcome, fault::Fault};
+
+/// Records what an activity returned, whatever alias its return type hides behind.
+pub fn outcome<R>(result: R, non_retryable: impl FnOnce(&R::Err) -> bool) -> event::Outcome
+where
+    R: Outcome,
+    R::Ok: Serialize,
+    R::Err: Fault,
+{
+    activity::outcome(result.into_result(), non_retryable)
+}
+
+/// The work of an attempt whose input does not fit.
+pub fn refused(outcome: event::Outcome) -> Work {
+    Work::Async(Box::pin(std::future::ready(outcome)))
+}
+
+/// The only thing that an activity takes by reference.
+#[diagnostic::on_unimplemented(
+    message = "an activity cannot take a reference to `{Self}`",
+    label = "take it by value",
+    note = "an activity's input is decoded for it alone, so it is owned: `String` for `&str`, `Vec<T>` for `&[T]`, \
+            `{Self}` for `&{Self}`; the only reference it may take is `&ActivityContext`, before the input"
+)]
+pub trait Lent {
+    #[doc(hidden)]
+    fn lend(context: &ActivityContext) -> &Self;
+}
+
+impl Lent for ActivityContext {
+    fn lend(context: &ActivityContext) -> &Self {
+        context
+    }
+}
+
+/// Hands the context to an activity.
+pub fn lend<C: Lent>(context: &ActivityContext) -> &C {
+    C::lend(context)
+}
+
+/// The state of a workflow that has no `#[init]`.
+#[diagnostic::on_unimplemented(
+    message = "nothing says what the state `{Self}` is when a run starts",
+    label = "has neither `#[init]` nor `Default`",
+    note = "derive `Default` for it, or write `#[init] fn new(input: &Input) -> Self` in the `#[workflow]` block"
+)]
+pub trait InitialState {
+    #[doc(hidden)]
+    fn initial() -> Self;
+}
+
+impl<T: Default> InitialState for T {
+    fn initial() -> Self {
+        T::default()
+    }
+}
+
+/// The state of a workflow that has no `#[init]`.
+pub fn initial_state<T: InitialState>() -> T {
+    T::initial()
+}
+
+/// The body of an activity that was declared only and lives in another process.
+pub async fn elsewhere<T>(activity: &str) -> T {
+    panic!("{activity} runs in another process; call it from a workflow with `ctx.run({activity}, …)`")
+}

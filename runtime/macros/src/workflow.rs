@@ -1,0 +1,110 @@
+//! `#[workflow]`.
+
+mod function;
+mod handlers;
+mod stateful;
+
+use proc_macro2::Ident;
+use quote::quote_spanned;
+use syn::{Error, FnArg, Item, PatType, Result, Signature, Type, spanned::Spanned};
+
+use crate::{
+    Tokens, options,
+    signature::{located, output_type, refuse_qualifiers},
+};
+
+/// `#[workflow]`
+pub(crate) fn workflow(arguments: Tokens, item: Item) -> Result<Tokens> {
+    let name = options::only_name("#[workflow]", arguments)?;
+    match item {
+        Item::Fn(function) => function::expand(name, function),
+        Item::Impl(block) => stateful::expand(name, block),
+        other => Err(Error::new(
+            other.span(),
+            "#[workflow] stands on an `async fn`, or on an `impl` block with a #[run] method",
+        )),
+    }
+}
+
+/// The function that is the workflow, taken apart.
+struct RunSignature {
+    signature: Signature,
+    input: Type,
+    output: Type,
+}
+
+impl RunSignature {
+    fn parse(signature: &Signature) -> Result<Self> {
+        refuse_qualifiers(signature, "a workflow")?;
+        if signature.asyncness.is_none() {
+            return Err(Error::new(signature.fn_token.span(), "a workflow is an `async fn`"));
+        }
+        let mut typed: Vec<&PatType> = Vec::new();
+        for argument in &signature.inputs {
+            match argument {
+                FnArg::Receiver(this) => {
+                    return Err(Error::new(
+                        this.span(),
+                        "a workflow takes its context, not `self`: `async fn run(ctx: Ctx<Self>, input: Input)`; \
+                         its state is `ctx.read(|state| …)` and `ctx.update(|state| …)`",
+                    ));
+                }
+                FnArg::Typed(parameter) => typed.push(parameter),
+            }
+        }
+        if typed.is_empty() {
+            return Err(Error::new(
+                signature.ident.span(),
+                "a workflow takes its context first: `async fn order(ctx: Ctx, order: Order)`",
+            ));
+        }
+        if let Some(third) = typed.get(2) {
+            return Err(Error::new(
+                third.span(),
+                "a workflow has one input beside its context; put several values into a struct or a tuple",
+            ));
+        }
+        if let Some(reference) = typed.iter().find(|p| matches!(&*p.ty, Type::Reference(_))) {
+            return Err(Error::new(
+                reference.ty.span(),
+                "a workflow owns its context and its input, as it outlives every caller",
+            ));
+        }
+        let input =
+            typed.get(1).map_or_else(|| syn::parse_quote_spanned!(signature.ident.span()=> ()), |p| (*p.ty).clone());
+        Ok(Self { signature: signature.clone(), input, output: output_type(signature) })
+    }
+
+    /// The function as one that returns a future with the workflow's type on it.
+    fn tagged(&self, workflow: &Tokens, body: &syn::Block) -> Tokens {
+        let Signature { ident, generics, inputs, .. } = &self.signature;
+        let output = &self.output;
+        let future = crate::signature::returning(output, body);
+        quote_spanned! {located(ident.span())=>
+            fn #ident #generics(#inputs)
+                -> impl ::highwater::__private::WorkflowRun<Workflow = #workflow, Output = #output>
+            {
+                ::highwater::__private::tag_run::<#workflow, _>(#future)
+            }
+        }
+    }
+
+    /// `impl Workflow`
+    fn definition(&self, workflow: &Ident, conditions: &[&syn::Attribute], name: &str, state: &Tokens) -> Tokens {
+        let Self { input, output, .. } = self;
+        let (of_input, of_output) = (located(input.span()), located(output.span()));
+        let input = quote_spanned!(of_input=> #input);
+        let ok = quote_spanned!(of_output=> <#output as ::highwater::__private::Conclude>::Ok);
+        let err = quote_spanned!(of_output=> <#output as ::highwater::__private::Conclude>::Err);
+        quote_spanned! {located(workflow.span())=>
+            #(#conditions)*
+            impl ::highwater::__private::Workflow for #workflow {
+                type Input = #input;
+                type Ok = #ok;
+                type Err = #err;
+                type State = #state;
+                const NAME: &'static ::core::primitive::str = #name;
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The handlers in a `#[workflow]` block.
+
+use std::collections::BTreeMap;
+
+use quote::{quote, quote_spanned};
+use syn::{
+    Attribute, Error, FnArg, Ident, ImplItemFn, Result, ReturnType, Signature, Type, ext::IdentExt, spanned::Spanned,
+};
+
+use crate::{
+    Tokens,
+    options::{arguments, nothing, only_name},
+    signature::{located, refuse_qualifiers},
+};
+
+/// The handlers found in a block.
+#[derive(Default)]
+pub(super) struct Handlers {
+    init: Option<Init>,
+    signals: Handled,
+    queries: Handled,
+}
+
+struct Init {
+    method: Ident,
+    takes_input: bool,
+}
+
+/// Handlers of one kind.
+#[derive(Default)]
+struct Handled {
+    by_name: BTreeMap<String, Ident>,
+    arms: Vec<Tokens>,
+    names: Vec<String>,
+}
+
+impl Handled {
+    fn add(&mut self, what: &str, attribute: &Attribute, name: String, method: &Ident) -> Result<()> {
+        match self.by_name.insert(name.clone(), method.clone()) {
+            None => {
+                self.names.push(name);
+                Ok(())
+            }
+            Some(first) => Err(Error::new(
+                attribute.span(),
+                format!("`{first}` and `{method}` both take the {what} \"{name}\"; give one of them another name"),
+            )),
+        }
+    }
+}
+
+impl Handlers {
+    pub(super) fn init(&mut self, attribute: &Attribute, method: &ImplItemFn) -> Result<()> {
+        nothing("#[init]", arguments(attribute)?)?;
+        if self.init.is_some() {
+            return Err(Error::new(attribute.span(), "a workflow has one #[init]"));
+        }
+        let sig = &method.sig;
+        refuse_qualifiers(sig, "#[init]")?;
+        refuse_async(sig, "#[init] makes the state before the run begins, so it cannot await")?;
+        let by_reference = |argument: &FnArg| match argument {
+            FnArg::Typed(parameter) => matches!(&*parameter.ty, Type::Reference(r) if r.mutability.is_none()),
+            FnArg::Receiver(_) => false,
+        };
+        if sig.inputs.len() > 1 || !sig.inputs.iter().all(by_reference) {
+            return Err(Error::new(
+                sig.span(),
+                "#[init] takes the input by reference: `fn new(input: &Input) -> Self`",
+            ));
+        }
+        self.init = Some(Init { method: sig.ident.clone(), takes_input: !sig.inputs.is_empty() });
+        Ok(())
+    }
+
+    pub(super) fn signal(&mut self, attribute: &Attribute, method: &ImplItemFn) -> Result<()> {
+        let sig = &method.sig;
+        let name = name(attribute, "#[signal]", sig)?;
+        refuse_async(
+            sig,
+            "a signal changes the state and returns; what takes time belongs in `run`, behind ctx.wait_until",
+        )?;
+        let argument = argument(sig, true, "a signal takes `&mut self` and at most one argument")?;
+        let empty = match &sig.output {
+            ReturnType::Default => true,
+            ReturnType::Type(_, ty) => matches!(&**ty, Type::Tuple(tuple) if tuple.elems.is_empty()),
+        };
+        if !empty {
+            return Err(Error::new(sig.output.span(), "nobody waits for a signal, so it returns nothing"));
+        }
+        self.signals.add("signal", attribute, name.clone(), &sig.ident)?;
+        let (conditions, method) = (conditions(method), &sig.ident);
+        self.signals.arms.push(match argument {
+            None => quote!(#(#conditions)* #name => { self.#method(); ::core::option::Option::Some(::core::result::Result::Ok(())) }),
+            Some(ty) => {
+                let decode = decode(&ty);
+                quote!(#(#conditions)* #name => ::core::option::Option::Some(#decode.map(|argument| self.#method(argument))),)
+            }
+        });
+        Ok(())
+    }
+
+    pub(super) fn query(&mut self, attribute: &Attribute, method: &ImplItemFn) -> Result<()> {
+        let sig = &method.sig;
+        let name = name(attribute, "#[query]", sig)?;
+        refuse_async(sig, "a query reads the state that is there and cannot await")?;
+        let argument =
+            argument(sig, false, "a query takes `&self`, as it must not change anything, and at most one argument")?;
+        self.queries.add("query", attribute, name.clone(), &sig.ident)?;
+        let (conditions, method) = (conditions(method), &sig.ident);
+        let span = located(sig.output.span());
+        self.queries.arms.push(match argument {
+            None => {
+                let encode = quote_spanned!(span=> ::highwater::__private::Payload::encode(&self.#method()));
+                quote!(#(#conditions)* #name => ::core::option::Option::Some(#encode),)
+            }
+            Some(ty) => {
+                let decode = decode(&ty);
+                let encode = quote_spanned!(span=> ::highwater::__private::Payload::encode(&self.#method(argument)));
+                quote!(#(#conditions)* #name => ::core::option::Option::Some(#decode.and_then(|argument| #encode)),)
+            }
+        });
+        Ok(())
+    }
+
+    /// `impl State`
+    pub(super) fn state(&self, workflow: &Type, input: &Type, conditions: &[&Attribute]) -> Tokens {
+        let init = match &self.init {
+            Some(Init { method, takes_input: true }) => quote!(Self::#method(input)),
+            Some(Init { method, takes_input: false }) => quote!({ let _ = input; Self::#method() }),
+            None => {
+                let initial =
+                    quote_spanned!(located(workflow.span())=> ::highwater::__private::initial_state::<#workflow>());
+                quote!({ let _ = input; #initial })
+            }
+        };
+        let signal = (!self.signals.arms.is_empty()).then(|| {
+            let arms = &self.signals.arms;
+            quote! {
+                #[allow(unused_variables)]
+                fn signal(
+                    &mut self,
+                    name: &::core::primitive::str,
+                    input: &::highwater::__private::Payload,
+                ) -> ::core::option::Option<::core::result::Result<(), ::highwater::__private::PayloadError>> {
+                    match name { #(#arms)* _ => ::core::option::Option::None }
+                }
+            }
+        });
+        let query = (!self.queries.arms.is_empty()).then(|| {
+            let Handled { arms, names, .. } = &self.queries;
+            quote! {
+                #[allow(unused_variables)]
+                fn query(
+                    &self,
+                    name: &::core::primitive::str,
+                    input: &::highwater::__private::Payload,
+                ) -> ::core::option::Option<
+                    ::core::result::Result<::highwater::__private::Payload, ::highwater::__private::PayloadError>,
+                > {
+                    match name { #(#arms)* _ => ::core::option::Option::None }
+                }
+
+                fn queries() -> &'static [&'static ::core::primitive::str] {
+                    &[#(#names),*]
+                }
+            }
+        });
+        quote! {
+            #(#conditions)*
+            impl ::highwater::__private::State<#input> for #workflow {
+                fn init(input: &#input) -> Self { #init }
+                #signal
+                #query
+            }
+        }
+    }
+}
+
+fn decode(ty: &Type) -> Tokens {
+    quote_spanned!(located(ty.span())=> ::highwater::__private::Payload::decode::<#ty>(input))
+}
+
+fn conditions(method: &ImplItemFn) -> Vec<&Attribute> {
+    method.attrs.iter().filter(|a| a.path().is_ident("cfg")).collect()
+}
+
+fn name(attribute: &Attribute, what: &str, sig: &Signature) -> Result<String> {
+    let given = only_name(what, arguments(attribute)?)?;
+    refuse_qualifiers(sig, what)?;
+    Ok(given.map_or_else(|| sig.ident.unraw().to_string(), |name| name.value()))
+}
+
+fn refuse_async(sig: &Signature, why: &str) -> Result<()> {
+    sig.asyncness.as_ref().map_or(Ok(()), |asyncness| Err(Error::new(asyncness.span(), why)))
+}
+
+/// The type of the one argument beside the receiver.
+fn argument(sig: &Signature, mutable: bool, rule: &str) -> Result<Option<Type>> {
+    let this = sig.receiver().ok_or_else(|| Error::new(sig.ident.span(), rule))?;
+    if this.reference.is_none() || (this.mutability.is_some() && !mutable) {
+        return Err(Error::new(this.span(), rule));
+    }
+    let mut typed = sig.inputs.iter().filter_map(|argument| match argument {
+        FnArg::Typed(parameter) => Some(parameter),
+        FnArg::Receiver(_) => None,
+    });
+    let first = typed.next().map(|parameter| (*parameter.ty).clone());
+    if let Some(reference @ Type::Reference(_)) = &first {
+        return Err(Error::new(reference.span(), "an argument is decoded, so it is owned: `String`, not `&str`"));
+    }
+    match typed.next() {
+        Some(second) => Err(Error::new(second.span(), rule)),
+        None => Ok(first),
+    }
+}

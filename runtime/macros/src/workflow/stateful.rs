@@ -1,0 +1,93 @@
+//! `#[workflow]` on an `impl` block: state, handlers, and the method that is the workflow.
+
+use quote::{ToTokens, quote};
+use syn::{Error, Ident, ImplItem, ItemImpl, LitStr, Result, Type, ext::IdentExt, spanned::Spanned};
+
+use super::{RunSignature, handlers::Handlers};
+use crate::{
+    Tokens,
+    options::{arguments, nothing, take_attribute},
+};
+
+pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens> {
+    let workflow = workflow_ident(&block)?;
+    let mut handlers = Handlers::default();
+    let mut run: Option<RunSignature> = None;
+    let mut items = Vec::new();
+    for item in &mut block.items {
+        let ImplItem::Fn(method) = item else {
+            items.push(item.to_token_stream());
+            continue;
+        };
+        let mut is_run = false;
+        for (what, kind) in [("init", Kind::Init), ("run", Kind::Run), ("signal", Kind::Signal), ("query", Kind::Query)]
+        {
+            let Some(attribute) = take_attribute(&mut method.attrs, what)? else { continue };
+            match kind {
+                Kind::Init => handlers.init(&attribute, method)?,
+                Kind::Signal => handlers.signal(&attribute, method)?,
+                Kind::Query => handlers.query(&attribute, method)?,
+                Kind::Run => {
+                    nothing("#[run]", arguments(&attribute)?)?;
+                    if run.replace(RunSignature::parse(&method.sig)?).is_some() {
+                        return Err(Error::new(attribute.span(), "a workflow has one #[run]"));
+                    }
+                    is_run = true;
+                }
+            }
+        }
+        items.push(match &run {
+            Some(run) if is_run => {
+                let (attrs, vis, tagged) = (&method.attrs, &method.vis, run.tagged(&quote!(Self), &method.block));
+                quote!(#(#attrs)* #vis #tagged)
+            }
+            _ => method.to_token_stream(),
+        });
+    }
+    let Some(run) = run else {
+        return Err(Error::new(
+            block.self_ty.span(),
+            "no method in this block is the workflow: write `#[run] async fn run(ctx: Ctx<Self>, input: Input)`",
+        ));
+    };
+    let ItemImpl { attrs, self_ty, .. } = &block;
+    let conditions: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("cfg")).collect();
+    let name = name.map_or_else(|| workflow.unraw().to_string(), |name| name.value());
+    let definition = run.definition(&workflow, &conditions, &name, &quote!(Self));
+    let state = handlers.state(self_ty, &run.input, &conditions);
+    Ok(quote! {
+        #(#attrs)*
+        impl #self_ty { #(#items)* }
+        #definition
+        #state
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Init,
+    Run,
+    Signal,
+    Query,
+}
+
+/// The type's own name.
+fn workflow_ident(block: &ItemImpl) -> Result<Ident> {
+    if let Some((_, path, _)) = &block.trait_ {
+        return Err(Error::new(path.span(), "#[workflow] stands on an inherent `impl` block: `impl Cart { … }`"));
+    }
+    if !block.generics.params.is_empty() {
+        return Err(Error::new(
+            block.generics.span(),
+            "a workflow is found by its name alone, so its type has no parameters",
+        ));
+    }
+    match &*block.self_ty {
+        Type::Path(path) if path.qself.is_none() => path
+            .path
+            .get_ident()
+            .cloned()
+            .ok_or_else(|| Error::new(path.span(), "write the type's own name here, without a path")),
+        other => Err(Error::new(other.span(), "a workflow's state is a struct or an enum of yours")),
+    }
+}
