@@ -95,6 +95,14 @@ pub enum InboxKind<'a> {
 }
 
 impl InboxKind<'_> {
+    /// What is asked, in a word.
+    pub fn verb(&self) -> &str {
+        match self {
+            Self::Public { verb, .. } => verb,
+            Self::Activity { .. } => "activity",
+        }
+    }
+
     /// The token of the workflow id.
     pub fn key(&self) -> &str {
         match self {

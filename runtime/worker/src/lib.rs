@@ -2,3 +2,5 @@
 
 mod assignment;
 mod clock;
+mod engine;
+mod executor;

@@ -1,0 +1,90 @@
+//! What the engine wants done.
+
+use highwater_broker::{
+    Message,
+    history::{HistoryError, StoredRecord, Summary},
+};
+use highwater_core::run::StepRun;
+use highwater_protocol::{
+    Event, Failure, Key, OpId, Payload, QueueName, Record, RunId, Timestamp, event::Trace, query::QueryRejected,
+    rejection::Rejection, reply::Reply, task::ActivityTask, timer::TimerId,
+};
+
+use super::unit::{Source, UnitId};
+use crate::executor::Job;
+
+/// Something to be done. Those with a key and a generation are answered with an input that carries the same.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Read a history: its end from the leader, and all of its last run when that goes on or `all` is wanted.
+    Load { key: Key, generation: u64, all: bool },
+    /// Give a job to a workflow thread.
+    Job(Job),
+    /// Drop the run from its thread.
+    Evict { key: Key },
+    /// Call [`Engine::rebuild`](super::Engine::rebuild) for the runs of this thread.
+    RunsOfThread { thread: usize },
+    /// Append a record.
+    Append { key: Key, generation: u64, record: Record, summary: Summary, expect: u64 },
+    /// Send what a record asks for.
+    Send { key: Key, generation: u64, send: Send },
+    /// Store a request that cannot be accepted, tell its sender, and report it as handled.
+    Reject { unit: UnitId, message: Message, verb: String, rejection: Rejection },
+    /// Put a request where its run's queue is read, and report it as handled.
+    Forward { unit: UnitId, message: Message, queue: QueueName },
+    /// Answer a sender.
+    Reply { subject: String, reply: Reply },
+    /// Tell whoever listens that a run closed.
+    Closed { key: Key, reply: Reply },
+    /// Run a local step.
+    Step { key: Key, generation: u64, run: RunId, step: StepRun, trace: Option<Trace> },
+    /// Tell when a timer is due by this process's clock.
+    LocalTimer { key: Key, run: RunId, timer: TimerId, at: Timestamp, now: Timestamp },
+    /// Answer a query.
+    Answer { reply: String, answer: Result<Payload, QueryRejected> },
+}
+
+/// What a record asks for.
+#[derive(Debug)]
+pub(crate) enum Send {
+    /// An activity's task. `verify` holds the mark up to which the run has consumed its inbox, when the task may have been
+    /// sent before: then it is sent only if it is not there and no outcome waits in the inbox.
+    Task { task: Box<ActivityTask>, verify: Option<u64> },
+    /// A durable timer.
+    Timer { unit: UnitId, run: RunId, timer: TimerId, at: Timestamp },
+    /// A durable timer is not needed any more.
+    DeleteTimer { run: RunId, timer: TimerId },
+    /// An activity is not wanted any more.
+    CancelActivity { run: RunId, op: OpId, queue: QueueName },
+    /// The schedule-to-start timeout of an activity passed: find out whether a worker has it.
+    DecideStart { run: RunId, op: OpId, queue: QueueName, failure: Failure },
+}
+
+/// How sending went.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// It is there.
+    Done,
+    /// An outcome that may be this activity's waits in the inbox at this sequence.
+    Waits { op: OpId, seq: u64 },
+    /// The activity will have no outcome of its own.
+    Refused { run: RunId, op: OpId, failure: Failure },
+}
+
+/// A history as it was read.
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    /// The leader says that there is none.
+    Absent,
+    /// It is there: its records in order with their events, or only the last one.
+    Records { records: Vec<(StoredRecord, Vec<Event>)>, whole: bool },
+    /// Its end is readable, but not all of its run.
+    Partly { last: StoredRecord, error: HistoryError },
+    /// Nothing of it can be read.
+    Unreadable { error: HistoryError },
+}
+
+impl Action {
+    /// The source of a request that is reported as handled.
+    pub(crate) const HANDLED_SOURCE: Source = Source::Inbox;
+}

@@ -1,0 +1,420 @@
+//! What a run does next.
+
+use highwater_protocol::{
+    Event, Failure, FailureKind, Key, Status, TimeoutKind,
+    event::Outcome,
+    query::QueryRejected,
+    rejection::{Code, Rejection},
+    reply::Reply,
+    request::Ask,
+    timer::TimerId,
+};
+
+use super::{
+    Action, Engine, Source,
+    slot::{Batch, Item, Slot, Stage, Tip},
+};
+use crate::executor::Job;
+
+/// How many events one transition takes at most.
+const BATCH_MAX: usize = 128;
+
+/// Whether a run can go on.
+pub(super) enum Next {
+    /// Nothing can be done now.
+    Wait,
+    /// Look again: something was dealt with.
+    Again,
+}
+
+impl Engine {
+    /// Lets a run go on as far as it can without an answer from outside.
+    pub(super) fn advance(&mut self, key: &Key, slot: &mut Slot) {
+        while slot.stage == Stage::Idle {
+            if let Some(reason) = slot.unreadable.clone() {
+                self.refuse_unreadable(slot, &reason);
+                return;
+            }
+            if slot.must_load {
+                self.load(key, slot);
+                return;
+            }
+            let next = match slot.tip {
+                Tip::Unknown => self.advance_unknown(key, slot),
+                Tip::Absent => self.advance_absent(key, slot),
+                Tip::Known(_) => self.advance_known(key, slot),
+            };
+            if matches!(next, Next::Wait) {
+                return;
+            }
+        }
+    }
+
+    /// Nothing is known of the history. A start is tried without looking, as most ids are new; the conditional append
+    /// tells if this one was not.
+    fn advance_unknown(&mut self, key: &Key, slot: &mut Slot) -> Next {
+        let speculative = matches!(slot.pending.front(), Some(Item::Request(item)) if matches!(&item.request.ask, Ask::Start(start) if start.expect.unwrap_or(0) == 0));
+        if speculative && slot.questions.is_empty() {
+            let item = slot.pending.pop_front().expect("it was there");
+            self.begin(key, slot, item, None);
+            return Next::Wait;
+        }
+        if slot.pending.is_empty() && slot.questions.is_empty() {
+            return Next::Wait;
+        }
+        slot.must_load = true;
+        Next::Again
+    }
+
+    /// The leader says that there is no history.
+    fn advance_absent(&mut self, key: &Key, slot: &mut Slot) -> Next {
+        let reason = format!("there is no workflow with id {key}");
+        self.answer_all(slot, "not-found", &reason);
+        let Some(item) = slot.pending.pop_front() else { return Next::Wait };
+        match &item {
+            Item::Request(request) if matches!(request.request.ask, Ask::Start(_)) => {
+                self.begin(key, slot, item, None);
+                return Next::Wait;
+            }
+            Item::Request(request) if !matches!(request.request.ask, Ask::Activity { .. }) => {
+                self.reject_item(slot, item, Rejection::new(Code::NotFound, reason));
+            }
+            // The run that this was for is gone with its history.
+            Item::Request(_) | Item::Fire { .. } | Item::Step { .. } | Item::Due { .. } | Item::Refused { .. } => {
+                slot.take(&item)
+            }
+        }
+        Next::Again
+    }
+
+    fn advance_known(&mut self, key: &Key, slot: &mut Slot) -> Next {
+        if self.forward_foreign(slot) {
+            return Next::Again;
+        }
+        if !self.drop_stale(key, slot) {
+            return Next::Wait;
+        }
+        let (closed, known_start) = slot.known().map_or((false, false), |tip| (tip.is_closed(), tip.started.is_some()));
+        if slot.suspect && !slot.confirmed {
+            if !known_start {
+                slot.must_load = true;
+                slot.must_load_all = true;
+                return Next::Again;
+            }
+            slot.confirmed = true;
+            self.send_again(key, slot);
+        }
+        if slot.suspect && (closed || slot.live) {
+            slot.suspect = false;
+        }
+        self.verify_again(key, slot);
+        if !slot.live && !slot.questions.is_empty() || !slot.live && !closed && (slot.suspect || Self::needs_code(slot))
+        {
+            if slot.history.is_empty() || !known_start {
+                slot.must_load = true;
+                slot.must_load_all = true;
+                return Next::Again;
+            }
+            slot.suspect = false;
+            self.rebuild_run(key, slot);
+            return Next::Wait;
+        }
+        self.ask_code(key, slot);
+        if slot.pending.is_empty() {
+            return Next::Wait;
+        }
+        if closed { self.advance_closed(key, slot) } else { self.advance_open(key, slot) }
+    }
+
+    /// Whether the item at the front is one for the code.
+    fn needs_code(slot: &Slot) -> bool {
+        match slot.pending.front() {
+            None => false,
+            Some(item) => !stands_alone(item),
+        }
+    }
+
+    /// Events that the run has consumed already are dropped. False when the stream went backwards.
+    fn drop_stale(&mut self, key: &Key, slot: &mut Slot) -> bool {
+        while let Some(front) = slot.pending.front() {
+            let Some(tip) = slot.known() else { return true };
+            let Some((source, seq, time)) = front.position() else { return true };
+            let mark = match source {
+                Source::Inbox => tip.frame.marks.inbox,
+                Source::Fires => tip.frame.marks.fires,
+            };
+            if seq > mark.seq {
+                return true;
+            }
+            if time > mark.time {
+                tracing::error!(
+                    workflow_id = %key, seq, event_time = %time, mark_time = %mark.time,
+                    "the stream went backwards: this event is newer than one that the run consumed at a higher sequence. The server \
+                     lost data (power loss without sync_interval always?). The partition stops here; see the operations guide"
+                );
+                if let Some(unit) = self.units.get_mut(&slot.unit) {
+                    unit.halted = true;
+                }
+                return false;
+            }
+            let item = slot.pending.pop_front().expect("it was there");
+            self.answer_stale(slot, &item);
+            slot.take(&item);
+            slot.suspect |= !slot.confirmed;
+        }
+        true
+    }
+
+    /// The sender of a request that is on record may not have been told.
+    fn answer_stale(&mut self, slot: &Slot, item: &Item) {
+        let (Item::Request(item), Some(tip)) = (item, slot.known()) else { return };
+        let run = tip.frame.run;
+        match &item.request.ask {
+            Ask::Start(start) if start.run.is_some_and(|proposed| proposed != run) => {}
+            _ => self.reply(item.request.reply.as_deref(), Reply::Accepted { run }),
+        }
+    }
+
+    fn advance_open(&mut self, key: &Key, slot: &mut Slot) -> Next {
+        let Some(tip) = slot.known() else { return Next::Wait };
+        let run = tip.frame.run;
+        let ended = match slot.pending.front() {
+            Some(Item::Request(item)) => match &item.request.ask {
+                Ask::Start(_) => return self.start_on_open(key, slot),
+                Ask::Terminate { run: Some(meant), .. } if *meant != run => None,
+                Ask::Terminate { reason, .. } => Some(Event::Terminated { reason: reason.clone() }),
+                _ => None,
+            },
+            Some(Item::Fire { fire, .. }) if fire.timer == TimerId::Run && fire.run == run => Some(run_timed_out()),
+            Some(Item::Due { run: meant, timer: TimerId::Run }) if *meant == run => Some(run_timed_out()),
+            _ => None,
+        };
+        if let Some(event) = ended {
+            let item = slot.pending.pop_front().expect("it was there");
+            self.close_from_outside(key, slot, vec![item], event);
+            return Next::Wait;
+        }
+        self.activate(key, slot)
+    }
+
+    /// Gives the code what it can take now.
+    fn activate(&mut self, key: &Key, slot: &mut Slot) -> Next {
+        let Some(tip) = slot.known() else { return Next::Wait };
+        let run = tip.frame.run;
+        let mut batch = Batch::default();
+        let mut size = 0;
+        let mut first = true;
+        while let Some(item) = slot.pending.front() {
+            let full = batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
+            if !std::mem::take(&mut first) && (full || stands_alone(item) || !slot.live) {
+                break;
+            }
+            let item = slot.pending.pop_front().expect("it was there");
+            match self.to_event(key, slot, run, &item) {
+                Meaning::Event(event) => {
+                    size += weight(&item);
+                    batch.events.push(event);
+                    batch.items.push(item);
+                }
+                Meaning::Nothing => slot.take(&item),
+                Meaning::Suspect => {
+                    slot.take(&item);
+                    slot.suspect |= !slot.confirmed;
+                }
+                Meaning::Refuse(rejection) => self.reject_item(slot, item, rejection),
+            }
+        }
+        if batch.items.is_empty() {
+            return Next::Again;
+        }
+        debug_assert!(slot.live, "a run is live before it is given events");
+        let time = self.time();
+        let events = batch.events.clone();
+        slot.batch = batch;
+        slot.stage = Stage::Running;
+        self.actions.push(Action::Job(Job::Activate {
+            key: key.clone(),
+            generation: slot.generation,
+            run,
+            events,
+            time,
+        }));
+        Next::Wait
+    }
+
+    /// What an item means to an open run.
+    pub(super) fn to_event(
+        &mut self,
+        key: &Key,
+        slot: &mut Slot,
+        run: highwater_protocol::RunId,
+        item: &Item,
+    ) -> Meaning {
+        match item {
+            Item::Request(item) => match &item.request.ask {
+                Ask::Signal { run: Some(meant), .. }
+                | Ask::Cancel { run: Some(meant), .. }
+                | Ask::Terminate { run: Some(meant), .. }
+                    if *meant != run =>
+                {
+                    Meaning::Refuse(Rejection::new(
+                        Code::Closed,
+                        format!("run {meant} of workflow {key} has ended; run {run} took its place"),
+                    ))
+                }
+                Ask::Signal { signal, .. } => Meaning::Event(Event::Signaled(signal.clone())),
+                Ask::Cancel { reason, .. } => Meaning::Event(Event::CancelRequested { reason: reason.clone() }),
+                Ask::Activity { run: meant, report } => {
+                    if *meant != run || !slot.open.activities.contains_key(&report.op) {
+                        return Meaning::Nothing;
+                    }
+                    Meaning::Event(Event::ActivityClosed {
+                        op: report.op,
+                        attempt: report.attempt,
+                        outcome: report.outcome.clone(),
+                    })
+                }
+                Ask::Start(_) | Ask::Terminate { .. } => Meaning::Nothing,
+            },
+            Item::Fire { fire, .. } if fire.run != run => Meaning::Nothing,
+            Item::Fire { fire, .. } => self.timer_event(key, slot, run, fire.timer, true),
+            Item::Due { run: meant, .. } if *meant != run => Meaning::Nothing,
+            Item::Due { timer, .. } => self.timer_event(key, slot, run, *timer, false),
+            Item::Step { run: meant, op, name, outcome } if *meant == run => {
+                Meaning::Event(Event::StepClosed { op: *op, name: name.clone(), outcome: outcome.clone() })
+            }
+            Item::Refused { run: meant, op, failure } if *meant == run && slot.open.activities.contains_key(op) => {
+                Meaning::Event(Event::ActivityClosed { op: *op, attempt: 0, outcome: Outcome::Failed(failure.clone()) })
+            }
+            Item::Step { .. } | Item::Refused { .. } => Meaning::Nothing,
+        }
+    }
+
+    fn timer_event(
+        &mut self,
+        key: &Key,
+        slot: &mut Slot,
+        run: highwater_protocol::RunId,
+        timer: TimerId,
+        durable: bool,
+    ) -> Meaning {
+        // A durable fire for a timer that is closed already may be all that is left of what should have followed it.
+        let passed = if durable { Meaning::Suspect } else { Meaning::Nothing };
+        match timer {
+            TimerId::Sleep(op) if slot.open.timers.contains_key(&op) => Meaning::Event(Event::TimerFired { op }),
+            TimerId::Sleep(_) => passed,
+            TimerId::ScheduleToClose(op) => {
+                let Some(open) = slot.open.activities.get(&op) else { return passed };
+                let text = format!("activity {} had no outcome in time", open.call.name);
+                let failure = Failure::timeout(TimeoutKind::ScheduleToClose, text);
+                let queue = open.call.queue.clone();
+                self.send(key, slot, super::Send::CancelActivity { run, op, queue });
+                Meaning::Event(Event::ActivityClosed { op, attempt: 0, outcome: Outcome::Failed(failure) })
+            }
+            TimerId::ScheduleToStart(op) => {
+                let Some(open) = slot.open.activities.get(&op) else { return passed };
+                let text = format!(
+                    "no worker of queue {} took activity {} in time; is one running that has this activity?",
+                    open.call.queue, open.call.name
+                );
+                let failure = Failure::timeout(TimeoutKind::ScheduleToStart, text);
+                let queue = open.call.queue.clone();
+                self.send(key, slot, super::Send::DecideStart { run, op, queue, failure });
+                Meaning::Nothing
+            }
+            // A retry needs no event: the run was built again before it got here. A run timeout never gets here.
+            TimerId::TaskRetry(_) | TimerId::Run => Meaning::Nothing,
+            _ => Meaning::Nothing,
+        }
+    }
+
+    fn advance_closed(&mut self, key: &Key, slot: &mut Slot) -> Next {
+        let Some(tip) = slot.known() else { return Next::Wait };
+        let (run, status) = (tip.frame.run, tip.status);
+        let Some(item) = slot.pending.pop_front() else { return Next::Wait };
+        match &item {
+            Item::Request(request) => match &request.request.ask {
+                Ask::Start(_) => return self.start_on_closed(key, slot, item),
+                Ask::Terminate { .. } if status == Status::Terminated => {
+                    // Most likely the client that sent this has appended the closing record itself.
+                    self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
+                    slot.take(&item);
+                    slot.suspect |= !slot.confirmed;
+                }
+                Ask::Activity { .. } => slot.take(&item),
+                Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } => {
+                    let text = format!("the run {run} of workflow {key} is {status}; start a new run to talk to");
+                    self.reject_item(slot, item, Rejection::new(Code::Closed, text));
+                }
+            },
+            Item::Fire { .. } => {
+                slot.take(&item);
+                slot.suspect |= !slot.confirmed;
+            }
+            Item::Step { .. } | Item::Due { .. } | Item::Refused { .. } => {}
+        }
+        Next::Again
+    }
+
+    /// Puts the questions to the code, when it is there.
+    fn ask_code(&mut self, key: &Key, slot: &mut Slot) {
+        if !slot.live {
+            return;
+        }
+        for question in std::mem::take(&mut slot.questions) {
+            let token = self.next_token;
+            self.next_token += 1;
+            self.asked.insert(token, question.reply);
+            slot.asking += 1;
+            let (name, input, generation) = (question.name, question.input, slot.generation);
+            self.actions.push(Action::Job(Job::Query { key: key.clone(), generation, name, input, token }));
+        }
+    }
+
+    /// Questions cannot be answered, as the code would not take its history.
+    pub(super) fn refuse_questions(&mut self, slot: &mut Slot, failure: &Failure) {
+        for question in std::mem::take(&mut slot.questions) {
+            let answer =
+                Err(QueryRejected { code: "blocked".into(), reason: format!("the run is blocked: {failure}") });
+            self.actions.push(Action::Answer { reply: question.reply, answer });
+        }
+    }
+}
+
+/// What an item means to a run.
+pub(super) enum Meaning {
+    /// This happened to it.
+    Event(Event),
+    /// It does not concern the run any more.
+    Nothing,
+    /// Likewise, and what should have followed when it did may be missing.
+    Suspect,
+    /// The sender meant another run.
+    Refuse(Rejection),
+}
+
+fn run_timed_out() -> Event {
+    Event::TimedOut {
+        failure: Failure::new(FailureKind::Timeout(TimeoutKind::Run), "the run did not end within its run timeout"),
+    }
+}
+
+/// Whether an item is decided upon without the code.
+pub(super) fn stands_alone(item: &Item) -> bool {
+    match item {
+        Item::Request(request) => matches!(request.request.ask, Ask::Start(_) | Ask::Terminate { .. }),
+        Item::Fire { fire, .. } => fire.timer == TimerId::Run,
+        Item::Due { timer, .. } => *timer == TimerId::Run,
+        Item::Step { .. } | Item::Refused { .. } => false,
+    }
+}
+
+/// About how many bytes an item adds to a record.
+fn weight(item: &Item) -> usize {
+    const FIXED: usize = 64;
+    match item {
+        Item::Request(request) => request.message.payload.len() + FIXED,
+        Item::Step { outcome: Outcome::Completed(payload), .. } => payload.data.len() + FIXED,
+        Item::Step { .. } | Item::Fire { .. } | Item::Due { .. } | Item::Refused { .. } => FIXED,
+    }
+}

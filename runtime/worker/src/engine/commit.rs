@@ -1,0 +1,473 @@
+//! From transitions to records, and what follows when they are stored.
+
+use std::{sync::Arc, time::Duration};
+
+use highwater_broker::{
+    Error, ErrorKind,
+    history::{Appended, Summary},
+};
+use highwater_core::run::{Conclusion, TaskFailure};
+use highwater_protocol::{
+    Event, Failure, FailureKind, Key, Record, RunId, Started, Status, Timestamp,
+    event::{Class, Signal},
+    ids::RecordId,
+    record::{Body, Frame, Mark, PreviousRun, status_of},
+    reply::{Closed, Reply},
+    wire,
+};
+
+use super::{
+    Action, Engine, Item, Source,
+    advance::Meaning,
+    slot::{After, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
+};
+use crate::executor::Activated;
+
+/// The longest wait between two tries of a workflow task.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// The longest wait when no worker knows the type, since one that does may come any moment.
+const RETRY_UNKNOWN_MAX: Duration = Duration::from_secs(5);
+/// The wait when the code held its thread: each try costs a thread.
+const RETRY_STUCK: Duration = Duration::from_secs(600);
+
+impl Engine {
+    /// The code took its events, or would not.
+    pub(super) fn activated(&mut self, key: &Key, slot: &mut Slot, result: Result<Activated, TaskFailure>) {
+        if slot.stage != Stage::Running {
+            return;
+        }
+        match result {
+            Ok(activated) => self.transition(key, slot, activated),
+            Err(failed) => self.task_failed(key, slot, failed.failure),
+        }
+    }
+
+    fn transition(&mut self, key: &Key, slot: &mut Slot, activated: Activated) {
+        slot.live = true;
+        let Activated { transition, signals } = activated;
+        let closed_already = slot.batch.starting.is_none() && slot.known().is_some_and(KnownTip::is_closed);
+        if closed_already {
+            // Built again to answer a query.
+            slot.stage = Stage::Idle;
+            return;
+        }
+        slot.batch.steps = transition.steps;
+        let mut events = transition.events;
+        let continues = self.conclude(slot, &mut events, transition.conclusion, signals);
+        if events.is_empty() && continues.is_none() {
+            self.batch_done(key, slot);
+            return;
+        }
+        let time = self.time();
+        self.draft(slot, events, time, continues);
+        self.append_next(key, slot);
+    }
+
+    /// Adds the closing event. For a run that continues as new, also tells which run that is.
+    fn conclude(
+        &self,
+        slot: &Slot,
+        events: &mut Vec<Event>,
+        conclusion: Option<Conclusion>,
+        signals: Vec<Signal>,
+    ) -> Option<Starting> {
+        let closing = match conclusion? {
+            Conclusion::Completed(result) => match self.limits.check("the workflow's result", &result) {
+                None => Event::Completed { result },
+                Some(failure) => Event::Failed { failure },
+            },
+            Conclusion::Failed(failure) => Event::Failed { failure },
+            Conclusion::Cancelled(failure) => Event::Cancelled { failure },
+            Conclusion::ContinueAsNew(input) => match self.limits.check("the input of the next run", &input) {
+                None => {
+                    let started =
+                        slot.batch.starting.as_ref().map(|s| &s.started).or_else(|| slot.known()?.started.as_ref())?;
+                    let from = slot.batch_run()?;
+                    let run = RunId::generate();
+                    events.push(Event::ContinuedAsNew { run });
+                    let next =
+                        Started { input, prior: None, continued_from: Some(from), signals, ..(**started).clone() };
+                    return Some(Starting { run, started: Arc::new(next), expect: 0 });
+                }
+                Some(failure) => Event::Failed { failure },
+            },
+        };
+        events.push(closing);
+        None
+    }
+
+    /// Cuts a transition into as many records as the server's message size asks for: inbound events first, so that every
+    /// prefix replays.
+    fn draft(&self, slot: &mut Slot, events: Vec<Event>, time: Timestamp, continues: Option<Starting>) {
+        let mut pieces: Vec<Vec<Event>> = vec![Vec::new()];
+        let mut size = 0;
+        for event in events {
+            let weight = event_weight(&event);
+            let inbound = event.class() == Class::Inbound;
+            if size > 0 && !inbound && size + weight > self.limits.payload_max {
+                pieces.push(Vec::new());
+                size = 0;
+            }
+            size += weight;
+            pieces.last_mut().expect("there is one").push(event);
+        }
+        let mut continues = continues;
+        let last = pieces.len() - 1;
+        for (index, piece) in pieces.into_iter().enumerate() {
+            let continues = if index == last { continues.take() } else { None };
+            let draft = match continues {
+                Some(starting) => {
+                    let begins = vec![Event::Started(Box::new((*starting.started).clone()))];
+                    Draft { events: begins, time, status: Status::Running, continues: Some((starting, piece)) }
+                }
+                None => Draft { status: status_of(&piece), events: piece, time, continues: None },
+            };
+            slot.batch.drafts.push_back(draft);
+        }
+    }
+
+    /// Records that the code would not take its events. They are consumed all the same: the run holds nobody back, and the
+    /// durable retry wakes it after a deploy.
+    pub(super) fn task_failed(&mut self, key: &Key, slot: &mut Slot, failure: Failure) {
+        slot.live = false;
+        let failure = self.explain(slot, failure);
+        tracing::error!(workflow_id = %key, %failure, "a workflow task failed; the run waits and is tried again");
+        self.refuse_questions(slot, &failure);
+        let run = slot.batch_run();
+        let closed = slot.batch.starting.is_none() && slot.known().is_some_and(KnownTip::is_closed);
+        let Some(run) = run.filter(|_| !closed) else {
+            slot.stage = Stage::Idle;
+            return;
+        };
+        if slot.batch.starting.is_none() {
+            self.consume_pending(key, slot, run);
+        }
+        let time = self.time();
+        let attempt = slot.known().filter(|_| slot.batch.starting.is_none()).map_or(0, |tip| tip.failures) + 1;
+        let retry_at = time.after(retry_delay(&failure, attempt));
+        let mut events = std::mem::take(&mut slot.batch.events);
+        events.push(Event::WorkflowTaskFailed { failure, attempt, retry_at });
+        slot.batch.drafts.clear();
+        slot.batch.steps.clear();
+        slot.batch.drafts.push_back(Draft { events, time, status: Status::Blocked, continues: None });
+        self.append_next(key, slot);
+    }
+
+    /// What waits for a run whose code does not take events goes into the record that says so.
+    fn consume_pending(&mut self, key: &Key, slot: &mut Slot, run: RunId) {
+        const MOST: usize = 128;
+        while slot.batch.items.len() < MOST {
+            let Some(item) = slot.pending.pop_front() else { return };
+            if super::advance::stands_alone(&item) {
+                slot.pending.push_front(item);
+                return;
+            }
+            match self.to_event(key, slot, run, &item) {
+                Meaning::Event(event) => {
+                    slot.batch.events.push(event);
+                    slot.batch.items.push(item);
+                }
+                Meaning::Nothing | Meaning::Suspect => slot.take(&item),
+                Meaning::Refuse(rejection) => self.reject_item(slot, item, rejection),
+            }
+        }
+    }
+
+    fn explain(&self, slot: &Slot, mut failure: Failure) -> Failure {
+        if failure.kind == FailureKind::Unknown {
+            let known = self
+                .known_types
+                .get(&slot.unit.queue)
+                .map(|types| types.iter().map(ToString::to_string).collect::<Vec<_>>());
+            let known = known.unwrap_or_else(|| self.registry.names().iter().map(ToString::to_string).collect());
+            let wanted = slot.batch.starting.as_ref().map(|s| s.started.workflow_type.to_string());
+            let wanted =
+                wanted.or_else(|| slot.known()?.workflow_type.as_ref().map(ToString::to_string)).unwrap_or_default();
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            failure.message = format!(
+                "no live worker of queue {} knows the workflow type {wanted}; they know: {known}. The run goes on when a worker with this type comes",
+                self.queues[slot.unit.queue]
+            );
+        }
+        failure
+    }
+
+    /// Ends an open run for a reason that its code has no say in.
+    pub(super) fn close_from_outside(&mut self, key: &Key, slot: &mut Slot, items: Vec<Item>, event: Event) {
+        let time = self.time();
+        let status = status_of(std::slice::from_ref(&event));
+        slot.batch = Batch { items, ..Batch::default() };
+        slot.batch.drafts.push_back(Draft { events: vec![event], time, status, continues: None });
+        slot.live = false;
+        self.actions.push(Action::Evict { key: key.clone() });
+        self.append_next(key, slot);
+    }
+
+    /// Moves the marks of an open run past a request that changes nothing in it.
+    pub(super) fn record_marks(&mut self, key: &Key, slot: &mut Slot, item: Item, after: After) {
+        let Some(status) = slot.known().map(|tip| tip.status) else { return };
+        let time = self.time();
+        slot.batch = Batch { items: vec![item], after, ..Batch::default() };
+        slot.batch.drafts.push_back(Draft { events: Vec::new(), time, status, continues: None });
+        self.append_next(key, slot);
+    }
+
+    /// Gives the next draft its place in the history and sends it on its way.
+    fn append_next(&mut self, key: &Key, slot: &mut Slot) {
+        let Some(draft) = slot.batch.drafts.pop_front() else {
+            self.batch_done(key, slot);
+            return;
+        };
+        slot.stage = Stage::Appending;
+        let starting = slot.batch.starting.clone();
+        let tip = slot.known();
+        let mut marks = tip.map(|tip| tip.frame.marks).unwrap_or_default();
+        for item in &slot.batch.items {
+            if let Some((source, seq, time)) = item.position() {
+                let mark = if source == Source::Inbox { &mut marks.inbox } else { &mut marks.fires };
+                *mark = mark.max(Mark { seq, time });
+            }
+        }
+        let next_event = slot.next_event;
+        let new_frame = |run, closed| Frame {
+            run,
+            record: RecordId::generate(),
+            ordinal: 0,
+            first_event: 1,
+            time: draft.time,
+            marks,
+            closed,
+            back: Vec::new(),
+        };
+        let (frame, previous, expect) = match (&draft.continues, &starting, tip) {
+            (Some((next, events)), _, Some(tip)) if starting.is_none() => {
+                let previous = PreviousRun {
+                    run: tip.frame.run,
+                    ordinal: tip.frame.ordinal + 1,
+                    first_event: next_event,
+                    back: tip.frame.next_back(tip.seq),
+                    events: events.clone(),
+                };
+                (new_frame(next.run, false), Some(Box::new(previous)), tip.seq)
+            }
+            (Some((next, events)), Some(first), _) => {
+                // The run ends in its first transition, so this record is all there is of it.
+                let previous = PreviousRun {
+                    run: first.run,
+                    ordinal: 0,
+                    first_event: 1,
+                    back: Vec::new(),
+                    events: events.clone(),
+                };
+                (new_frame(next.run, false), Some(Box::new(previous)), first.expect)
+            }
+            (_, Some(first), _) => (new_frame(first.run, draft.status.is_closed()), None, first.expect),
+            (_, None, Some(tip)) => {
+                let frame = Frame {
+                    ordinal: tip.frame.ordinal + 1,
+                    first_event: next_event,
+                    back: tip.frame.next_back(tip.seq),
+                    ..new_frame(tip.frame.run, draft.status.is_closed())
+                };
+                (frame, None, tip.seq)
+            }
+            (_, None, None) => unreachable!("a record either begins a history or follows one"),
+        };
+        let begins =
+            draft.continues.as_ref().map(|(next, _)| Arc::clone(&next.started)).or_else(|| starting.map(|s| s.started));
+        let summary = self.summary(slot, begins.as_deref(), draft.status, draft.time);
+        let record = Record { frame, body: Body { events: draft.events, previous } };
+        slot.batch.appending = Some((record.frame.clone(), record.body.events.clone(), draft.status));
+        if let Some((next, _)) = draft.continues {
+            slot.batch.starting = Some(next);
+        }
+        self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record, summary, expect });
+    }
+
+    fn summary(&self, slot: &Slot, begins: Option<&Started>, status: Status, time: Timestamp) -> Summary {
+        let tip = slot.known();
+        let started = begins.or_else(|| tip?.started.as_deref());
+        let queue = started.map(|s| s.queue.clone()).or_else(|| tip?.queue.clone());
+        let workflow_type = started.map(|s| s.workflow_type.clone()).or_else(|| tip?.workflow_type.clone());
+        Summary {
+            workflow_type: workflow_type.expect("a history tells its workflow type"),
+            queue: queue.unwrap_or_else(|| self.queues[slot.unit.queue].clone()),
+            status,
+            started_at: if begins.is_some() { time } else { tip.map_or(time, |tip| tip.started_at) },
+            trace: started.and_then(|s| s.trace.clone()),
+        }
+    }
+
+    /// A record was appended, or another one was there first.
+    pub(super) fn appended(&mut self, key: &Key, slot: &mut Slot, result: Result<Appended, Error>) {
+        match result {
+            Ok(Appended::Stored(seq)) => self.stored(key, slot, seq),
+            Ok(Appended::Lost) => self.reset(key, slot),
+            Err(error) if error.kind == ErrorKind::TooLarge => {
+                let text = format!("a record of this run is larger than the server accepts: {error}");
+                slot.stage = Stage::Running;
+                self.task_failed(key, slot, Failure::new(FailureKind::TooLarge, text));
+            }
+            Err(error) => {
+                tracing::error!(workflow_id = %key, %error, "a record could not be appended; the run is read again");
+                self.reset(key, slot);
+            }
+        }
+    }
+
+    fn stored(&mut self, key: &Key, slot: &mut Slot, seq: u64) {
+        let Some((frame, events, status)) = slot.batch.appending.take() else { return };
+        let begins = slot.batch.starting.take();
+        slot.next_event = frame.first_event + events.len() as u64;
+        let continued = begins.is_some() && frame.ordinal == 0 && slot.known().is_some_and(|tip| !tip.is_closed());
+        if continued {
+            self.close_operations(key, slot);
+        }
+        let (time, closed) = (frame.time, frame.closed);
+        let failures = match events.last() {
+            Some(Event::WorkflowTaskFailed { attempt, .. }) => *attempt,
+            Some(_) => 0,
+            None => slot.known().map_or(0, |tip| tip.failures),
+        };
+        let closing = events.last().filter(|event| event.class() == Class::Closing).cloned();
+        match (&mut slot.tip, begins) {
+            (Tip::Known(tip), None) => {
+                tip.seq = seq;
+                tip.frame = frame;
+                tip.status = status;
+                tip.failures = failures;
+                tip.closing = closing;
+            }
+            (_, Some(starting)) => {
+                slot.confirmed = true;
+                slot.suspect = false;
+                slot.tip = Tip::Known(Box::new(KnownTip {
+                    seq,
+                    status,
+                    started_at: time,
+                    queue: Some(starting.started.queue.clone()),
+                    workflow_type: Some(starting.started.workflow_type.clone()),
+                    started: Some(starting.started),
+                    failures,
+                    closing,
+                    frame,
+                }));
+            }
+            (_, None) => unreachable!("a record either begins a history or follows one"),
+        }
+        self.dispatch(key, slot, &events, time);
+        if continued {
+            self.begin_next(key, slot, events, time);
+            return;
+        }
+        if status == Status::Blocked {
+            slot.live = false;
+            self.actions.push(Action::Evict { key: key.clone() });
+        }
+        if closed {
+            self.announce(key, slot);
+        }
+        self.append_next(key, slot);
+    }
+
+    /// The run that took over is built from its one event.
+    fn begin_next(&mut self, key: &Key, slot: &mut Slot, events: Vec<Event>, time: Timestamp) {
+        self.accept_items(slot);
+        let Some(run) = slot.known().map(|tip| tip.frame.run) else { return };
+        slot.batch = Batch::default();
+        slot.live = false;
+        slot.stage = Stage::Running;
+        let job = crate::executor::Job::Rebuild {
+            key: key.clone(),
+            generation: slot.generation,
+            run,
+            records: vec![(events, time)],
+            time,
+        };
+        self.actions.push(Action::Job(job));
+    }
+
+    /// All of a transition is on record.
+    fn batch_done(&mut self, key: &Key, slot: &mut Slot) {
+        slot.stage = Stage::Idle;
+        self.accept_items(slot);
+        let closed = slot.known().is_some_and(KnownTip::is_closed);
+        let run = slot.known().map(|tip| (tip.frame.run, tip.started.as_ref().and_then(|s| s.trace.clone())));
+        if let Some((run, trace)) = run.filter(|_| !closed) {
+            for step in std::mem::take(&mut slot.batch.steps) {
+                slot.steps.insert(step.op);
+                let (key, generation, trace) = (key.clone(), slot.generation, trace.clone());
+                self.actions.push(Action::Step { key, generation, run, step, trace });
+            }
+        }
+        slot.batch = Batch::default();
+    }
+
+    fn accept_items(&mut self, slot: &mut Slot) {
+        let Some((run, closed)) = slot.known().map(|tip| (tip.frame.run, tip.is_closed())) else { return };
+        let after = std::mem::take(&mut slot.batch.after);
+        for item in std::mem::take(&mut slot.batch.items) {
+            match (item, &after) {
+                (Item::Request(request), After::Reject(rejection)) => {
+                    slot.seen_inbox = slot.seen_inbox.max(request.message.seq);
+                    self.reject(slot.unit, request.message, rejection.clone());
+                }
+                (item, _) => {
+                    slot.take(&item);
+                    if let Item::Request(request) = &item {
+                        let is_start = matches!(request.request.ask, highwater_protocol::request::Ask::Start(_));
+                        // A start whose run has ended already has its answer: the end.
+                        if !(is_start && closed) {
+                            self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells everybody who waits that the run has ended.
+    pub(super) fn announce(&mut self, key: &Key, slot: &mut Slot) {
+        self.close_operations(key, slot);
+        let Some(tip) = slot.known() else { return };
+        let Some(closed) = closed(tip) else { return };
+        let to = tip.started.as_ref().and_then(|started| started.reply.clone());
+        let reply = Reply::Closed(closed);
+        self.actions.push(Action::Closed { key: key.clone(), reply: reply.clone() });
+        self.reply(to.as_deref(), reply);
+    }
+}
+
+/// The answer that a closed run gives.
+fn closed(tip: &KnownTip) -> Option<Closed> {
+    let outcome = match tip.closing.as_ref()? {
+        Event::Completed { result } => Ok(result.clone()),
+        Event::Failed { failure } | Event::Cancelled { failure } | Event::TimedOut { failure } => Err(failure.clone()),
+        Event::Terminated { reason } => Err(Failure::new(FailureKind::Terminated, reason.clone())),
+        _ => return None,
+    };
+    Some(Closed { run: tip.frame.run, status: tip.status, outcome })
+}
+
+fn retry_delay(failure: &Failure, attempt: u32) -> Duration {
+    let longest = match failure.kind {
+        FailureKind::Stuck => return RETRY_STUCK,
+        FailureKind::Unknown => RETRY_UNKNOWN_MAX,
+        _ => RETRY_MAX,
+    };
+    Duration::from_secs(1).saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(longest)
+}
+
+/// About how many bytes an event takes in a record.
+fn event_weight(event: &Event) -> usize {
+    const FIXED: usize = 128;
+    match event {
+        Event::ActivityScheduled(call) => call.input.data.len() + FIXED,
+        Event::Completed { result } => result.data.len() + FIXED,
+        Event::TimerStarted { .. }
+        | Event::TimerCancelled { .. }
+        | Event::ActivityCancelRequested { .. }
+        | Event::TimerFired { .. } => FIXED,
+        other => wire::encode(other).len(),
+    }
+}

@@ -1,0 +1,224 @@
+//! What records ask for: tasks, timers, cancellations. Sent after the commit, and again when nobody knows whether it was.
+
+use std::time::Duration;
+
+use highwater_core::open::OpenActivity;
+use highwater_protocol::{Event, Key, OpId, RunId, Status, Timestamp, task::ActivityTask, timer::TimerId};
+
+use super::{
+    Action, Engine, Item, Send, Sent,
+    slot::{KnownTip, Slot},
+};
+
+/// A timer that is due later than this is worth deleting when it is not needed; a nearer one just fires into nothing.
+const FAR: Duration = Duration::from_secs(60);
+
+/// A timer that is due within this is also set on this process's clock, which is more precise than the server's tick.
+const NEAR: Duration = Duration::from_secs(600);
+
+impl Engine {
+    pub(super) fn send(&mut self, key: &Key, slot: &mut Slot, send: Send) {
+        slot.sending += 1;
+        self.actions.push(Action::Send { key: key.clone(), generation: slot.generation, send });
+    }
+
+    /// Something was sent, or cannot be.
+    pub(super) fn sent(&mut self, key: &Key, slot: &mut Slot, sent: Sent) {
+        slot.sending = slot.sending.saturating_sub(1);
+        match sent {
+            Sent::Done => {}
+            Sent::Waits { op, seq } => slot.verify.push((seq, op)),
+            Sent::Refused { run, op, failure } => slot.pending.push_back(Item::Refused { run, op, failure }),
+        }
+        self.verify_again(key, slot);
+    }
+
+    /// Sends what the events of a stored record ask for, and keeps count of what is open.
+    pub(super) fn dispatch(&mut self, key: &Key, slot: &mut Slot, events: &[Event], time: Timestamp) {
+        let Some((run, retry)) = slot.known().map(|tip| (tip.frame.run, TimerId::TaskRetry(tip.frame.ordinal))) else {
+            return;
+        };
+        let mut asked = Vec::new();
+        for event in events {
+            match event {
+                Event::ActivityCancelRequested { op } | Event::ActivityClosed { op, .. } => {
+                    self.end_activity(
+                        key,
+                        slot,
+                        run,
+                        *op,
+                        matches!(event, Event::ActivityCancelRequested { .. }),
+                        time,
+                    );
+                }
+                Event::TimerCancelled { op } => {
+                    let far = slot.open.timers.get(op).is_some_and(|at| at.since(time) > FAR);
+                    if far {
+                        self.send(key, slot, Send::DeleteTimer { run, timer: TimerId::Sleep(*op) });
+                    }
+                }
+                Event::ActivityScheduled(call) => asked.push(call.op),
+                Event::TimerStarted { op, .. } => asked.push(*op),
+                Event::WorkflowTaskFailed { retry_at, .. } => self.arm(key, slot, run, retry, *retry_at, time),
+                Event::Started(started) => {
+                    if let Some(timeout) =
+                        started.run_timeout.filter(|_| !slot.known().is_some_and(KnownTip::is_closed))
+                    {
+                        self.arm(key, slot, run, TimerId::Run, time.after(timeout), time);
+                    }
+                }
+                _ => {}
+            }
+            slot.open.apply(event, time);
+        }
+        for op in asked {
+            // What was asked for and given up within one record is not sent at all.
+            if let Some(activity) = slot.open.activities.get(&op).cloned() {
+                self.schedule(key, slot, run, &activity, None, time);
+            } else if let Some(at) = slot.open.timers.get(&op).copied() {
+                self.arm(key, slot, run, TimerId::Sleep(op), at, time);
+            }
+        }
+    }
+
+    /// Sends everything that is open once more: the owner before may have ended before it did. What is there already is
+    /// left alone by the conditions under which it is sent.
+    pub(super) fn send_again(&mut self, key: &Key, slot: &mut Slot) {
+        let Some(tip) = slot.known() else { return };
+        let (run, closed, seen) = (tip.frame.run, tip.is_closed(), tip.frame.marks.inbox.seq);
+        let (status, started_at) = (tip.status, tip.started_at);
+        let timeout = tip.started.as_ref().and_then(|started| started.run_timeout);
+        if closed {
+            self.announce(key, slot);
+            return;
+        }
+        let now = self.time();
+        if let Some(timeout) = timeout {
+            self.arm(key, slot, run, TimerId::Run, started_at.after(timeout), now);
+        }
+        let last_events = slot.history.last().map(|(_, events)| events.clone()).unwrap_or_default();
+        for event in &last_events {
+            match event {
+                Event::WorkflowTaskFailed { retry_at, .. } if status == Status::Blocked => {
+                    let ordinal = slot.history.last().map_or(0, |(record, _)| record.frame.ordinal);
+                    self.arm(key, slot, run, TimerId::TaskRetry(ordinal), *retry_at, now);
+                }
+                Event::ActivityCancelRequested { op } => {
+                    let call = slot.history.iter().flat_map(|(_, events)| events).find_map(|event| match event {
+                        Event::ActivityScheduled(call) if call.op == *op => Some(call.queue.clone()),
+                        _ => None,
+                    });
+                    if let Some(queue) = call {
+                        self.send(key, slot, Send::CancelActivity { run, op: *op, queue });
+                    }
+                }
+                _ => {}
+            }
+        }
+        for activity in slot.open.activities.clone().into_values() {
+            let at = activity.scheduled_at;
+            self.schedule(key, slot, run, &activity, Some(seen), at);
+        }
+        for (op, at) in slot.open.timers.clone() {
+            self.arm(key, slot, run, TimerId::Sleep(op), at, now);
+        }
+    }
+
+    /// Looks again at activities whose task was gone while outcomes waited in the inbox, once those are consumed.
+    pub(super) fn verify_again(&mut self, key: &Key, slot: &mut Slot) {
+        if slot.verify.is_empty() {
+            return;
+        }
+        let Some((run, mark)) = slot.known().map(|tip| (tip.frame.run, tip.frame.marks.inbox.seq)) else { return };
+        let seen = mark.max(slot.seen_inbox);
+        let (ready, waiting): (Vec<_>, Vec<_>) = slot.verify.drain(..).partition(|(seq, _)| *seq <= seen);
+        slot.verify = waiting;
+        for (_, op) in ready {
+            if let Some(activity) = slot.open.activities.get(&op).cloned() {
+                let at = activity.scheduled_at;
+                self.schedule(key, slot, run, &activity, Some(seen), at);
+            }
+        }
+    }
+
+    fn schedule(
+        &mut self,
+        key: &Key,
+        slot: &mut Slot,
+        run: RunId,
+        activity: &OpenActivity,
+        verify: Option<u64>,
+        time: Timestamp,
+    ) {
+        let Some(started) = slot.known().and_then(|tip| tip.started.clone()) else { return };
+        let call = &activity.call;
+        let task = ActivityTask {
+            workflow_id: started.workflow_id.clone(),
+            workflow_type: started.workflow_type.clone(),
+            run,
+            run_queue: started.queue.clone(),
+            call: (**call).clone(),
+            attempt: 1,
+            scheduled_at: activity.scheduled_at,
+            trace: started.trace.clone(),
+        };
+        self.send(key, slot, Send::Task { task: Box::new(task), verify });
+        if let Some(timeout) = call.options.schedule_to_start {
+            self.arm(key, slot, run, TimerId::ScheduleToStart(call.op), activity.scheduled_at.after(timeout), time);
+        }
+        if let Some(timeout) = call.options.schedule_to_close {
+            self.arm(key, slot, run, TimerId::ScheduleToClose(call.op), activity.scheduled_at.after(timeout), time);
+        }
+    }
+
+    /// An activity needs its timers no more, and when it is cancelled its worker is told.
+    fn end_activity(&mut self, key: &Key, slot: &mut Slot, run: RunId, op: OpId, cancel: bool, time: Timestamp) {
+        let Some(activity) = slot.open.activities.get(&op).cloned() else { return };
+        let options = &activity.call.options;
+        let timers = [
+            (TimerId::ScheduleToStart(op), options.schedule_to_start),
+            (TimerId::ScheduleToClose(op), options.schedule_to_close),
+        ];
+        for (timer, timeout) in timers {
+            if timeout.is_some_and(|timeout| activity.scheduled_at.after(timeout).since(time) > FAR) {
+                self.send(key, slot, Send::DeleteTimer { run, timer });
+            }
+        }
+        if cancel {
+            let queue = activity.call.queue.clone();
+            self.send(key, slot, Send::CancelActivity { run, op, queue });
+        }
+    }
+
+    /// Ends everything that a closed run leaves behind.
+    pub(super) fn close_operations(&mut self, key: &Key, slot: &mut Slot) {
+        let Some((run, started_at, started)) =
+            slot.known().map(|tip| (tip.frame.run, tip.started_at, tip.started.clone()))
+        else {
+            return;
+        };
+        let now = self.time();
+        for op in slot.open.activities.keys().copied().collect::<Vec<_>>() {
+            self.end_activity(key, slot, run, op, true, now);
+        }
+        for (op, at) in std::mem::take(&mut slot.open.timers) {
+            if at.since(now) > FAR {
+                self.send(key, slot, Send::DeleteTimer { run, timer: TimerId::Sleep(op) });
+            }
+        }
+        slot.open.activities.clear();
+        let timeout = started.and_then(|started| started.run_timeout);
+        if timeout.is_some_and(|timeout| started_at.after(timeout).since(now) > FAR) {
+            self.send(key, slot, Send::DeleteTimer { run, timer: TimerId::Run });
+        }
+    }
+
+    /// Sets a timer: durably, and when it is near also on this process's clock.
+    fn arm(&mut self, key: &Key, slot: &mut Slot, run: RunId, timer: TimerId, at: Timestamp, now: Timestamp) {
+        let unit = slot.unit;
+        self.send(key, slot, Send::Timer { unit, run, timer, at });
+        if at.since(now) <= NEAR {
+            self.actions.push(Action::LocalTimer { key: key.clone(), run, timer, at, now });
+        }
+    }
+}

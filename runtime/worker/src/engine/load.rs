@@ -1,0 +1,205 @@
+//! Reading a run's history, and building the run from it.
+
+use std::{sync::Arc, time::Duration};
+
+use highwater_broker::history::{HistoryError, StoredRecord};
+use highwater_core::open::OpenOperations;
+use highwater_protocol::{
+    Event, Failure, FailureKind, Key, Status, Timestamp,
+    event::Class,
+    header,
+    query::QueryRejected,
+    record::status_of,
+    rejection::{Code, Rejection},
+    request::Ask,
+};
+
+use super::{
+    Action, Engine, Item, Loaded, Slot, Stage,
+    slot::{Batch, KnownTip, Tip},
+};
+use crate::executor::Job;
+
+impl Engine {
+    pub(super) fn load(&mut self, key: &Key, slot: &mut Slot) {
+        slot.stage = Stage::Loading;
+        let all = slot.must_load_all || slot.suspect || !slot.questions.is_empty();
+        self.actions.push(Action::Load { key: key.clone(), generation: slot.generation, all });
+    }
+
+    pub(super) fn loaded(&mut self, key: &Key, slot: &mut Slot, loaded: Loaded) {
+        slot.stage = Stage::Idle;
+        slot.must_load = false;
+        slot.live = false;
+        match loaded {
+            Loaded::Absent => {
+                slot.tip = Tip::Absent;
+                slot.suspect = false;
+                slot.must_load_all = false;
+            }
+            Loaded::Records { records, whole } => {
+                if whole {
+                    slot.must_load_all = false;
+                }
+                Self::adopt(slot, records, whole);
+            }
+            Loaded::Partly { last, error } => Self::unreadable_run(key, slot, last, &error),
+            Loaded::Unreadable { error } => Self::unreadable_history(key, slot, &error),
+        }
+    }
+
+    /// Makes the records that were read what is known of the run.
+    fn adopt(slot: &mut Slot, records: Vec<(StoredRecord, Vec<Event>)>, whole: bool) {
+        let Some((last, last_events)) = records.last() else { return };
+        let started = records.first().and_then(|(_, events)| match events.first() {
+            Some(Event::Started(started)) if whole || records.len() == 1 => Some(Arc::new((**started).clone())),
+            _ => None,
+        });
+        let mut open = OpenOperations::default();
+        let (mut status, mut failures) = (Status::Running, 0);
+        for (record, events) in &records {
+            for event in events {
+                open.apply(event, record.frame.time);
+            }
+            if !events.is_empty() {
+                status = status_of(events);
+            }
+            match events.last() {
+                Some(Event::WorkflowTaskFailed { attempt, .. }) => failures = *attempt,
+                Some(_) => failures = 0,
+                None => {}
+            }
+        }
+        slot.next_event = last.frame.first_event + last_events.len() as u64;
+        slot.tip = Tip::Known(Box::new(KnownTip {
+            seq: last.seq,
+            frame: last.frame.clone(),
+            status,
+            started_at: started_at(&last.headers).unwrap_or(last.frame.time),
+            queue: last.queue(),
+            workflow_type: last.workflow_type(),
+            started,
+            failures,
+            closing: last_events.last().filter(|event| event.class() == Class::Closing).cloned(),
+        }));
+        slot.open = open;
+        slot.history = records;
+    }
+
+    /// Something in the run cannot be read: it waits, as with code that would not take its events.
+    fn unreadable_run(key: &Key, slot: &mut Slot, last: StoredRecord, error: &HistoryError) {
+        tracing::error!(workflow_id = %key, %error, "a run's history cannot be read");
+        slot.tip = Tip::Known(Box::new(KnownTip {
+            seq: last.seq,
+            status: last.status().unwrap_or(Status::Blocked),
+            started_at: started_at(&last.headers).unwrap_or(last.frame.time),
+            queue: last.queue(),
+            workflow_type: last.workflow_type(),
+            started: None,
+            failures: 0,
+            closing: None,
+            frame: last.frame,
+        }));
+        slot.suspect = false;
+        slot.must_load_all = false;
+        slot.unreadable = Some(error.to_string());
+    }
+
+    fn unreadable_history(key: &Key, slot: &mut Slot, error: &HistoryError) {
+        tracing::error!(workflow_id = %key, %error, "a history cannot be read; what comes in for it is rejected");
+        slot.suspect = false;
+        slot.must_load_all = false;
+        slot.unreadable = Some(error.to_string());
+    }
+
+    /// Nothing goes on with a run that cannot be read: people are told, and timers wait for a build that can.
+    pub(super) fn refuse_unreadable(&mut self, slot: &mut Slot, reason: &str) {
+        self.answer_all(slot, "blocked", reason);
+        let items = std::mem::take(&mut slot.pending);
+        for item in items {
+            match item {
+                Item::Request(request) if !matches!(request.request.ask, Ask::Activity { .. }) => {
+                    self.reject(slot.unit, request.message, Rejection::new(Code::Unreadable, reason));
+                }
+                other => slot.pending.push_back(other),
+            }
+        }
+    }
+
+    pub(super) fn answer_all(&mut self, slot: &mut Slot, code: &str, reason: &str) {
+        for question in slot.questions.drain(..) {
+            let answer = Err(QueryRejected { code: code.into(), reason: reason.into() });
+            self.actions.push(Action::Answer { reply: question.reply, answer });
+        }
+    }
+
+    /// Builds the run from its history.
+    pub(super) fn rebuild_run(&mut self, key: &Key, slot: &mut Slot) {
+        let Some(run) = slot.known().map(|tip| tip.frame.run) else { return };
+        slot.stage = Stage::Running;
+        slot.batch = Batch::default();
+        if self.quarantine.contains(&run) {
+            self.stuck_before(key, slot);
+            return;
+        }
+        let records = slot.history.drain(..).map(|(record, events)| (events, record.frame.time)).collect();
+        let time = self.time();
+        self.actions.push(Action::Job(Job::Rebuild {
+            key: key.clone(),
+            generation: slot.generation,
+            run,
+            records,
+            time,
+        }));
+    }
+
+    /// Forgets what is known of the run; what was under way is to be done again, from the history.
+    pub(super) fn reset(&mut self, key: &Key, slot: &mut Slot) {
+        self.next_generation += 1;
+        slot.generation = self.next_generation;
+        slot.stage = Stage::Idle;
+        slot.tip = Tip::Unknown;
+        slot.live = false;
+        slot.must_load = true;
+        slot.must_load_all = true;
+        slot.suspect = true;
+        slot.confirmed = false;
+        slot.sending = 0;
+        slot.steps.clear();
+        slot.verify.clear();
+        slot.history.clear();
+        slot.unreadable = None;
+        for item in std::mem::take(&mut slot.batch).items.into_iter().rev() {
+            slot.pending.push_front(item);
+        }
+        self.actions.push(Action::Evict { key: key.clone() });
+    }
+
+    /// The code held its thread.
+    pub(super) fn stuck(&mut self, key: &Key, slot: &mut Slot, after: Duration) {
+        let Some(run) = slot.batch_run() else { return };
+        self.quarantine.insert(run);
+        let waits = format!(
+            "the code kept its thread for {:.1} s without awaiting anything; move blocking calls and long computations into an activity or a step, \
+             and await in loops. This worker does not try it again; a worker with other code will",
+            after.as_secs_f64()
+        );
+        self.task_failed(key, slot, Failure::new(FailureKind::Stuck, waits));
+    }
+
+    fn stuck_before(&mut self, key: &Key, slot: &mut Slot) {
+        let text = "the code kept its thread without awaiting anything when this worker tried it before; deploy code that awaits";
+        self.task_failed(key, slot, Failure::new(FailureKind::Stuck, text));
+    }
+}
+
+impl Slot {
+    /// The run that the code is at.
+    pub(super) fn batch_run(&self) -> Option<highwater_protocol::RunId> {
+        self.batch.starting.as_ref().map(|starting| starting.run).or_else(|| self.known().map(|tip| tip.frame.run))
+    }
+}
+
+fn started_at(headers: &highwater_protocol::Headers) -> Option<Timestamp> {
+    headers.get(header::STARTED_AT)?.parse().ok().map(Timestamp)
+}

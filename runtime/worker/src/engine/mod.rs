@@ -1,0 +1,409 @@
+//! The engine: decides everything and does nothing.
+//!
+//! [`Engine::handle`] takes what happened and returns what is to be done about it. It does no I/O and starts no task; the
+//! driver performs the actions and feeds the outcomes back. So the same decisions run over NATS and in a simulation.
+//!
+//! The life of an event: it is *read* (its partition notes it as open), waits in its run's slot, is *consumed* by a
+//! transition whose record is appended, what the record asks for is *sent*, and when the run is quiescent the event is
+//! *done*. A partition's offset moves past done events only, or past events of runs listed as busy.
+
+mod action;
+mod advance;
+mod commit;
+mod dispatch;
+mod load;
+mod requests;
+mod slot;
+mod unit;
+
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use highwater_broker::{Message, history::Appended};
+use highwater_core::run::{Limits, Registry};
+use highwater_protocol::{
+    Key, QueueName, RunId, Timestamp, TypeName, event::Outcome, lease::Lease, record::Mark, reply::Reply,
+    subject::Subjects, timer::Fire, wire,
+};
+
+pub(crate) use action::{Action, Loaded, Send, Sent};
+pub(crate) use slot::Question;
+pub(crate) use unit::{Source, UnitId};
+
+use crate::{clock::ServerClock, executor::Report};
+use slot::{Item, RequestItem, Slot, Stage};
+use unit::Unit;
+
+/// Something happened.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A partition is ours, with the offsets that its last owner left.
+    Gained { unit: UnitId, lease: Lease },
+    /// A partition shall be handed over, in good order.
+    Release { unit: UnitId },
+    /// A partition is lost: somebody else has the lease.
+    Lost { unit: UnitId },
+    /// A request came in.
+    Request { message: Message },
+    /// A durable timer fired.
+    Fired { message: Message },
+    /// A history was read.
+    Loaded { key: Key, generation: u64, loaded: Loaded },
+    /// A workflow thread has something to say.
+    Thread(Report),
+    /// A record was appended, or not.
+    Appended { key: Key, generation: u64, result: Result<Appended, highwater_broker::Error> },
+    /// Something that a record asked for was sent, or cannot be.
+    Sent { key: Key, generation: u64, sent: Sent },
+    /// A request without a run was dealt with: rejected, forwarded, dropped.
+    Handled { unit: UnitId, source: Source, seq: u64 },
+    /// A local step ended.
+    StepDone { key: Key, generation: u64, run: RunId, op: highwater_protocol::OpId, name: TypeName, outcome: Outcome },
+    /// A timer that was set on this process's clock is due.
+    Due { key: Key, run: RunId, timer: highwater_protocol::timer::TimerId },
+    /// Somebody asks a run something.
+    Question { unit: UnitId, key: Key, question: Question },
+    /// The server's clock showed this a moment ago.
+    ServerTime { server: Timestamp },
+    /// Which types the live workers of a queue know.
+    KnownTypes { queue: usize, types: Vec<TypeName> },
+}
+
+/// What the engine is told when it starts.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) subjects: Subjects,
+    pub(crate) queues: Vec<QueueName>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) limits: Limits,
+    /// Runs kept in memory between their events.
+    pub(crate) cache_max: usize,
+    pub(crate) clock: ServerClock,
+}
+
+/// The engine of one worker.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    subjects: Subjects,
+    queues: Vec<QueueName>,
+    registry: Arc<Registry>,
+    limits: Limits,
+    cache_max: usize,
+    clock: ServerClock,
+    now: Instant,
+    units: HashMap<UnitId, Unit>,
+    slots: HashMap<Key, Slot>,
+    /// Runs whose code held its thread: not to be tried again by this process.
+    quarantine: HashSet<RunId>,
+    known_types: HashMap<usize, Vec<TypeName>>,
+    actions: Vec<Action>,
+    next_generation: u64,
+    next_token: u64,
+    /// Replies to questions that are with a thread.
+    asked: HashMap<u64, String>,
+}
+
+impl Engine {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let Setup { subjects, queues, registry, limits, cache_max, clock } = setup;
+        Self {
+            subjects,
+            queues,
+            registry,
+            limits,
+            cache_max,
+            clock,
+            now: Instant::now(),
+            units: HashMap::new(),
+            slots: HashMap::new(),
+            quarantine: HashSet::new(),
+            known_types: HashMap::new(),
+            actions: Vec::new(),
+            next_generation: 0,
+            next_token: 0,
+            asked: HashMap::new(),
+        }
+    }
+
+    /// Takes what happened at `now`, and returns what is to be done.
+    pub(crate) fn handle(&mut self, input: Input, now: Instant) -> Vec<Action> {
+        self.now = now;
+        match input {
+            Input::Gained { unit, lease } => self.gained(unit, lease),
+            Input::Release { unit } => self.release(unit),
+            Input::Lost { unit } => self.lost(unit),
+            Input::Request { message } => self.request(message),
+            Input::Fired { message } => self.fired(message),
+            Input::Loaded { key, generation, loaded } => {
+                self.with(&key, Some(generation), |e, s| e.loaded(&key, s, loaded))
+            }
+            Input::Thread(report) => self.thread(report),
+            Input::Appended { key, generation, result } => {
+                self.with(&key, Some(generation), |e, s| e.appended(&key, s, result))
+            }
+            Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |e, s| e.sent(&key, s, sent)),
+            Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
+            Input::StepDone { key, generation, run, op, name, outcome } => {
+                self.with(&key, Some(generation), |_, slot| {
+                    slot.steps.remove(&op);
+                    slot.pending.push_back(Item::Step { run, op, name, outcome });
+                })
+            }
+            Input::Due { key, run, timer } => {
+                self.with(&key, None, |_, slot| slot.pending.push_back(Item::Due { run, timer }))
+            }
+            Input::Question { unit, key, question } => self.question(unit, &key, question),
+            Input::ServerTime { server } => self.clock.observe(server, now),
+            Input::KnownTypes { queue, types } => {
+                self.known_types.insert(queue, types);
+            }
+        }
+        mem::take(&mut self.actions)
+    }
+
+    /// How many events are under way; the driver stops reading above a limit.
+    pub(crate) fn backlog(&self) -> usize {
+        self.units.values().map(Unit::backlog).sum()
+    }
+
+    /// The offsets that changed since this was asked last.
+    pub(crate) fn offsets(&mut self) -> Vec<(UnitId, Mark, Mark, Vec<Key>)> {
+        let slots = &self.slots;
+        let recorded = |source: Source, key: &Key, seq: u64| {
+            slots.get(key).and_then(Slot::known).is_some_and(|tip| match source {
+                Source::Inbox => tip.frame.marks.inbox.seq >= seq,
+                Source::Fires => tip.frame.marks.fires.seq >= seq,
+            })
+        };
+        let changed = |(id, unit): (&UnitId, &mut Unit)| {
+            unit.offsets(recorded).map(|(inbox, fires, busy)| (*id, inbox, fires, busy))
+        };
+        self.units.iter_mut().filter_map(changed).collect()
+    }
+
+    /// How far a partition has been read.
+    pub(crate) fn read_to(&self, unit: UnitId, source: Source) -> Option<Mark> {
+        let unit = self.units.get(&unit)?;
+        Some(match source {
+            Source::Inbox => unit.inbox.last(),
+            Source::Fires => unit.fires.last(),
+        })
+    }
+
+    /// Whether a partition that is being handed over needs nothing of this process any more.
+    pub(crate) fn is_quiet(&self, unit: UnitId) -> bool {
+        let open = |slot: &Slot| slot.unit == unit && !slot.is_quiescent();
+        self.units.get(&unit).is_none_or(Unit::is_quiet) && !self.slots.values().any(open)
+    }
+
+    // Partitions.
+
+    fn gained(&mut self, id: UnitId, lease: Lease) {
+        self.units.insert(id, Unit::new(&lease));
+        for key in lease.busy {
+            // The owner before ended with these runs in the middle of something.
+            let mut slot = self.new_slot(id);
+            slot.must_load = true;
+            slot.suspect = true;
+            self.slots.insert(key.clone(), slot);
+            self.with(&key, None, |_, _| {});
+        }
+    }
+
+    fn release(&mut self, id: UnitId) {
+        if let Some(unit) = self.units.get_mut(&id) {
+            unit.releasing = true;
+        }
+    }
+
+    fn lost(&mut self, id: UnitId) {
+        self.units.remove(&id);
+        let keys: Vec<Key> =
+            self.slots.iter().filter(|(_, slot)| slot.unit == id).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.slots.remove(&key);
+            self.actions.push(Action::Evict { key });
+        }
+    }
+
+    fn new_slot(&mut self, unit: UnitId) -> Slot {
+        self.next_generation += 1;
+        Slot::new(unit, self.next_generation)
+    }
+
+    // What comes in.
+
+    fn unit_of(&self, queue: &str, partition: u16) -> Option<UnitId> {
+        let queue = self.queues.iter().position(|name| name.to_key().as_str() == queue)?;
+        let id = UnitId { queue, partition };
+        self.units.get(&id).is_some_and(|unit| !unit.releasing && !unit.halted).then_some(id)
+    }
+
+    fn request(&mut self, message: Message) {
+        self.clock.observe(message.time, self.now);
+        let Some(parts) = self.subjects.parse_inbox(&message.subject) else {
+            tracing::error!(
+                subject = message.subject,
+                "a message with a subject that nothing understands is in the inbox; it is left there"
+            );
+            return;
+        };
+        let Some(id) = self.unit_of(parts.queue, parts.partition) else { return };
+        let token = parts.kind.key().to_owned();
+        match highwater_protocol::request::parse(
+            &self.subjects,
+            &message.subject,
+            &message.headers,
+            message.payload.clone(),
+        ) {
+            Ok(request) => {
+                let key = request.key.clone();
+                if !self.note(id, Source::Inbox, message.seq, message.time, &key) {
+                    return;
+                }
+                if let Some(rejection) = self.too_large(&message) {
+                    self.reject(id, message, rejection);
+                    return;
+                }
+                let item = Item::Request(Box::new(RequestItem { message, request }));
+                self.push(id, &key, item);
+            }
+            Err(rejection) => {
+                let key =
+                    Key::escape("key", &token).unwrap_or_else(|_| Key::escape("key", "-").expect("a dash is a key"));
+                if self.note(id, Source::Inbox, message.seq, message.time, &key) {
+                    self.reject(id, message, rejection);
+                }
+            }
+        }
+    }
+
+    fn fired(&mut self, message: Message) {
+        self.clock.observe(message.time, self.now);
+        let fire: Result<Fire, _> = wire::decode(&message.payload);
+        let partition = self.subjects.fire_partition(&message.subject);
+        let queue = message.subject.rsplit('.').next().unwrap_or_default();
+        let Some(id) = partition.and_then(|partition| self.unit_of(queue, partition)) else { return };
+        match fire {
+            Ok(fire) => {
+                let key = fire.key.clone();
+                if self.note(id, Source::Fires, message.seq, message.time, &key) {
+                    self.push(id, &key, Item::Fire { seq: message.seq, time: message.time, fire });
+                }
+            }
+            Err(error) => {
+                tracing::error!(subject = message.subject, seq = message.seq, %error, "a fired timer cannot be read; it is skipped")
+            }
+        }
+    }
+
+    fn note(&mut self, id: UnitId, source: Source, seq: u64, time: Timestamp, key: &Key) -> bool {
+        self.units.get_mut(&id).is_some_and(|unit| unit.track(source).read(seq, time, key))
+    }
+
+    fn push(&mut self, unit: UnitId, key: &Key, item: Item) {
+        if !self.slots.contains_key(key) {
+            let slot = self.new_slot(unit);
+            self.slots.insert(key.clone(), slot);
+        }
+        self.with(key, None, |_, slot| slot.pending.push_back(item));
+    }
+
+    fn question(&mut self, unit: UnitId, key: &Key, question: Question) {
+        if self.units.get(&unit).is_none_or(|unit| unit.releasing || unit.halted) {
+            return;
+        }
+        if !self.slots.contains_key(key) {
+            let slot = self.new_slot(unit);
+            self.slots.insert(key.clone(), slot);
+        }
+        self.with(key, None, |_, slot| slot.questions.push(question));
+    }
+
+    fn handled(&mut self, unit: UnitId, source: Source, seq: u64) {
+        if let Some(unit) = self.units.get_mut(&unit) {
+            unit.track(source).done(seq);
+        }
+    }
+
+    /// Changes a slot and lets its run go on. Outcomes for a slot that is gone, or that was reset since, concern nobody.
+    fn with(&mut self, key: &Key, generation: Option<u64>, change: impl FnOnce(&mut Self, &mut Slot)) {
+        let Some(mut slot) = self.slots.remove(key) else { return };
+        if generation.is_none_or(|generation| generation == slot.generation) {
+            change(self, &mut slot);
+            self.advance(key, &mut slot);
+        }
+        if slot.is_quiescent() {
+            self.done(&mut slot);
+        }
+        if slot.is_forgettable() && (!slot.live || self.slots.len() >= self.cache_max) {
+            if slot.live {
+                self.actions.push(Action::Evict { key: key.clone() });
+            }
+            return;
+        }
+        self.slots.insert(key.clone(), slot);
+    }
+
+    fn done(&mut self, slot: &mut Slot) {
+        if let Some(unit) = self.units.get_mut(&slot.unit) {
+            for (source, seq) in slot.taken.drain(..) {
+                unit.track(source).done(seq);
+            }
+        }
+    }
+
+    fn thread(&mut self, report: Report) {
+        match report {
+            Report::Activated { key, generation, result } => {
+                self.with(&key, Some(generation), |e, s| e.activated(&key, s, result))
+            }
+            Report::Queried { key, token, answer } => {
+                if let Some(reply) = self.asked.remove(&token) {
+                    self.actions.push(Action::Answer { reply, answer });
+                }
+                self.with(&key, None, |_, slot| slot.asking = slot.asking.saturating_sub(1));
+            }
+            Report::ThreadLost { thread, culprit, generation, after } => {
+                self.thread_lost(thread, &culprit, generation, after)
+            }
+        }
+    }
+
+    fn thread_lost(&mut self, thread: usize, culprit: &Key, generation: u64, after: Duration) {
+        self.with(culprit, Some(generation), |e, slot| e.stuck(culprit, slot, after));
+        self.actions.push(Action::RunsOfThread { thread });
+    }
+
+    /// The thread of these runs is gone, and their state with it.
+    pub(crate) fn rebuild(&mut self, belongs: impl Fn(&Key) -> bool, now: Instant) -> Vec<Action> {
+        self.now = now;
+        let keys: Vec<Key> = self.slots.keys().filter(|key| belongs(key)).cloned().collect();
+        for key in keys {
+            self.with(&key, None, |e, slot| {
+                slot.asking = 0;
+                if slot.stage == Stage::Running {
+                    e.reset(&key, slot);
+                } else {
+                    slot.live = false;
+                    slot.suspect |= !slot.steps.is_empty();
+                }
+            });
+        }
+        mem::take(&mut self.actions)
+    }
+
+    fn reply(&mut self, to: Option<&str>, reply: Reply) {
+        if let Some(subject) = to {
+            self.actions.push(Action::Reply { subject: subject.to_owned(), reply });
+        }
+    }
+
+    fn time(&mut self) -> Timestamp {
+        self.clock.now(self.now)
+    }
+}

@@ -1,0 +1,188 @@
+//! Starts on ids that exist, requests on the wrong queue, and what cannot be accepted.
+
+use std::sync::Arc;
+
+use highwater_broker::Message;
+use highwater_protocol::{
+    Event, Key, RunId, Started, Status,
+    rejection::{Code, Rejection},
+    reply::Reply,
+    request::{Ask, IdConflict, IdReuse, StartRequest},
+};
+use uuid::Uuid;
+
+use super::{
+    Action, Engine, Item, RequestItem, Slot, Source, UnitId,
+    advance::Next,
+    slot::{After, Batch, Stage, Starting},
+};
+use crate::executor::Job;
+
+impl Engine {
+    /// Begins a run: the code runs at once, so that the first record holds the first transition too.
+    pub(super) fn begin(&mut self, key: &Key, slot: &mut Slot, item: Item, behind: Option<u64>) {
+        let Item::Request(request) = &item else { return };
+        let Ask::Start(start) = &request.request.ask else { return };
+        let run = start.run.unwrap_or_else(|| derived_run(&request.message));
+        let started = Arc::new(started(request, start, behind));
+        let expect = behind.unwrap_or(0);
+        slot.live = false;
+        slot.stage = Stage::Running;
+        let event = Event::Started(Box::new((*started).clone()));
+        slot.batch = Batch {
+            items: vec![item],
+            events: vec![event.clone()],
+            starting: Some(Starting { run, started, expect }),
+            ..Batch::default()
+        };
+        let time = self.time();
+        self.actions.push(Action::Job(Job::Activate {
+            key: key.clone(),
+            generation: slot.generation,
+            run,
+            events: vec![event],
+            time,
+        }));
+    }
+
+    /// A start for an id whose run goes on.
+    pub(super) fn start_on_open(&mut self, key: &Key, slot: &mut Slot) -> Next {
+        let Some(tip) = slot.known() else { return Next::Wait };
+        let run = tip.frame.run;
+        let Some(Item::Request(request)) = slot.pending.front() else { return Next::Wait };
+        let Ask::Start(start) = &request.request.ask else { return Next::Wait };
+        if start.run == Some(run) {
+            // The starter has written the first record itself, as nobody answered it.
+            let item = slot.pending.pop_front().expect("it was there");
+            self.answer_accepted(&item, run);
+            slot.take(&item);
+            return Next::Again;
+        }
+        let after = match start.id_conflict {
+            IdConflict::TerminateExisting => {
+                let reason = "another run was started under this id with the policy terminate-existing";
+                self.close_from_outside(key, slot, Vec::new(), Event::Terminated { reason: reason.into() });
+                return Next::Wait;
+            }
+            IdConflict::UseExisting => After::Accept,
+            _ => After::Reject(Rejection::new(
+                Code::AlreadyRunning,
+                format!(
+                    "workflow {key} is running as run {run}; use another id, or a conflict policy that says what to do"
+                ),
+            )),
+        };
+        // What the sender is told about a run must hold for whoever reads the request again: the mark moves first.
+        let item = slot.pending.pop_front().expect("it was there");
+        self.record_marks(key, slot, item, after);
+        Next::Wait
+    }
+
+    /// A start for an id whose last run is closed.
+    pub(super) fn start_on_closed(&mut self, key: &Key, slot: &mut Slot, item: Item) -> Next {
+        let Some(tip) = slot.known() else { return Next::Wait };
+        let (seq, status, run) = (tip.seq, tip.status, tip.frame.run);
+        let Item::Request(request) = &item else { return Next::Again };
+        let Ask::Start(start) = &request.request.ask else { return Next::Again };
+        if start.run == Some(run) {
+            self.answer_accepted(&item, run);
+            slot.take(&item);
+            slot.suspect |= !slot.confirmed;
+            return Next::Again;
+        }
+        let allowed = match start.id_reuse {
+            IdReuse::Allow => true,
+            IdReuse::AllowIfFailed => !matches!(status, Status::Completed | Status::ContinuedAsNew),
+            _ => start.id_conflict == IdConflict::TerminateExisting && status == Status::Terminated,
+        };
+        if !allowed {
+            let text = format!(
+                "workflow {key} was used by run {run}, which is {status}; use another id, or the reuse policy `allow`"
+            );
+            self.reject_item(slot, item, Rejection::new(Code::AlreadyUsed, text));
+            return Next::Again;
+        }
+        if start.expect.is_some_and(|expect| expect != seq) && start.id_conflict != IdConflict::TerminateExisting {
+            let text = format!("workflow {key} has had another run since its starter looked; look again");
+            self.reject_item(slot, item, Rejection::new(Code::Conflict, text));
+            return Next::Again;
+        }
+        self.begin(key, slot, item, Some(seq));
+        Next::Wait
+    }
+
+    fn answer_accepted(&mut self, item: &Item, run: RunId) {
+        if let Item::Request(request) = item {
+            self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
+        }
+    }
+
+    /// A run is on one queue for its life. Who reads another queue passes its requests on, and never applies them.
+    pub(super) fn forward_foreign(&mut self, slot: &mut Slot) -> bool {
+        let Some(tip) = slot.known() else { return false };
+        let Some(Item::Request(_)) = slot.pending.front() else { return false };
+        let Some(queue) = tip.queue.clone() else { return false };
+        if self.queues.get(slot.unit.queue) == Some(&queue) {
+            return false;
+        }
+        let is_start =
+            matches!(slot.pending.front(), Some(Item::Request(item)) if matches!(item.request.ask, Ask::Start(_)));
+        if is_start && tip.is_closed() {
+            return false;
+        }
+        let Some(Item::Request(item)) = slot.pending.pop_front() else { return false };
+        self.actions.push(Action::Forward { unit: slot.unit, message: item.message, queue });
+        true
+    }
+
+    /// Larger than what fits into a record beside what the engine adds.
+    pub(super) fn too_large(&self, message: &Message) -> Option<Rejection> {
+        let (size, max) = (message.payload.len(), self.limits.payload_max);
+        (size > max).then(|| {
+            let text = format!(
+                "the body has {size} bytes, the limit of this server is {max}; pass a reference to the data instead"
+            );
+            Rejection::new(Code::TooLarge, text)
+        })
+    }
+
+    pub(super) fn reject_item(&mut self, slot: &mut Slot, item: Item, rejection: Rejection) {
+        match item {
+            Item::Request(item) => {
+                slot.seen_inbox = slot.seen_inbox.max(item.message.seq);
+                self.reject(slot.unit, item.message, rejection);
+            }
+            other => slot.take(&other),
+        }
+    }
+
+    pub(super) fn reject(&mut self, unit: UnitId, message: Message, rejection: Rejection) {
+        debug_assert_eq!(Action::HANDLED_SOURCE, Source::Inbox);
+        let verb = self
+            .subjects
+            .parse_inbox(&message.subject)
+            .map_or_else(|| "unknown".into(), |parts| parts.kind.verb().to_owned());
+        self.actions.push(Action::Reject { unit, message, verb, rejection });
+    }
+}
+
+/// A run id for a start that proposes none: the same whenever the message is read again.
+fn derived_run(message: &Message) -> RunId {
+    let name = format!("{} {} {}", message.subject, message.seq, message.time.as_micros());
+    RunId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
+}
+
+fn started(item: &RequestItem, start: &StartRequest, prior: Option<u64>) -> Started {
+    Started {
+        workflow_id: item.request.workflow_id.clone(),
+        workflow_type: start.workflow_type.clone(),
+        queue: item.request.queue.clone(),
+        input: start.input.clone(),
+        run_timeout: start.run_timeout,
+        reply: item.request.reply.clone(),
+        trace: start.trace.clone(),
+        prior,
+        continued_from: None,
+        signals: Vec::new(),
+    }
+}

@@ -1,0 +1,273 @@
+//! One workflow id, as the owner of its partition knows it.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use highwater_broker::{Message, history::StoredRecord};
+use highwater_core::{open::OpenOperations, run::StepRun};
+use highwater_protocol::{
+    Event, Failure, OpId, Payload, QueueName, RunId, Started, Status, Timestamp, TypeName,
+    event::Outcome,
+    record::Frame,
+    rejection::Rejection,
+    request::Request,
+    timer::{Fire, TimerId},
+};
+
+use super::unit::{Source, UnitId};
+
+/// Something for a run, waiting for its turn.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A request from the inbox.
+    Request(Box<RequestItem>),
+    /// A durable timer fired.
+    Fire { seq: u64, time: Timestamp, fire: Fire },
+    /// A local step of this process ended.
+    Step { run: RunId, op: OpId, name: TypeName, outcome: Outcome },
+    /// This process's own clock says that a timer is due.
+    Due { run: RunId, timer: TimerId },
+    /// An activity will never have an outcome of its own: its task could not be sent, or nobody took it in time.
+    Refused { run: RunId, op: OpId, failure: Failure },
+}
+
+/// A request with the message that it came in.
+#[derive(Debug)]
+pub(crate) struct RequestItem {
+    pub(crate) message: Message,
+    pub(crate) request: Request,
+}
+
+impl Item {
+    /// Where it stands in its source; nothing for what came from this process.
+    pub(super) fn position(&self) -> Option<(Source, u64, Timestamp)> {
+        match self {
+            Self::Request(item) => Some((Source::Inbox, item.message.seq, item.message.time)),
+            Self::Fire { seq, time, .. } => Some((Source::Fires, *seq, *time)),
+            Self::Step { .. } | Self::Due { .. } | Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// What is known of the history.
+#[derive(Debug)]
+pub(super) enum Tip {
+    /// Nothing yet.
+    Unknown,
+    /// The leader says that there is none.
+    Absent,
+    /// This is its end.
+    Known(Box<KnownTip>),
+}
+
+/// The end of a history.
+#[derive(Debug)]
+pub(super) struct KnownTip {
+    pub(super) seq: u64,
+    pub(super) frame: Frame,
+    pub(super) status: Status,
+    /// The run's first event; absent while only the end was read.
+    pub(super) started: Option<Arc<Started>>,
+    pub(super) started_at: Timestamp,
+    /// The queue that the run is on for its life.
+    pub(super) queue: Option<QueueName>,
+    /// The workflow type.
+    pub(super) workflow_type: Option<TypeName>,
+    /// How often in a row the workflow task failed.
+    pub(super) failures: u32,
+    /// The last event of a closed run.
+    pub(super) closing: Option<Event>,
+}
+
+impl KnownTip {
+    pub(super) fn is_closed(&self) -> bool {
+        self.frame.closed
+    }
+}
+
+/// What the run is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Ready for the next thing.
+    Idle,
+    /// The history is being read.
+    Loading,
+    /// The code runs.
+    Running,
+    /// A record is on its way.
+    Appending,
+}
+
+/// A transition under way.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// What it consumes. The marks move past these.
+    pub(super) items: Vec<Item>,
+    /// The same as events, for a record that says the code would not take them.
+    pub(super) events: Vec<Event>,
+    /// The run that it begins.
+    pub(super) starting: Option<Starting>,
+    /// Records still to be appended.
+    pub(super) drafts: VecDeque<Draft>,
+    /// The record under way.
+    pub(super) appending: Option<Appending>,
+    /// Steps to run when the records are stored.
+    pub(super) steps: Vec<StepRun>,
+    /// What to do with the items when the records are stored.
+    pub(super) after: After,
+}
+
+/// A record on its way.
+#[derive(Debug)]
+pub(super) struct Appending {
+    pub(super) frame: Frame,
+    pub(super) events: Vec<Event>,
+    pub(super) status: Status,
+    /// The run that it begins.
+    pub(super) begins: Option<Starting>,
+    /// That run takes the place of the one that the record ends.
+    pub(super) continues: bool,
+}
+
+/// A run that begins.
+#[derive(Clone, Debug)]
+pub(super) struct Starting {
+    pub(super) run: RunId,
+    pub(super) started: Arc<Started>,
+    /// The sequence that the history must end with.
+    pub(super) expect: u64,
+}
+
+/// What becomes of consumed items once that is on record.
+#[derive(Debug, Default)]
+pub(super) enum After {
+    /// Senders hear that their request is accepted.
+    #[default]
+    Accept,
+    /// The start among them is refused.
+    Reject(Rejection),
+}
+
+/// A record without its place in the history.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) events: Vec<Event>,
+    pub(super) time: Timestamp,
+    pub(super) status: Status,
+    /// The run that this record begins in the place of the one that it ends, with that one's last events.
+    pub(super) continues: Option<(Starting, Vec<Event>)>,
+}
+
+/// A question that waits for the run to be there.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) name: TypeName,
+    pub(crate) input: Payload,
+    pub(crate) reply: String,
+}
+
+/// One workflow id.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) unit: UnitId,
+    /// When it was used last, as a count of uses.
+    pub(super) used: u64,
+    pub(super) generation: u64,
+    pub(super) stage: Stage,
+    pub(super) tip: Tip,
+    /// Number of the next event in the run.
+    pub(super) next_event: u64,
+    pub(super) pending: VecDeque<Item>,
+    pub(super) batch: Batch,
+    /// Events that are consumed, and whose consequences need this process until the run is quiescent.
+    pub(super) taken: Vec<(Source, u64)>,
+    pub(super) open: OpenOperations,
+    /// The code's state is on its thread, as of the tip.
+    pub(super) live: bool,
+    /// The history must be read before anything else.
+    pub(super) must_load: bool,
+    /// The whole history must be read, even of a closed run.
+    pub(super) must_load_all: bool,
+    /// Something says that the owner before may have ended between a record and what follows from it.
+    pub(super) suspect: bool,
+    /// Everything on record has been sent, to this process's knowledge.
+    pub(super) confirmed: bool,
+    /// Records to build the run from.
+    pub(super) history: Vec<(StoredRecord, Vec<Event>)>,
+    pub(super) sending: usize,
+    pub(super) steps: BTreeSet<OpId>,
+    /// Activities whose task is gone, to be looked at again when the inbox has been consumed up to a sequence.
+    pub(super) verify: Vec<(u64, OpId)>,
+    pub(super) questions: Vec<Question>,
+    pub(super) asking: usize,
+    /// The history cannot be read by this build: requests are refused, timers wait.
+    pub(super) unreadable: Option<String>,
+    /// The highest inbox sequence that this process has consumed for the run.
+    pub(super) seen_inbox: u64,
+}
+
+impl Slot {
+    pub(super) fn new(unit: UnitId, generation: u64) -> Self {
+        Self {
+            unit,
+            used: 0,
+            generation,
+            stage: Stage::Idle,
+            tip: Tip::Unknown,
+            next_event: 1,
+            pending: VecDeque::new(),
+            batch: Batch::default(),
+            taken: Vec::new(),
+            open: OpenOperations::default(),
+            live: false,
+            must_load: false,
+            must_load_all: false,
+            suspect: false,
+            confirmed: false,
+            history: Vec::new(),
+            sending: 0,
+            steps: BTreeSet::new(),
+            verify: Vec::new(),
+            questions: Vec::new(),
+            asking: 0,
+            unreadable: None,
+            seen_inbox: 0,
+        }
+    }
+
+    pub(super) fn known(&self) -> Option<&KnownTip> {
+        match &self.tip {
+            Tip::Known(tip) => Some(tip),
+            Tip::Unknown | Tip::Absent => None,
+        }
+    }
+
+    /// Whether nothing of the run is only in this process's memory: all is recorded, all is sent, and only durable
+    /// things can wake it.
+    pub(super) fn is_quiescent(&self) -> bool {
+        self.stage == Stage::Idle
+            && self.pending.is_empty()
+            && self.sending == 0
+            && self.steps.is_empty()
+            && self.verify.is_empty()
+            && !self.must_load
+            && !self.suspect
+    }
+
+    /// Whether nobody would miss it.
+    pub(super) fn is_forgettable(&self) -> bool {
+        self.is_quiescent() && self.taken.is_empty() && self.questions.is_empty() && self.asking == 0
+    }
+
+    /// An item is dealt with: its event is done when the run is quiescent.
+    pub(super) fn take(&mut self, item: &Item) {
+        if let Some((source, seq, _)) = item.position() {
+            self.taken.push((source, seq));
+            if source == Source::Inbox {
+                self.seen_inbox = self.seen_inbox.max(seq);
+            }
+        }
+    }
+}

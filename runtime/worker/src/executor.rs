@@ -1,0 +1,230 @@
+//! Workflow threads: where the user's workflow code runs, one run always on the same thread, without a tokio context.
+//!
+//! A thread is a plain loop over its jobs. Nothing can stop code that never returns, so a watchdog looks at what each
+//! thread is at: one that stays too long is abandoned, a new one takes its place, and the engine rebuilds the runs there.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use highwater_core::run::{Conclusion, Limits, Registry, Run, TaskFailure, Transition};
+use highwater_protocol::{
+    Event, Key, Payload, RunId, Timestamp, TypeName, event::Signal, partition::fnv1a32, query::QueryRejected,
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Work for a run's thread. The generation tells a report about a run that was dropped since from one that counts.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Give the run events that are not in its history.
+    Activate { key: Key, generation: u64, run: RunId, events: Vec<Event>, time: Timestamp },
+    /// Build the run from its history.
+    Rebuild { key: Key, generation: u64, run: RunId, records: Vec<(Vec<Event>, Timestamp)>, time: Timestamp },
+    /// Ask the run something.
+    Query { key: Key, generation: u64, name: TypeName, input: Payload, token: u64 },
+    /// Forget the run.
+    Evict { key: Key },
+}
+
+impl Job {
+    fn key(&self) -> &Key {
+        match self {
+            Self::Activate { key, .. } | Self::Rebuild { key, .. } | Self::Query { key, .. } | Self::Evict { key } => {
+                key
+            }
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        match self {
+            Self::Activate { generation, .. } | Self::Rebuild { generation, .. } | Self::Query { generation, .. } => {
+                *generation
+            }
+            Self::Evict { .. } => 0,
+        }
+    }
+}
+
+/// What a thread has to say.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The code took its events, or would not.
+    Activated { key: Key, generation: u64, result: Result<Activated, TaskFailure> },
+    /// A query was answered.
+    Queried { key: Key, token: u64, answer: Result<Payload, QueryRejected> },
+    /// The thread was abandoned, with all its runs.
+    ThreadLost { thread: usize, culprit: Key, generation: u64, after: Duration },
+}
+
+/// What the code did with its events.
+#[derive(Debug)]
+pub(crate) struct Activated {
+    pub(crate) transition: Transition,
+    /// Signals that a run which continues as new has not taken.
+    pub(crate) signals: Vec<Signal>,
+}
+
+/// The threads.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    threads: Vec<Thread>,
+    setup: Setup,
+}
+
+#[derive(Clone, Debug)]
+struct Setup {
+    registry: Arc<Registry>,
+    limits: Limits,
+    reports: UnboundedSender<Report>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    jobs: mpsc::Sender<Job>,
+    watch: Arc<Watch>,
+}
+
+#[derive(Debug, Default)]
+struct Watch {
+    current: Mutex<Option<(Key, u64, Instant)>>,
+    abandoned: AtomicBool,
+}
+
+impl Executor {
+    /// Starts the threads.
+    pub(crate) fn start(
+        threads: usize,
+        registry: Arc<Registry>,
+        limits: Limits,
+        reports: UnboundedSender<Report>,
+    ) -> Self {
+        let setup = Setup { registry, limits, reports };
+        let threads = (0..threads.max(1)).map(|index| Thread::start(index, setup.clone())).collect();
+        Self { threads, setup }
+    }
+
+    /// The thread of a run.
+    pub(crate) fn thread_of(&self, key: &Key) -> usize {
+        fnv1a32(key.as_str().as_bytes()) as usize % self.threads.len()
+    }
+
+    /// Hands a job to its run's thread.
+    pub(crate) fn send(&self, job: Job) {
+        let thread = &self.threads[self.thread_of(job.key())];
+        // A thread ends only when it is abandoned, and then another one is in its place.
+        let _ = thread.jobs.send(job);
+    }
+
+    /// Abandons threads that have been with one job for longer than `timeout`, and reports them.
+    pub(crate) fn watch(&mut self, timeout: Duration) {
+        for index in 0..self.threads.len() {
+            let stuck = self.threads[index].watch.stuck_since(timeout);
+            if let Some((culprit, generation, after)) = stuck {
+                self.threads[index].watch.abandoned.store(true, Ordering::Release);
+                self.threads[index] = Thread::start(index, self.setup.clone());
+                let _ = self.setup.reports.send(Report::ThreadLost { thread: index, culprit, generation, after });
+            }
+        }
+    }
+}
+
+impl Watch {
+    fn set(&self, current: Option<(Key, u64, Instant)>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+
+    fn stuck_since(&self, timeout: Duration) -> Option<(Key, u64, Duration)> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let (key, generation, since) = current.as_ref()?;
+        let elapsed = since.elapsed();
+        (elapsed > timeout).then(|| (key.clone(), *generation, elapsed))
+    }
+}
+
+impl Thread {
+    fn start(index: usize, setup: Setup) -> Self {
+        let (jobs, inbox) = mpsc::channel();
+        let watch = Arc::new(Watch::default());
+        let watched = Arc::clone(&watch);
+        thread::Builder::new()
+            .name(format!("highwater-workflow-{index}"))
+            .spawn(move || run_jobs(&inbox, &setup, &watched))
+            .expect("the operating system can start a thread");
+        Self { jobs, watch }
+    }
+}
+
+fn run_jobs(jobs: &mpsc::Receiver<Job>, setup: &Setup, watch: &Watch) {
+    let mut runs: HashMap<Key, Run> = HashMap::new();
+    while let Ok(job) = jobs.recv() {
+        watch.set(Some((job.key().clone(), job.generation(), Instant::now())));
+        let report = run_job(job, &mut runs, setup);
+        watch.set(None);
+        if watch.abandoned.load(Ordering::Acquire) {
+            return;
+        }
+        if let Some(report) = report
+            && setup.reports.send(report).is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn run_job(job: Job, runs: &mut HashMap<Key, Run>, setup: &Setup) -> Option<Report> {
+    match job {
+        Job::Activate { key, generation, run, events, time } => {
+            if matches!(events.first(), Some(Event::Started(_))) {
+                runs.insert(key.clone(), Run::new(Arc::clone(&setup.registry), setup.limits));
+            }
+            // The engine activates only what it had built; without it there is a newer generation under way.
+            let machine = runs.get_mut(&key)?;
+            let result = machine.activate(run, events, time).map(|transition| activated(machine, transition));
+            Some(settle(runs, key, generation, result))
+        }
+        Job::Rebuild { key, generation, run, records, time } => {
+            let mut machine = Run::new(Arc::clone(&setup.registry), setup.limits);
+            let replayed = records.iter().try_for_each(|(events, at)| machine.replay(run, events, *at));
+            let result = replayed
+                .and_then(|()| machine.finish_replay(time))
+                .map(|transition| activated(&mut machine, transition));
+            runs.insert(key.clone(), machine);
+            Some(settle(runs, key, generation, result))
+        }
+        Job::Query { key, generation: _, name, input, token } => {
+            let answer = match runs.get(&key) {
+                Some(machine) => machine.query(&name, &input),
+                None => Err(QueryRejected {
+                    code: "not-found".into(),
+                    reason: "the run has left this worker; ask again".into(),
+                }),
+            };
+            Some(Report::Queried { key, token, answer })
+        }
+        Job::Evict { key } => {
+            runs.remove(&key);
+            None
+        }
+    }
+}
+
+fn activated(machine: &mut Run, transition: Transition) -> Activated {
+    let continues = matches!(transition.conclusion, Some(Conclusion::ContinueAsNew(_)));
+    let signals = if continues { machine.take_signals() } else { Vec::new() };
+    Activated { transition, signals }
+}
+
+fn settle(runs: &mut HashMap<Key, Run>, key: Key, generation: u64, result: Result<Activated, TaskFailure>) -> Report {
+    if result.is_err() {
+        // After a failure the run is in no defined state.
+        runs.remove(&key);
+    }
+    Report::Activated { key, generation, result }
+}
