@@ -57,6 +57,8 @@ impl Job {
 pub(crate) enum Report {
     /// The code took its events, or would not.
     Activated { key: Key, generation: u64, result: Result<Activated, TaskFailure> },
+    /// The run is not on its thread.
+    Missing { key: Key, generation: u64 },
     /// A query was answered.
     Queried { key: Key, token: u64, answer: Result<Payload, QueryRejected> },
     /// The thread was abandoned, with all its runs.
@@ -184,8 +186,7 @@ fn run_job(job: Job, runs: &mut HashMap<Key, Run>, setup: &Setup) -> Option<Repo
             if matches!(events.first(), Some(Event::Started(_))) {
                 runs.insert(key.clone(), Run::new(Arc::clone(&setup.registry), setup.limits));
             }
-            // The engine activates only what it had built; without it there is a newer generation under way.
-            let machine = runs.get_mut(&key)?;
+            let Some(machine) = runs.get_mut(&key) else { return Some(Report::Missing { key, generation }) };
             let result = machine.activate(run, events, time).map(|transition| activated(machine, transition));
             Some(settle(runs, key, generation, result))
         }

@@ -19,7 +19,7 @@ use highwater_protocol::{
 use super::{
     Action, Engine, Item, Source,
     advance::Meaning,
-    slot::{After, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
+    slot::{After, Appending, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
 };
 use crate::executor::Activated;
 
@@ -273,14 +273,12 @@ impl Engine {
             }
             (_, None, None) => unreachable!("a record either begins a history or follows one"),
         };
-        let begins =
-            draft.continues.as_ref().map(|(next, _)| Arc::clone(&next.started)).or_else(|| starting.map(|s| s.started));
-        let summary = self.summary(slot, begins.as_deref(), draft.status, draft.time);
+        let continues = draft.continues.is_some();
+        let begins = draft.continues.map(|(next, _)| next).or(starting);
+        let summary = self.summary(slot, begins.as_ref().map(|starting| &*starting.started), draft.status, draft.time);
         let record = Record { frame, body: Body { events: draft.events, previous } };
-        slot.batch.appending = Some((record.frame.clone(), record.body.events.clone(), draft.status));
-        if let Some((next, _)) = draft.continues {
-            slot.batch.starting = Some(next);
-        }
+        let (frame, events) = (record.frame.clone(), record.body.events.clone());
+        slot.batch.appending = Some(Appending { frame, events, status: draft.status, begins, continues });
         self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record, summary, expect });
     }
 
@@ -302,7 +300,15 @@ impl Engine {
     pub(super) fn appended(&mut self, key: &Key, slot: &mut Slot, result: Result<Appended, Error>) {
         match result {
             Ok(Appended::Stored(seq)) => self.stored(key, slot, seq),
-            Ok(Appended::Lost) => self.reset(key, slot),
+            Ok(Appended::Lost) => {
+                let speculative = slot.batch.starting.is_some() && matches!(slot.tip, Tip::Unknown);
+                self.reset(key, slot);
+                if speculative {
+                    // The id is not new; its end is enough to decide what that means.
+                    slot.must_load_all = false;
+                    slot.suspect = false;
+                }
+            }
             Err(error) if error.kind == ErrorKind::TooLarge => {
                 let text = format!("a record of this run is larger than the server accepts: {error}");
                 slot.stage = Stage::Running;
@@ -316,11 +322,10 @@ impl Engine {
     }
 
     fn stored(&mut self, key: &Key, slot: &mut Slot, seq: u64) {
-        let Some((frame, events, status)) = slot.batch.appending.take() else { return };
-        let begins = slot.batch.starting.take();
+        let Some(Appending { frame, events, status, begins, continues }) = slot.batch.appending.take() else { return };
+        slot.batch.starting = None;
         slot.next_event = frame.first_event + events.len() as u64;
-        let continued = begins.is_some() && frame.ordinal == 0 && slot.known().is_some_and(|tip| !tip.is_closed());
-        if continued {
+        if continues {
             self.close_operations(key, slot);
         }
         let (time, closed) = (frame.time, frame.closed);
@@ -356,7 +361,7 @@ impl Engine {
             (_, None) => unreachable!("a record either begins a history or follows one"),
         }
         self.dispatch(key, slot, &events, time);
-        if continued {
+        if continues {
             self.begin_next(key, slot, events, time);
             return;
         }
@@ -395,7 +400,10 @@ impl Engine {
         let run = slot.known().map(|tip| (tip.frame.run, tip.started.as_ref().and_then(|s| s.trace.clone())));
         if let Some((run, trace)) = run.filter(|_| !closed) {
             for step in std::mem::take(&mut slot.batch.steps) {
-                slot.steps.insert(step.op);
+                if !slot.steps.insert(step.op) {
+                    // The run was built again while the step goes on; its result will find it.
+                    continue;
+                }
                 let (key, generation, trace) = (key.clone(), slot.generation, trace.clone());
                 self.actions.push(Action::Step { key, generation, run, step, trace });
             }

@@ -96,11 +96,12 @@ impl Engine {
         if let Some(timeout) = timeout {
             self.arm(key, slot, run, TimerId::Run, started_at.after(timeout), now);
         }
-        let last_events = slot.history.last().map(|(_, events)| events.clone()).unwrap_or_default();
+        let last = slot.history.iter().rev().find(|(_, events)| !events.is_empty());
+        let (ordinal, last_events) =
+            last.map(|(record, events)| (record.frame.ordinal, events.clone())).unwrap_or_default();
         for event in &last_events {
             match event {
                 Event::WorkflowTaskFailed { retry_at, .. } if status == Status::Blocked => {
-                    let ordinal = slot.history.last().map_or(0, |(record, _)| record.frame.ordinal);
                     self.arm(key, slot, run, TimerId::TaskRetry(ordinal), *retry_at, now);
                 }
                 Event::ActivityCancelRequested { op } => {

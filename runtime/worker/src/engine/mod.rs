@@ -17,7 +17,7 @@ mod slot;
 mod unit;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::Arc,
     time::{Duration, Instant},
@@ -105,6 +105,9 @@ pub(crate) struct Engine {
     next_token: u64,
     /// Replies to questions that are with a thread.
     asked: HashMap<u64, String>,
+    uses: u64,
+    /// Cached runs in the order of their last use; entries that are out of date are passed over.
+    idle: VecDeque<(Key, u64)>,
 }
 
 impl Engine {
@@ -126,6 +129,8 @@ impl Engine {
             next_generation: 0,
             next_token: 0,
             asked: HashMap::new(),
+            uses: 0,
+            idle: VecDeque::new(),
         }
     }
 
@@ -340,13 +345,31 @@ impl Engine {
         if slot.is_quiescent() {
             self.done(&mut slot);
         }
-        if slot.is_forgettable() && (!slot.live || self.slots.len() >= self.cache_max) {
+        let closed = slot.known().is_some_and(slot::KnownTip::is_closed);
+        if slot.is_forgettable() && (!slot.live || closed) {
             if slot.live {
                 self.actions.push(Action::Evict { key: key.clone() });
             }
             return;
         }
+        self.uses += 1;
+        slot.used = self.uses;
+        if slot.is_forgettable() {
+            self.idle.push_back((key.clone(), self.uses));
+        }
         self.slots.insert(key.clone(), slot);
+        self.trim_cache();
+    }
+
+    /// Drops the runs that were used the longest ago, when there are more than the cache is to hold.
+    fn trim_cache(&mut self) {
+        while self.slots.len() > self.cache_max || self.idle.len() > self.cache_max.saturating_mul(4) {
+            let Some((key, used)) = self.idle.pop_front() else { return };
+            if self.slots.get(&key).is_some_and(|slot| slot.used == used && slot.is_forgettable()) {
+                self.slots.remove(&key);
+                self.actions.push(Action::Evict { key });
+            }
+        }
     }
 
     fn done(&mut self, slot: &mut Slot) {
@@ -362,6 +385,7 @@ impl Engine {
             Report::Activated { key, generation, result } => {
                 self.with(&key, Some(generation), |e, s| e.activated(&key, s, result))
             }
+            Report::Missing { key, generation } => self.with(&key, Some(generation), |e, s| e.reset(&key, s)),
             Report::Queried { key, token, answer } => {
                 if let Some(reply) = self.asked.remove(&token) {
                     self.actions.push(Action::Answer { reply, answer });
