@@ -33,7 +33,10 @@ pub(crate) async fn clear(broker: Arc<dyn Broker>) {
                 }
                 let rejection = Rejection::new(
                     Code::BadSubject,
-                    format!("{} is not of the form hw.<namespace>.do.<verb>.<queue>.<name>.<workflow id>; escape dots in a token as =2E", message.subject),
+                    format!(
+                        "{} is not of the form hw.<namespace>.do.<verb>.<queue>.<name>.<workflow id>; escape dots in a token as =2E",
+                        message.subject
+                    ),
                 );
                 tracing::warn!(subject = message.subject, seq = message.seq, %rejection, "a request was rejected");
                 if !store_rejected(&*broker, 0, "unknown", &message, &rejection).await {
@@ -41,7 +44,8 @@ pub(crate) async fn clear(broker: Arc<dyn Broker>) {
                 }
                 if let Ok(Some(to)) = request::reply(&message.headers) {
                     let (headers, payload) = Reply::Rejected(rejection).encode();
-                    let answer = highwater_broker::PlainMessage { subject: to, reply: None, headers, payload: payload.data };
+                    let answer =
+                        highwater_broker::PlainMessage { subject: to, reply: None, headers, payload: payload.data };
                     let _ = broker.send(answer).await;
                 }
                 if broker.delete(Stream::Inbox, message.seq).await.is_err() {

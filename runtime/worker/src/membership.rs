@@ -8,13 +8,7 @@ use std::{
 
 use futures_util::{StreamExt, future::join_all};
 use highwater_broker::{BoxStream, Broker, Bucket, Entry, Error, ErrorKind, KvEvent, Stream};
-use highwater_protocol::{
-    Key, QueueName, TypeName, WorkerId,
-    lease::Lease,
-    record::Mark,
-    wire,
-    worker::Announcement,
-};
+use highwater_protocol::{Key, QueueName, TypeName, WorkerId, lease::Lease, record::Mark, wire, worker::Announcement};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
     time::{MissedTickBehavior, interval},
@@ -227,13 +221,20 @@ impl Membership {
                 }
                 Some(_) => {}
                 // A live holder hands over by itself; what is nobody's, or a dead worker's, is taken.
-                None if mine && owner.is_none_or(|owner| owner == me || !self.live.contains_key(&owner)) => wanted.push((unit, lease)),
+                None if mine && owner.is_none_or(|owner| owner == me || !self.live.contains_key(&owner)) => {
+                    wanted.push((unit, lease))
+                }
                 None => {}
             }
         }
         join_all_take(self, wanted).await;
-        let mut types: Vec<TypeName> =
-            self.live.values().flat_map(|a| &a.queues).filter(|served| served.queue == queue).flat_map(|s| s.types.clone()).collect();
+        let mut types: Vec<TypeName> = self
+            .live
+            .values()
+            .flat_map(|a| &a.queues)
+            .filter(|served| served.queue == queue)
+            .flat_map(|s| s.types.clone())
+            .collect();
         types.sort();
         types.dedup();
         let _ = self.notes.send(Note::KnownTypes { queue: index, types });
@@ -317,7 +318,9 @@ impl Membership {
             let fire_subject = subjects.fire(unit.partition, queue);
             let broker = Arc::clone(&self.broker);
             tokio::spawn(async move {
-                for (stream, subject, up_to) in [(Stream::Inbox, inbox_subject, inbox), (Stream::Timers, fire_subject, fires)] {
+                for (stream, subject, up_to) in
+                    [(Stream::Inbox, inbox_subject, inbox), (Stream::Timers, fire_subject, fires)]
+                {
                     if up_to > 0
                         && let Err(error) = broker.purge(stream, subject, up_to).await
                     {

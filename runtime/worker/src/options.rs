@@ -1,11 +1,6 @@
 //! Putting a worker together.
 
-use std::{
-    collections::BTreeMap,
-    num::NonZeroUsize,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use highwater_broker::Broker;
 use highwater_core::{

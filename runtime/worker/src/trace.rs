@@ -1,6 +1,9 @@
 //! Spans of what a worker runs.
 
-use highwater_protocol::{Key, OpId, RunId, TypeName, event::{Outcome, Trace}};
+use highwater_protocol::{
+    Key, OpId, RunId, TypeName,
+    event::{Outcome, Trace},
+};
 use tracing::Span;
 
 /// The span of a local step.

@@ -19,7 +19,7 @@ use crate::{
     clock::ServerClock,
     driver::{Driver, Parts},
     leftovers,
-    membership::{Command, Membership},
+    membership::Membership,
     options::WorkerBuilder,
 };
 
@@ -68,7 +68,10 @@ pub enum RunError {
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("queues", &self.queues).field("workflows", &self.registry).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("queues", &self.queues)
+            .field("workflows", &self.registry)
+            .finish_non_exhaustive()
     }
 }
 
@@ -157,7 +160,8 @@ impl Worker {
 
     async fn run_workflows(&self, clock: ServerClock) {
         let types = self.registry.names();
-        let queues = self.queues.iter().map(|queue| ServedQueue { queue: queue.clone(), types: types.clone() }).collect();
+        let queues =
+            self.queues.iter().map(|queue| ServedQueue { queue: queue.clone(), types: types.clone() }).collect();
         let announcement = Announcement { worker: WorkerId::generate(), name: self.options.name.clone(), queues };
         let (notes, noted) = mpsc::unbounded_channel();
         let (command, commands) = mpsc::unbounded_channel();

@@ -93,7 +93,10 @@ impl Driver {
             let (broker, answer, queue) = (Arc::clone(&self.broker), self.answer.clone(), queue.clone());
             self.steps.spawn(async move {
                 let filter = broker.subjects().query_filter_of_queue(&queue);
-                let Ok(mut queries) = insist("subscribing to queries", || broker.subscribe(filter.clone())).await else { return };
+                let Ok(mut queries) = insist("subscribing to queries", || broker.subscribe(filter.clone())).await
+                else {
+                    return;
+                };
                 while let Some(message) = queries.next().await {
                     if let Some(input) = question(&*broker, index, message)
                         && answer.send(input).is_err()
@@ -115,16 +118,27 @@ fn question(broker: &dyn Broker, queue: usize, message: PlainMessage) -> Option<
     Some(Input::Question { unit: UnitId { queue, partition }, key, question: Question { name, input, reply } })
 }
 
-async fn run_step(answer: UnboundedSender<Input>, key: Key, generation: u64, run: RunId, step: StepRun, trace: Option<Trace>) {
+async fn run_step(
+    answer: UnboundedSender<Input>,
+    key: Key,
+    generation: u64,
+    run: RunId,
+    step: StepRun,
+    trace: Option<Trace>,
+) {
     let StepRun { op, name, work } = step;
     let span = trace::step_span(&key, run, op, &name, trace.as_ref());
-    let outcome = match std::panic::AssertUnwindSafe(tracing::Instrument::instrument(work, span.clone())).catch_unwind().await {
-        Ok(outcome) => outcome,
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
-            Outcome::Failed(Failure::new(FailureKind::Panic, text.unwrap_or_else(|| "a panic without text".into())))
-        }
-    };
+    let outcome =
+        match std::panic::AssertUnwindSafe(tracing::Instrument::instrument(work, span.clone())).catch_unwind().await {
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<&str>()
+                    .map(|t| (*t).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned());
+                Outcome::Failed(Failure::new(FailureKind::Panic, text.unwrap_or_else(|| "a panic without text".into())))
+            }
+        };
     trace::finish(&span, &outcome);
     let _ = answer.send(Input::StepDone { key, generation, run, op, name, outcome });
 }
@@ -144,7 +158,13 @@ async fn send_answer(broker: Arc<dyn Broker>, reply: String, answer: Result<Payl
 }
 
 /// Stores a request that cannot be accepted, whole and with the reason, and then tells its sender.
-pub(crate) async fn store_rejected(broker: &dyn Broker, partition: u16, verb: &str, message: &Message, rejection: &Rejection) -> bool {
+pub(crate) async fn store_rejected(
+    broker: &dyn Broker,
+    partition: u16,
+    verb: &str,
+    message: &Message,
+    rejection: &Rejection,
+) -> bool {
     let mut headers = rejection.headers().with(header::SUBJECT, message.subject.clone());
     for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-")) {
         headers.insert(name, value);
@@ -167,7 +187,14 @@ pub(crate) async fn store_rejected(broker: &dyn Broker, partition: u16, verb: &s
     stored.is_ok()
 }
 
-async fn reject(broker: Arc<dyn Broker>, answer: UnboundedSender<Input>, unit: UnitId, message: Message, verb: String, rejection: Rejection) {
+async fn reject(
+    broker: Arc<dyn Broker>,
+    answer: UnboundedSender<Input>,
+    unit: UnitId,
+    message: Message,
+    verb: String,
+    rejection: Rejection,
+) {
     tracing::warn!(subject = message.subject, seq = message.seq, %rejection, "a request was rejected");
     store_rejected(&*broker, unit.partition, &verb, &message, &rejection).await;
     if let Ok(Some(subject)) = request::reply(&message.headers) {
@@ -177,10 +204,17 @@ async fn reject(broker: Arc<dyn Broker>, answer: UnboundedSender<Input>, unit: U
 }
 
 /// Puts a request where the readers of its run's queue find it.
-async fn forward(broker: Arc<dyn Broker>, answer: UnboundedSender<Input>, unit: UnitId, message: Message, queue: QueueName) {
+async fn forward(
+    broker: Arc<dyn Broker>,
+    answer: UnboundedSender<Input>,
+    unit: UnitId,
+    message: Message,
+    queue: QueueName,
+) {
     if let Some(subject) = forwarded(&*broker, &message, &queue) {
         let mut headers = Headers::new();
-        for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-")) {
+        for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-"))
+        {
             headers.insert(name, value);
         }
         let publish = Publish { subject, headers, payload: message.payload.clone(), ..Publish::default() };

@@ -63,7 +63,11 @@ impl Readers {
 
     /// Changes the partitions; `from` tells how far each has been read. What the readers before have left in the channel
     /// is read twice, and the engine drops what it has seen.
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut BTreeSet<UnitId>) -> bool, from: impl Fn(UnitId, Source) -> u64) {
+    pub(super) fn change(
+        &mut self,
+        change: impl FnOnce(&mut BTreeSet<UnitId>) -> bool,
+        from: impl Fn(UnitId, Source) -> u64,
+    ) {
         if !change(&mut self.units) {
             return;
         }
@@ -107,7 +111,14 @@ impl Readers {
 }
 
 /// Reads on and on, whatever happens to the connection.
-async fn read(broker: Arc<dyn Broker>, stream: Stream, source: Source, filters: Vec<String>, mut from: u64, send: mpsc::Sender<Read>) {
+async fn read(
+    broker: Arc<dyn Broker>,
+    stream: Stream,
+    source: Source,
+    filters: Vec<String>,
+    mut from: u64,
+    send: mpsc::Sender<Read>,
+) {
     loop {
         match broker.read(stream, filters.clone(), from).await {
             Ok(mut messages) => {
@@ -115,7 +126,8 @@ async fn read(broker: Arc<dyn Broker>, stream: Stream, source: Source, filters: 
                     match delivered {
                         Ok(Delivered::Message(message)) => {
                             from = message.seq + 1;
-                            let read = if source == Source::Inbox { Read::Request(message) } else { Read::Fired(message) };
+                            let read =
+                                if source == Source::Inbox { Read::Request(message) } else { Read::Fired(message) };
                             if send.send(read).await.is_err() {
                                 return;
                             }

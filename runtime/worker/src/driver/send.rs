@@ -16,7 +16,10 @@ use crate::engine::{Send, Sent, UnitId};
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Tries until the broker answers; an error that a retry cannot mend comes back.
-pub(super) async fn insist<T, F: Future<Output = Result<T, Error>>>(what: &str, mut call: impl FnMut() -> F) -> Result<T, Error> {
+pub(super) async fn insist<T, F: Future<Output = Result<T, Error>>>(
+    what: &str,
+    mut call: impl FnMut() -> F,
+) -> Result<T, Error> {
     let mut pause = Duration::from_millis(50);
     loop {
         match call().await {
@@ -67,13 +70,29 @@ async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, verify: O
         Ok(_) => Sent::Done,
         Err(error) if error.kind == ErrorKind::Conflict => Sent::Done,
         Err(error) => {
-            let kind = if error.kind == ErrorKind::TooLarge { FailureKind::TooLarge } else { FailureKind::Application { non_retryable: true } };
-            Sent::Refused { run, op, failure: Failure::new(kind, format!("the task of activity {} cannot be sent: {error}", task.call.name)) }
+            let kind = if error.kind == ErrorKind::TooLarge {
+                FailureKind::TooLarge
+            } else {
+                FailureKind::Application { non_retryable: true }
+            };
+            Sent::Refused {
+                run,
+                op,
+                failure: Failure::new(kind, format!("the task of activity {} cannot be sent: {error}", task.call.name)),
+            }
         }
     }
 }
 
-async fn arm(broker: &dyn Broker, queues: &[QueueName], key: Key, unit: UnitId, run: RunId, timer: TimerId, at: Timestamp) -> Sent {
+async fn arm(
+    broker: &dyn Broker,
+    queues: &[QueueName],
+    key: Key,
+    unit: UnitId,
+    run: RunId,
+    timer: TimerId,
+    at: Timestamp,
+) -> Sent {
     let subjects = broker.subjects();
     let message = Publish {
         subject: subjects.timer(&key, run, timer),
@@ -84,7 +103,9 @@ async fn arm(broker: &dyn Broker, queues: &[QueueName], key: Key, unit: UnitId, 
         ..Publish::default()
     };
     match insist("arming a timer", || broker.publish(message.clone())).await {
-        Err(error) if error.kind != ErrorKind::Conflict => tracing::error!(%run, %timer, %error, "a timer cannot be armed"),
+        Err(error) if error.kind != ErrorKind::Conflict => {
+            tracing::error!(%run, %timer, %error, "a timer cannot be armed")
+        }
         _ => {}
     }
     Sent::Done
@@ -134,7 +155,9 @@ async fn decide_start(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueNa
         Ok(state) if state.start == Some(StartDecision::Started) => Sent::Done,
         Ok(_) => {
             let any = broker.subjects().task_any(queue, run, op);
-            if let Ok(Some(task)) = insist("looking for a task", || broker.last_from_leader(Stream::Tasks, any.clone())).await {
+            if let Ok(Some(task)) =
+                insist("looking for a task", || broker.last_from_leader(Stream::Tasks, any.clone())).await
+            {
                 let _ = insist("deleting a task", || broker.delete(Stream::Tasks, task.seq)).await;
             }
             Sent::Refused { run, op, failure }
@@ -147,7 +170,12 @@ async fn decide_start(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueNa
 }
 
 /// Changes what is known of an activity, against whoever else does.
-async fn change_state(broker: &dyn Broker, run: RunId, op: OpId, change: impl Fn(&mut ActivityState)) -> Result<ActivityState, Error> {
+async fn change_state(
+    broker: &dyn Broker,
+    run: RunId,
+    op: OpId,
+    change: impl Fn(&mut ActivityState),
+) -> Result<ActivityState, Error> {
     let key = format!("{run}.{op}");
     loop {
         let entry = insist("reading an activity's state", || broker.kv_get(Bucket::Activities, key.clone())).await?;
@@ -155,7 +183,11 @@ async fn change_state(broker: &dyn Broker, run: RunId, op: OpId, change: impl Fn
         let mut state: ActivityState = entry.and_then(|entry| wire::decode(&entry.value).ok()).unwrap_or_default();
         change(&mut state);
         let value = wire::encode(&state);
-        match insist("writing an activity's state", || broker.kv_put(Bucket::Activities, key.clone(), value.clone(), Some(revision))).await {
+        match insist("writing an activity's state", || {
+            broker.kv_put(Bucket::Activities, key.clone(), value.clone(), Some(revision))
+        })
+        .await
+        {
             Ok(_) => return Ok(state),
             Err(error) if error.kind == ErrorKind::Conflict => {}
             Err(error) => return Err(error),
