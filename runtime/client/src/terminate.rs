@@ -133,7 +133,7 @@ impl<W> WorkflowHandle<W> {
                 }
             };
             match close(self.client(), id, self.key(), run, reason).await {
-                Ok(Ended::Closed(_)) => return Ok(Delivered::Accepted),
+                Ok(Ended::Closed) => return Ok(Delivered::Accepted),
                 Ok(Ended::Requested) => return Ok(Delivered::Durable),
                 Err(TerminateError::Closed { status: Status::ContinuedAsNew, .. })
                     if !matches!(self.addressed(), Addressed::Run(_)) => {}
@@ -147,8 +147,8 @@ impl<W> WorkflowHandle<W> {
 /// How far a termination got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// The run is closed, by the record at this sequence.
-    Closed(u64),
+    /// The run is closed.
+    Closed,
     /// The owner has been told to close it.
     Requested,
 }
@@ -172,9 +172,9 @@ pub(crate) async fn close(
         let (record, summary) = closing(&last, &queue, now.unwrap_or(last.time), reason).map_err(unreadable)?;
         let headers = summary.headers(&record);
         match timeout(APPEND_WAIT, history::append(broker, key, &record, headers, last.seq)).await {
-            Ok(Ok(Appended::Stored(seq))) => {
+            Ok(Ok(Appended::Stored(_))) => {
                 tell(broker, key, run, reason).await;
-                return Ok(Ended::Closed(seq));
+                return Ok(Ended::Closed);
             }
             Ok(Ok(Appended::Lost)) => {}
             Ok(Err(error)) if !error.is_retryable() => {
@@ -186,7 +186,7 @@ pub(crate) async fn close(
         last = match open(broker, id, key, run).await {
             Ok(last) => last,
             // The owner has read the request and closed the run by itself.
-            Err(TerminateError::Closed { status: Status::Terminated, .. }) => return ended(broker, key, run).await,
+            Err(TerminateError::Closed { status: Status::Terminated, .. }) => return Ok(Ended::Closed),
             Err(error) => return Err(error),
         };
     }
@@ -210,14 +210,6 @@ async fn open(broker: &dyn Broker, id: &WorkflowId, key: &Key, run: RunId) -> Re
         }
     };
     Err(TerminateError::Closed { id: id.clone(), status })
-}
-
-/// Where a terminated run ended.
-async fn ended(broker: &dyn Broker, key: &Key, run: RunId) -> Result<Ended, TerminateError> {
-    match persist(PATIENCE, || run::last_of(broker, key)).await {
-        Ok(Some(last)) if last.frame.run == run => Ok(Ended::Closed(last.seq)),
-        _ => Ok(Ended::Requested),
-    }
 }
 
 fn ask<'a>(key: &'a Key, queue: &'a QueueName, run: Option<RunId>, reason: &'a str) -> Ask<'a> {

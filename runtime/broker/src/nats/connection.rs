@@ -48,6 +48,11 @@ impl NatsConnection {
     /// An address, file or version that will not do and refused credentials are told at once; an unreachable server when
     /// the time is over.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
+        // What async-nats needs to connect is large, and no caller should have to carry it.
+        Box::pin(Self::establish(options)).await
+    }
+
+    async fn establish(options: ConnectOptions) -> Result<Self, ConnectError> {
         let deadline = Instant::now() + options.connect_timeout;
         let addresses = address::parse(&options.urls)?;
         let url = address::without_secrets(&options.urls);

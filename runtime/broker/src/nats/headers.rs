@@ -39,8 +39,10 @@ pub(super) fn to_nats(headers: &Headers) -> Result<HeaderMap, Error> {
 
 /// Adds a header, or says why it cannot be one.
 pub(super) fn append(map: &mut HeaderMap, name: &str, value: &str) -> Result<(), Error> {
-    let name: HeaderName =
-        name.parse().map_err(|_| Error::new(ErrorKind::Other, format!("{name:?} cannot be the name of a header")))?;
+    // async-nats takes an empty name for one.
+    let parsed = if name.is_empty() { None } else { name.parse::<HeaderName>().ok() };
+    let name =
+        parsed.ok_or_else(|| Error::new(ErrorKind::Other, format!("{name:?} cannot be the name of a header")))?;
     let value: HeaderValue = value
         .parse()
         .map_err(|_| Error::new(ErrorKind::Other, format!("the value of the header {name} has a line break")))?;
@@ -81,6 +83,7 @@ pub(super) fn from_wire(bytes: &[u8]) -> Headers {
     let mut headers = Headers::new();
     for line in String::from_utf8_lossy(bytes).lines().skip(1) {
         if let Some((name, value)) = line.split_once(':')
+            && !name.is_empty()
             && name.parse::<HeaderName>().is_ok()
             && !is_servers(name)
         {

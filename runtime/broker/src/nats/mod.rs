@@ -13,6 +13,7 @@ mod connection;
 mod core;
 mod cursor;
 mod direct;
+mod filter;
 mod headers;
 mod info;
 mod kv;

@@ -8,6 +8,8 @@ use tokio::time::sleep;
 
 use super::{
     cursor::{Cursor, Start, Step},
+    direct::Which,
+    filter,
     link::Link,
     refusal::Refusal,
 };
@@ -21,6 +23,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often in a row a stream may be missing before a reader gives up: it was deleted.
 const NOT_FOUND_MAX: u32 = 20;
+/// After so many interruptions in a row without a message, the next message is suspected to be their cause.
+const BARREN_MAX: u32 = 2;
+/// How many messages are read with care at a time, at first and at most.
+const CAREFUL: u32 = 16;
+const CAREFUL_MAX: u32 = 1024;
 
 /// A reader of a stream.
 #[derive(Debug)]
@@ -28,11 +35,16 @@ struct Reader {
     link: Arc<Link>,
     stream: String,
     filters: Vec<String>,
-    from_seq: u64,
+    /// Everything up to here is handed out or of no concern.
+    position: u64,
     /// The last message that was handed out.
     last: Option<(u64, Timestamp)>,
     caught_up: bool,
     cursor: Option<Cursor>,
+    /// Interruptions in a row without a sign of life from a consumer in between.
+    barren: u32,
+    /// How many messages the next careful reading takes.
+    careful: u32,
     ready: VecDeque<Result<Delivered, Error>>,
     ended: bool,
 }
@@ -49,14 +61,21 @@ impl Link {
             link: self,
             stream,
             filters,
-            from_seq,
+            position: from_seq.saturating_sub(1),
             last: None,
             caught_up: false,
             cursor: None,
+            barren: 0,
+            careful: CAREFUL,
             ready: VecDeque::new(),
             ended: false,
         };
-        reader.attach().await?;
+        match reader.attach().await {
+            // It may be the first message that ends the connection.
+            Err(refusal) if !refusal.error.is_retryable() => return Err(refusal.error),
+            Err(_) => reader.attach().await?,
+            Ok(()) => {}
+        }
         Ok(stream::unfold(reader, |mut reader| async move {
             let item = reader.next().await?;
             Some((item, reader))
@@ -79,14 +98,19 @@ impl Reader {
             };
             match cursor.next().await {
                 Step::Message(message, pending) => {
+                    self.barren = 0;
                     self.deliver(message);
                     if pending == 0 {
                         self.catch_up();
                     }
                 }
-                Step::Idle => self.catch_up(),
+                Step::Idle => {
+                    (self.barren, self.careful) = (0, CAREFUL);
+                    self.catch_up();
+                }
                 Step::Lost(reason) => {
                     tracing::debug!(stream = self.stream, "reading anew: {reason}");
+                    self.barren += 1;
                     self.cursor = None;
                 }
             }
@@ -94,44 +118,24 @@ impl Reader {
     }
 
     fn deliver(&mut self, message: Message) {
-        if message.seq < self.from_seq {
-            return;
+        if message.seq > self.position {
+            self.position = message.seq;
+            self.last = Some((message.seq, message.time));
+            self.ready.push_back(Ok(Delivered::Message(message)));
         }
-        if let Some((last, time)) = self.last
-            && message.seq <= last
-        {
-            if message.seq == last && message.time != time {
-                self.fail(self.went_backwards(&format!("message {last} is another one now")));
-            }
-            return;
-        }
-        self.last = Some((message.seq, message.time));
-        self.ready.push_back(Ok(Delivered::Message(message)));
     }
 
     fn catch_up(&mut self) {
-        if !self.caught_up && !self.ended {
+        if !self.caught_up {
             self.caught_up = true;
             self.ready.push_back(Ok(Delivered::CaughtUp));
         }
     }
 
-    fn fail(&mut self, error: Error) {
-        self.ended = true;
-        self.cursor = None;
-        self.ready.push_back(Err(error));
-    }
-
     /// Makes a consumer that goes on where the last one was.
     async fn attach(&mut self) -> Result<(), Refusal> {
-        let known = self.last.map_or_else(|| self.from_seq.saturating_sub(1), |(seq, _)| seq);
-        let last_seq = self.link.last_seq(&self.stream).await?;
-        if last_seq < known {
-            let reason = format!("its last message is {last_seq}, and {known} was there before");
-            return Err(self.went_backwards(&reason).into());
-        }
-        // From the last one itself, to see whether it is still the same.
-        let start = Start::At(self.last.map_or(self.from_seq, |(seq, _)| seq));
+        self.check_last().await?;
+        let start = Start::At(self.position + 1);
         let cursor = Cursor::open(self.link.clone(), &self.stream, &self.filters, start).await?;
         if cursor.pending == 0 {
             self.catch_up();
@@ -140,27 +144,75 @@ impl Reader {
         Ok(())
     }
 
+    /// Checks that the stream still has what was read of it.
+    async fn check_last(&self) -> Result<(), Refusal> {
+        let (position, last_seq) = (self.position, self.link.last_seq(&self.stream).await?);
+        if last_seq < position {
+            return Err(self.went_backwards(&format!("it had {position} messages and has {last_seq}")).into());
+        }
+        let Some((seq, time)) = self.last else { return Ok(()) };
+        match self.link.get_from_leader(&self.stream, &Which::seq(seq)).await? {
+            Some(message) if message.time != time => {
+                Err(self.went_backwards(&format!("message {seq} is another one now")).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Tries until there is a consumer again, or there never will be.
     async fn attach_again(&mut self) {
         let mut pause = PAUSE;
         let mut not_found = 0;
         loop {
-            let refusal = match self.attach().await {
+            let refusal = match self.go_on().await {
                 Ok(()) => return,
                 Err(refusal) => refusal,
             };
-            if refusal.error.kind == ErrorKind::NotFound {
-                not_found += 1;
+            match refusal.error.kind {
+                ErrorKind::NotFound => not_found += 1,
+                ErrorKind::Unavailable => self.barren += 1,
+                _ => {}
             }
             // A stream may be missing for a moment while a cluster comes up.
             let passing = refusal.error.is_retryable() || (1..NOT_FOUND_MAX).contains(&not_found);
             if !passing {
-                return self.fail(refusal.error);
+                self.ended = true;
+                self.ready.push_back(Err(refusal.error));
+                return;
             }
             tracing::debug!(stream = self.stream, "cannot read on yet: {}", refusal.error);
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    async fn go_on(&mut self) -> Result<(), Refusal> {
+        if self.barren >= BARREN_MAX {
+            self.read_with_care().await?;
+            self.barren = 0;
+        }
+        self.attach().await
+    }
+
+    /// Reads the next messages one by one, in a form that cannot do harm.
+    ///
+    /// async-nats gives a connection up when a message's headers are not as they should be. Anybody who may publish can
+    /// have made such a message, and it would be delivered again and again.
+    async fn read_with_care(&mut self) -> Result<(), Refusal> {
+        tracing::warn!(stream = self.stream, after = self.position, "the next message may end connections");
+        self.check_last().await?;
+        for _ in 0..self.careful {
+            let next = Which { seq: Some(self.position + 1), next: Some(">".into()), last: None };
+            let Some(message) = self.link.get_from_leader(&self.stream, &next).await? else { break };
+            let wanted = |filter: &String| filter::matches(filter, &message.subject);
+            if self.filters.is_empty() || self.filters.iter().any(wanted) {
+                self.deliver(message);
+            } else {
+                self.position = message.seq;
+            }
+        }
+        self.careful = (self.careful * 2).min(CAREFUL_MAX);
+        Ok(())
     }
 
     fn went_backwards(&self, reason: &str) -> Error {

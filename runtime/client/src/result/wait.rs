@@ -81,7 +81,7 @@ pub(super) async fn closed<W>(handle: &WorkflowHandle<W>) -> Result<Closed, Miss
             match broker.subscribe(broker.subjects().closed(handle.key())).await {
                 Ok(messages) => told = Some(messages),
                 Err(error) => {
-                    tracing::debug!(%error, "cannot listen for the end of a run; the history is read instead")
+                    tracing::debug!(%error, "cannot listen for the end of a run; the history is read instead");
                 }
             }
         }
@@ -95,11 +95,12 @@ pub(super) async fn closed<W>(handle: &WorkflowHandle<W>) -> Result<Closed, Miss
             Err(error) => return Err(error.into()),
         }
         tokio::select! {
-            closed = told_of(&mut told, run) => match closed {
-                Some(closed) => return Ok(closed),
-                // Something ended, perhaps a run that the addressed one continued as: look.
-                None => continue,
-            },
+            closed = told_of(&mut told, run) => {
+                if let Some(closed) = closed {
+                    return Ok(closed);
+                }
+                // Something else ended, perhaps a run that the addressed one continued as: look.
+            }
             closed = own_answer(handle, answers) => return Ok(closed),
             () = sleep(pauses.next()) => {}
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use highwater_core::run::Limits;
 use highwater_protocol::{
-    Key, RunId,
+    Key, RunId, Status,
+    rejection::{Code, Rejection},
     request::{IdConflict, IdReuse},
 };
 
@@ -38,38 +39,34 @@ pub(super) async fn start(client: &Client, plan: &Plan) -> Result<Outcome, Start
     let key = plan.id.to_key();
     // Where any history means no, the request itself finds out whether there is one.
     let only_if_new = plan.id_reuse == IdReuse::Reject && plan.id_conflict == IdConflict::Fail;
-    let mut verdict = if plan.id_is_new || only_if_new { Verdict::Ask(0) } else { look(client, plan, &key).await? };
-    let mut id_reuse = plan.id_reuse;
+    let mut replaced = None;
+    let mut verdict =
+        if plan.id_is_new || only_if_new { Verdict::Ask(0) } else { look(client, plan, &key, replaced).await? };
     for _ in 0..ATTEMPTS_MAX {
         match verdict {
             Verdict::Running(run) => return Err(StartError::AlreadyRunning { id: plan.id.clone(), run }),
             Verdict::Used(run, status) => return Err(StartError::AlreadyUsed { id: plan.id.clone(), run, status }),
             Verdict::Use(run) => return Ok((Addressed::Chain(run), None)),
             Verdict::Terminate(run) => {
-                verdict = match replace(client, plan, &key, run).await? {
-                    Some(seq) => {
-                        // The policy allowed this end, so it allows the run that follows.
-                        id_reuse = IdReuse::Allow;
-                        Verdict::Ask(seq)
-                    }
-                    None => look(client, plan, &key).await?,
-                };
+                replace(client, plan, &key, run).await?;
+                replaced = Some(run);
+                verdict = look(client, plan, &key, replaced).await?;
             }
             Verdict::Ask(expect) => {
+                // The policy allowed to end the run before, so it allows the one that follows.
+                let id_reuse = if replaced.is_some() { IdReuse::Allow } else { plan.id_reuse };
                 let attempt = Attempt { client, plan, key: &key, run: RunId::generate(), expect, id_reuse };
-                id_reuse = plan.id_reuse;
-                match attempt.send().await? {
+                let rejection = match attempt.send().await? {
                     Sent::Ours(answers) => return Ok((Addressed::Chain(attempt.run), Some(answers))),
                     Sent::Existing(run) => return Ok((Addressed::Chain(run), None)),
-                    Sent::Refused(rejection) => {
-                        verdict = look(client, plan, &key).await?;
-                        // The owner has refused what the history would allow: for a reason that another try does not mend.
-                        if let (Verdict::Ask(same), Some(rejection)) = (verdict, rejection)
-                            && same == expect
-                        {
-                            return Err(StartError::Rejected { id: plan.id.clone(), rejection });
-                        }
-                    }
+                    Sent::Refused(rejection) => rejection,
+                };
+                verdict = look(client, plan, &key, replaced).await?;
+                if let (Verdict::Ask(same), Some(rejection)) = (verdict, rejection)
+                    && same == expect
+                {
+                    // The owner refuses what the history allows: for a reason that another try does not mend.
+                    return Err(StartError::Rejected { id: plan.id.clone(), rejection });
                 }
             }
         }
@@ -77,38 +74,28 @@ pub(super) async fn start(client: &Client, plan: &Plan) -> Result<Outcome, Start
     Err(StartError::Contended { id: plan.id.clone(), attempts: ATTEMPTS_MAX })
 }
 
-/// Judges by the leader's last record.
-async fn look(client: &Client, plan: &Plan, key: &Key) -> Result<Verdict, StartError> {
+/// Judges by the leader's last record. A run that this start has terminated itself does not count as a use of the id.
+async fn look(client: &Client, plan: &Plan, key: &Key, replaced: Option<RunId>) -> Result<Verdict, StartError> {
     let unreadable = |source| StartError::History { id: plan.id.clone(), source };
     let last = persist(PATIENCE, || run::last_of(client.broker(), key)).await.map_err(unreadable)?;
-    let last = match last {
-        None => None,
-        Some(last) => {
-            let status = if last.frame.closed {
-                run::closed_status(&last).map_err(unreadable)?
-            } else {
-                highwater_protocol::Status::Running
-            };
-            Some(LastRun { seq: last.seq, run: last.frame.run, status })
-        }
-    };
-    Ok(judge(last, plan.id_reuse, plan.id_conflict))
+    let Some(last) = last else { return Ok(judge(None, plan.id_reuse, plan.id_conflict)) };
+    let (seq, run) = (last.seq, last.frame.run);
+    let status = if last.frame.closed { run::closed_status(&last).map_err(unreadable)? } else { Status::Running };
+    let ours = replaced == Some(run) && status == Status::Terminated;
+    let id_reuse = if ours { IdReuse::Allow } else { plan.id_reuse };
+    Ok(judge(Some(LastRun { seq, run, status }), id_reuse, plan.id_conflict))
 }
 
-/// Ends a run to make room. Returns the sequence of its closing record; `None` when it ended by itself.
-async fn replace(client: &Client, plan: &Plan, key: &Key, run: RunId) -> Result<Option<u64>, StartError> {
+/// Ends a run to make room.
+async fn replace(client: &Client, plan: &Plan, key: &Key, run: RunId) -> Result<(), StartError> {
     match terminate::close(client, &plan.id, key, run, REPLACED).await {
-        Ok(terminate::Ended::Closed(seq)) => Ok(Some(seq)),
-        Ok(terminate::Ended::Requested) => Ok(None),
-        Err(TerminateError::Closed { .. } | TerminateError::NotFound { .. }) => Ok(None),
+        // Whether and how it ended is looked at next.
+        Ok(_) | Err(TerminateError::Closed { .. } | TerminateError::NotFound { .. }) => Ok(()),
         Err(TerminateError::Broker { id, source }) => Err(StartError::Broker { id, source }),
         Err(TerminateError::History { id, source }) => Err(StartError::History { id, source }),
-        Err(error) => Err(StartError::Rejected {
-            id: plan.id.clone(),
-            rejection: highwater_protocol::rejection::Rejection::new(
-                highwater_protocol::rejection::Code::AlreadyRunning,
-                format!("the run {run} could not be terminated: {error}"),
-            ),
-        }),
+        Err(error) => {
+            let reason = format!("run {run} goes on and could not be terminated: {error}");
+            Err(StartError::Rejected { id: plan.id.clone(), rejection: Rejection::new(Code::AlreadyRunning, reason) })
+        }
     }
 }

@@ -115,6 +115,7 @@ impl<T: DeserializeOwned, E: Fault> IntoFuture for ActivityCall<T, E> {
     type IntoFuture = PendingActivity<T, E>;
 
     /// Makes the call: here the operation gets its number.
+    #[track_caller]
     fn into_future(self) -> PendingActivity<T, E> {
         let name =
             self.call.as_ref().map_or_else(|_| TypeName::new("-").expect("a dash is a name"), |call| call.name.clone());

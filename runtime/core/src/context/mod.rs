@@ -67,6 +67,7 @@ impl<S: 'static> Ctx<S> {
     ///
     /// Should the worker end before the result is recorded, the code runs again; [`StepContext::idempotency_key`] is the
     /// same then.
+    #[track_caller]
     pub fn step<T, E, F, Fut>(&self, name: &str, code: F) -> PendingStep<T, E>
     where
         F: FnOnce(StepContext) -> Fut + Send + 'static,
@@ -78,6 +79,7 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// Sleeps. The timer is on the server: it outlives workers, deploys and months.
+    #[track_caller]
     pub fn sleep(&self, duration: std::time::Duration) -> Sleep {
         Sleep::new(&self.shared, self.shielded, self.now().after(duration))
     }
@@ -88,11 +90,17 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// Signals of this name, those that came before included, in order. Two receivers of one name share them out.
+    ///
+    /// # Panics
+    ///
+    /// When no signal can have this name: it is empty or too long.
+    #[track_caller]
     pub fn signals<T: DeserializeOwned>(&self, name: &str) -> Signals<T> {
         Signals::new(Rc::clone(&self.shared), self.shielded, name)
     }
 
     /// Answers queries of this name from now on. The handler must not change anything.
+    #[track_caller]
     pub fn on_query<A: DeserializeOwned + 'static, R: Serialize + 'static>(
         &self,
         name: &str,
@@ -101,14 +109,25 @@ impl<S: 'static> Ctx<S> {
         self.shared.on_query(name, Rc::new(move |input| Payload::encode(&handler(input.decode()?))));
     }
 
-    /// Reads the state.
+    /// Reads the state. What `read` calls cannot change it.
+    #[track_caller]
     pub fn read<R>(&self, read: impl FnOnce(&S) -> R) -> R {
-        read(&self.state.borrow())
+        let Ok(state) = self.state.try_borrow() else { panic!("ctx.read inside of ctx.update: use the state at hand") };
+        read(&state)
     }
 
-    /// Changes the state.
+    /// Changes the state, and has everybody look again who waits for a condition over it.
+    #[track_caller]
     pub fn update<R>(&self, change: impl FnOnce(&mut S) -> R) -> R {
-        let result = change(&mut self.state.borrow_mut());
+        self.shared.refuse_in_query("ctx.update");
+        let result = {
+            let Ok(mut state) = self.state.try_borrow_mut() else {
+                panic!(
+                    "ctx.update where the state is being read or changed already: inside of ctx.read, ctx.update or a condition"
+                )
+            };
+            change(&mut state)
+        };
         self.shared.wake_waiters();
         result
     }
@@ -151,6 +170,7 @@ impl<S: 'static> Ctx<S> {
     }
 
     /// A unique id: different at every call, the same at every replay.
+    #[track_caller]
     pub fn uuid(&self) -> Uuid {
         Uuid::new_v5(&self.shared.run.0, format!("uuid {}", self.shared.next_uuid()).as_bytes())
     }

@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::future::FusedFuture;
 use highwater_protocol::TypeName;
 use serde::de::DeserializeOwned;
 
@@ -19,8 +20,7 @@ use crate::{fault::Cancelled, run::Shared};
 pub struct Signals<T> {
     shared: Rc<Shared>,
     shielded: bool,
-    /// `None` for a name that no signal can have.
-    name: Option<TypeName>,
+    name: TypeName,
     types: PhantomData<fn() -> T>,
 }
 
@@ -31,24 +31,26 @@ impl<T> fmt::Debug for Signals<T> {
 }
 
 impl<T: DeserializeOwned> Signals<T> {
+    #[track_caller]
     pub(super) fn new(shared: Rc<Shared>, shielded: bool, name: &str) -> Self {
-        Self { shared, shielded, name: TypeName::new(name).ok(), types: PhantomData }
+        let name = TypeName::new(name).unwrap_or_else(|error| panic!("no signal can have this name: {error}"));
+        Self { shared, shielded, name, types: PhantomData }
     }
 
     /// Waits for the next signal.
     pub fn recv(&mut self) -> Received<'_, T> {
         let waiter = Waiter::new(Rc::clone(&self.shared));
-        Received { signals: self, waiter }
+        Received { signals: self, waiter, done: false }
     }
 
     /// The next signal, if one is there.
+    #[track_caller]
     pub fn try_recv(&mut self) -> Option<T> {
-        let name = self.name.as_ref()?;
         loop {
-            match self.shared.pop_signal(name)?.decode() {
+            match self.shared.pop_signal(&self.name)?.decode() {
                 Ok(value) => return Some(value),
                 Err(error) => tracing::error!(
-                    workflow_id = %self.shared.workflow_id, signal = %name, %error,
+                    workflow_id = %self.shared.workflow_id, signal = %self.name, %error,
                     "a signal's argument does not fit its receiver; it stays in the history and changes nothing"
                 ),
             }
@@ -61,6 +63,7 @@ impl<T: DeserializeOwned> Signals<T> {
 pub struct Received<'a, T> {
     signals: &'a mut Signals<T>,
     waiter: Waiter,
+    done: bool,
 }
 
 impl<T> fmt::Debug for Received<'_, T> {
@@ -72,13 +75,24 @@ impl<T> fmt::Debug for Received<'_, T> {
 impl<T: DeserializeOwned> Future for Received<'_, T> {
     type Output = Result<T, Cancelled>;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.done {
+            return Poll::Pending;
+        }
         if let Some(value) = self.signals.try_recv() {
+            self.done = true;
             return Poll::Ready(Ok(value));
         }
         if !self.signals.shielded && self.signals.shared.cancel_requested() {
+            self.done = true;
             return Poll::Ready(Err(Cancelled));
         }
         self.waiter.wait(cx);
         Poll::Pending
+    }
+}
+
+impl<T: DeserializeOwned> FusedFuture for Received<'_, T> {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }

@@ -57,6 +57,7 @@ where
     T: Serialize + DeserializeOwned + 'static,
     E: Fault,
 {
+    #[track_caller]
     pub(super) fn new<F, Fut>(shared: &Rc<Shared>, shielded: bool, name: &str, code: F) -> Self
     where
         F: FnOnce(StepContext) -> Fut + Send + 'static,
@@ -76,15 +77,7 @@ where
         let context = StepContext { run: shared.run, key: idempotency_key(shared.run, op) };
         let limits = shared.limits;
         // The closure itself runs on the async runtime too: what the user writes before the first await is not workflow code.
-        let work = async move {
-            let outcome = activity::outcome(code(context).await, |_| false);
-            match &outcome {
-                Outcome::Completed(payload) => {
-                    limits.check("the result of the step", payload).map_or(outcome, Outcome::Failed)
-                }
-                _ => outcome,
-            }
-        };
+        let work = async move { limits.step_outcome(activity::outcome(code(context).await, |_| false)) };
         shared.run_step(op, name, work.boxed());
         Self { operation: Operation::new(Rc::clone(shared), op), types: PhantomData }
     }

@@ -25,6 +25,7 @@ pub struct Sleep {
 operation_future!(Sleep);
 
 impl Sleep {
+    #[track_caller]
     pub(super) fn new(shared: &Rc<Shared>, shielded: bool, fire_at: Timestamp) -> Self {
         let name = TypeName::new("sleep").expect("a word is a name");
         let op = shared.open(Kind::Timer, name, shielded, |op| Some(Event::TimerStarted { op, fire_at }));

@@ -9,6 +9,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::future::FusedFuture;
+
 use crate::{fault::Cancelled, run::Shared};
 
 /// A place in the list of those who look again whenever anything changed.
@@ -45,6 +47,7 @@ pub struct WaitUntil<S, F> {
     state: Rc<RefCell<S>>,
     shielded: bool,
     condition: F,
+    done: bool,
 }
 
 impl<S, F> fmt::Debug for WaitUntil<S, F> {
@@ -55,7 +58,7 @@ impl<S, F> fmt::Debug for WaitUntil<S, F> {
 
 impl<S, F> WaitUntil<S, F> {
     pub(super) fn new(shared: Rc<Shared>, state: Rc<RefCell<S>>, shielded: bool, condition: F) -> Self {
-        Self { waiter: Waiter::new(shared), state, shielded, condition }
+        Self { waiter: Waiter::new(shared), state, shielded, condition, done: false }
     }
 }
 
@@ -63,10 +66,15 @@ impl<S, F: FnMut(&S) -> bool + Unpin> Future for WaitUntil<S, F> {
     type Output = Result<(), Cancelled>;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.done {
+            return Poll::Pending;
+        }
         if (this.condition)(&this.state.borrow()) {
+            this.done = true;
             return Poll::Ready(Ok(()));
         }
         if !this.shielded && this.waiter.shared().cancel_requested() {
+            this.done = true;
             return Poll::Ready(Err(Cancelled));
         }
         this.waiter.wait(cx);
@@ -74,10 +82,17 @@ impl<S, F: FnMut(&S) -> bool + Unpin> Future for WaitUntil<S, F> {
     }
 }
 
+impl<S, F: FnMut(&S) -> bool + Unpin> FusedFuture for WaitUntil<S, F> {
+    fn is_terminated(&self) -> bool {
+        self.done
+    }
+}
+
 /// Waits until the run is asked to cancel.
 #[must_use = "await it"]
 pub struct CancelRequested {
     waiter: Waiter,
+    done: bool,
 }
 
 impl fmt::Debug for CancelRequested {
@@ -88,17 +103,27 @@ impl fmt::Debug for CancelRequested {
 
 impl CancelRequested {
     pub(super) fn new(shared: Rc<Shared>) -> Self {
-        Self { waiter: Waiter::new(shared) }
+        Self { waiter: Waiter::new(shared), done: false }
     }
 }
 
 impl Future for CancelRequested {
     type Output = ();
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.done {
+            return Poll::Pending;
+        }
         if self.waiter.shared().cancel_requested() {
+            self.done = true;
             return Poll::Ready(());
         }
         self.waiter.wait(cx);
         Poll::Pending
+    }
+}
+
+impl FusedFuture for CancelRequested {
+    fn is_terminated(&self) -> bool {
+        self.done
     }
 }

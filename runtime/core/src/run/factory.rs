@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use highwater_protocol::{Failure, FailureKind, InvalidId, Payload, Started, TypeName};
+use highwater_protocol::{Failure, FailureKind, InvalidId, Payload, Started, TypeName, payload};
 
 use super::{Conclusion, Shared};
 use crate::{
@@ -126,15 +126,11 @@ impl Instance {
         self.future.as_mut().poll(cx)
     }
 
-    pub(super) fn signal(&self, name: &str, input: &Payload) -> Option<Result<(), highwater_protocol::payload::Error>> {
+    pub(super) fn signal(&self, name: &str, input: &Payload) -> Option<Result<(), payload::Error>> {
         self.handlers.as_ref()?.signal(name, input)
     }
 
-    pub(super) fn query(
-        &self,
-        name: &str,
-        input: &Payload,
-    ) -> Option<Result<Payload, highwater_protocol::payload::Error>> {
+    pub(super) fn query(&self, name: &str, input: &Payload) -> Option<Result<Payload, payload::Error>> {
         self.handlers.as_ref()?.query(name, input)
     }
 

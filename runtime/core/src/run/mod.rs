@@ -7,35 +7,45 @@
 //! 1. The inbound events that stand together are applied in order; each resolves what waits for it.
 //! 2. The code is polled until it waits for something that is not there.
 //! 3. The commands it issued are compared with those on record, or become the transition.
+//!
+//! So the code sees events in the batches in which they were recorded. A transition may be cut into several records
+//! anywhere but between two inbound events, and two transitions may not be joined into one record.
 
 mod factory;
+mod limits;
+mod live;
+mod mailbox;
+mod mismatch;
+mod operations;
+mod replay;
 mod state;
 
 use std::{
     collections::VecDeque,
     fmt,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, Waker},
 };
 
 use highwater_protocol::{
-    Event, Failure, FailureKind, OpId, Payload, Started, Timestamp, TypeName,
-    event::{Class, Outcome},
-    query::QueryRejected,
+    Event, Failure, FailureKind, Payload, RunId, Started, Timestamp, TypeName, event::Signal, query::QueryRejected,
 };
 
 use crate::panic;
+use live::{Live, Wakeup};
 
 pub use factory::{Registry, RegistryError};
-pub(crate) use state::{Kind, Resolution, Shared};
-pub use state::{Limits, StepRun};
+pub use limits::Limits;
+pub use operations::StepRun;
+pub(crate) use operations::{Kind, Resolution};
+pub(crate) use state::Shared;
 
 /// How many times the code may wake itself in one activation before it is held to loop without waiting.
 const POLLS_MAX: u32 = 100_000;
+
+/// How many times in one activation the code may answer refused calls with calls that are refused again.
+const REFUSALS_MAX: u32 = 1_000;
 
 /// How the code ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +67,7 @@ pub struct Transition {
     pub events: Vec<Event>,
     /// The local steps to run once that is recorded.
     pub steps: Vec<StepRun>,
-    /// How the code ended, if it did.
+    /// How the code ended, if it did so now: a run concludes once.
     pub conclusion: Option<Conclusion>,
 }
 
@@ -83,25 +93,15 @@ pub struct Run {
     /// Commands that the code issued and the history has not shown yet.
     unmatched: VecDeque<Event>,
     conclusion: Option<Conclusion>,
+    /// The end of the run is on record or in a transition; nothing comes after it.
+    closed: bool,
+    /// Answers to recorded calls that were too large, and that the history has not shown yet.
+    refusals: Vec<Event>,
     /// Inbound events were applied, and the code has not seen them.
     unpolled: bool,
     /// The number of the last event seen, in the run's history.
     event_number: u64,
     wake: Arc<Wakeup>,
-}
-
-struct Live {
-    started: Box<Started>,
-    shared: Rc<Shared>,
-    instance: factory::Instance,
-}
-
-struct Wakeup(AtomicBool);
-
-impl Wake for Wakeup {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release);
-    }
 }
 
 impl fmt::Debug for Run {
@@ -116,8 +116,12 @@ impl fmt::Debug for Run {
 impl Drop for Run {
     /// Whatever the code still holds is dropped without a command: evicting is not cancelling.
     fn drop(&mut self) {
-        if let Some(live) = &self.live {
+        if let Some(live) = self.live.take() {
             live.shared.mute();
+            // A destructor of the user's that panics must not take the worker's thread along.
+            if let Err(panic) = panic::catch(|| drop(live)) {
+                tracing::error!(%panic, "the code of a run panicked while it was dropped");
+            }
         }
     }
 }
@@ -131,82 +135,26 @@ impl Run {
             live: None,
             unmatched: VecDeque::new(),
             conclusion: None,
+            closed: false,
+            refusals: Vec::new(),
             unpolled: false,
             event_number: 0,
-            wake: Arc::new(Wakeup(AtomicBool::new(false))),
+            wake: Arc::default(),
         }
-    }
-
-    /// Goes through one record of the history, whose transition happened at `time`.
-    pub fn replay(
-        &mut self,
-        id: highwater_protocol::RunId,
-        events: &[Event],
-        time: Timestamp,
-    ) -> Result<(), TaskFailure> {
-        let failed_task = matches!(events.last(), Some(Event::WorkflowTaskFailed { .. }));
-        let mut rest = events;
-        while let Some(first) = rest.first() {
-            self.set_time(time);
-            let inbound = rest.iter().take_while(|event| event.class() == Class::Inbound).count();
-            if inbound > 0 {
-                self.nothing_unmatched(first)?;
-                for event in &rest[..inbound] {
-                    self.event_number += 1;
-                    self.apply(id, event, true)?;
-                }
-                rest = &rest[inbound..];
-                self.unpolled = true;
-                if failed_task && rest.len() == 1 {
-                    self.event_number += 1;
-                    return Ok(());
-                }
-            }
-            if self.unpolled && !failed_task {
-                self.poll()?;
-            }
-            let outbound = rest.iter().take_while(|event| event.class() != Class::Inbound).count();
-            for event in &rest[..outbound] {
-                self.event_number += 1;
-                self.compare(event)?;
-            }
-            rest = &rest[outbound..];
-        }
-        Ok(())
-    }
-
-    /// After the last record of the history: what the code has asked for and nobody has recorded yet, because its worker
-    /// ended in between.
-    pub fn finish_replay(&mut self, time: Timestamp) -> Result<Transition, TaskFailure> {
-        if let Some(live) = &self.live {
-            live.shared.go_live();
-        }
-        if self.unpolled {
-            self.set_time(time);
-            self.poll()?;
-        }
-        let mut transition = Transition::default();
-        self.collect(&mut transition)?;
-        Ok(transition)
     }
 
     /// Gives the run events that are not in its history. Events that no longer concern it (a second outcome of an
     /// activity, the fire of a cancelled timer) are left out of the transition.
     ///
     /// After an error the run is in no defined state: drop it and rebuild it from its history.
-    pub fn activate(
-        &mut self,
-        id: highwater_protocol::RunId,
-        events: Vec<Event>,
-        time: Timestamp,
-    ) -> Result<Transition, TaskFailure> {
+    pub fn activate(&mut self, id: RunId, events: Vec<Event>, time: Timestamp) -> Result<Transition, TaskFailure> {
         assert!(self.unmatched.is_empty(), "finish_replay takes what the history did not show");
         let mut transition = Transition::default();
         self.set_time(time);
         for event in events {
             if self.accepts(&event) {
                 self.event_number += 1;
-                self.apply(id, &event, false)?;
+                self.apply(id, &event, time, false)?;
                 transition.events.push(event);
                 self.unpolled = true;
             }
@@ -221,27 +169,22 @@ impl Run {
     /// Whether an event would change the run.
     pub fn accepts(&self, event: &Event) -> bool {
         let Some(live) = &self.live else { return matches!(event, Event::Started(_)) };
-        if self.conclusion.is_some() {
+        if self.closed || self.conclusion.is_some() {
             return false;
         }
-        match event {
-            Event::Started(_) => false,
-            Event::ActivityClosed { op, .. } => live.shared.is_pending(*op, Kind::Activity),
-            Event::StepClosed { op, .. } => live.shared.is_pending(*op, Kind::Step),
-            Event::TimerFired { op } => live.shared.is_pending(*op, Kind::Timer),
-            Event::CancelRequested { .. } => !live.shared.cancel_requested(),
-            _ => true,
-        }
+        live.accepts(event)
     }
 
-    /// Answers a query.
+    /// Answers a query. What the answer would change makes it panic, and the query is rejected.
     pub fn query(&self, name: &TypeName, input: &Payload) -> Result<Payload, QueryRejected> {
         let rejected = |code: &str, reason: String| Err(QueryRejected { code: code.into(), reason });
         let Some(live) = &self.live else {
             return rejected("blocked", "the run has not started: its first workflow task failed".into());
         };
         let answer = panic::catch(|| {
-            live.instance.query(name.as_str(), input).or_else(|| live.shared.query(name.as_str(), input))
+            live.shared.answering(|| {
+                live.instance.query(name.as_str(), input).or_else(|| live.shared.query(name.as_str(), input))
+            })
         });
         match answer {
             Ok(Some(Ok(result))) => Ok(result),
@@ -253,7 +196,11 @@ impl Run {
                 known.extend(live.instance.queries().iter().map(|name| (*name).to_owned()));
                 rejected(
                     "unknown-query",
-                    format!("workflow {} has no query {name}; it has: {}", live.started.workflow_type, list(&known)),
+                    format!(
+                        "workflow {} has no query {name}; it has: {}",
+                        live.started.workflow_type,
+                        mismatch::list(&known)
+                    ),
                 )
             }
             Err(panic) => rejected("failed", format!("query {name} panicked: {panic}")),
@@ -266,7 +213,7 @@ impl Run {
     }
 
     /// Signals that came in and that the code has not taken, for the run that follows this one.
-    pub fn take_signals(&mut self) -> Vec<highwater_protocol::event::Signal> {
+    pub fn take_signals(&mut self) -> Vec<Signal> {
         self.live.as_ref().map(|live| live.shared.take_signals()).unwrap_or_default()
     }
 
@@ -281,12 +228,12 @@ impl Run {
         }
     }
 
-    fn apply(&mut self, id: highwater_protocol::RunId, event: &Event, replaying: bool) -> Result<(), TaskFailure> {
+    fn apply(&mut self, id: RunId, event: &Event, time: Timestamp, replaying: bool) -> Result<(), TaskFailure> {
         if let Event::Started(started) = event {
             if self.live.is_some() {
                 return Err(self.nondeterminism(event, "the run has started already"));
             }
-            return self.start(id, started, replaying);
+            return self.start(id, started, time, replaying);
         }
         let event_number = self.event_number;
         let Some(live) = &self.live else {
@@ -301,16 +248,19 @@ impl Run {
         }
     }
 
-    fn start(&mut self, id: highwater_protocol::RunId, started: &Started, replaying: bool) -> Result<(), TaskFailure> {
-        let shared = Rc::new(Shared::new(id, started, self.limits, replaying));
-        let created = panic::catch(|| self.registry.create(started, &shared));
+    fn start(&mut self, id: RunId, started: &Started, time: Timestamp, replaying: bool) -> Result<(), TaskFailure> {
+        let shared = Rc::new(Shared::new(id, started, self.limits, replaying, time));
+        let created = panic::catch(|| {
+            let instance = self.registry.create(started, &shared)?;
+            let live = Live { started: Box::new(started.clone()), shared, instance };
+            for signal in &started.signals {
+                live.signal(signal);
+            }
+            Some(live)
+        });
         match created {
-            Ok(Some(instance)) => {
-                self.live = Some(Live { started: Box::new(started.clone()), shared, instance });
-                let live = self.live.as_ref().expect("just set");
-                for signal in &started.signals {
-                    live.signal(signal);
-                }
+            Ok(Some(live)) => {
+                self.live = Some(live);
                 Ok(())
             }
             Ok(None) => Err(self.unknown(&started.workflow_type)),
@@ -318,17 +268,11 @@ impl Run {
         }
     }
 
-    fn unknown(&self, workflow_type: &TypeName) -> TaskFailure {
-        let known: Vec<String> = self.registry.names().iter().map(ToString::to_string).collect();
-        let text = format!("this worker knows no workflow type {workflow_type}; it knows: {}", list(&known));
-        TaskFailure { failure: Failure::new(FailureKind::Unknown, text) }
-    }
-
     /// Polls the code until it waits for something that is not there.
     fn poll(&mut self) -> Result<(), TaskFailure> {
         self.unpolled = false;
         let Some(live) = &mut self.live else { return Ok(()) };
-        if self.conclusion.is_some() {
+        if self.closed || self.conclusion.is_some() {
             return Ok(());
         }
         let waker = Waker::from(Arc::clone(&self.wake));
@@ -341,7 +285,7 @@ impl Run {
                 Ok(Poll::Ready(conclusion)) => {
                     self.unmatched.extend(live.shared.take_commands());
                     live.shared.mute();
-                    self.conclusion = Some(conclusion);
+                    self.conclusion = Some(self.limits.conclusion(conclusion));
                     return Ok(());
                 }
                 Ok(Poll::Pending) => {}
@@ -358,26 +302,40 @@ impl Run {
         Err(TaskFailure { failure: Failure::new(FailureKind::Stuck, text) })
     }
 
-    /// Moves what the code issued into the transition, failing commands that are too large, which the code sees at once.
+    /// Moves what the code issued into the transition, failing calls that are too large, which the code sees at once.
     fn collect(&mut self, transition: &mut Transition) -> Result<(), TaskFailure> {
+        if self.closed {
+            return Ok(());
+        }
+        let mut rounds = 0;
         loop {
-            let mut failed = Vec::new();
+            let mut refusals = std::mem::take(&mut self.refusals);
             for mut command in self.unmatched.drain(..) {
-                if let Some(event) = self.limits.refuse_large(&mut command) {
-                    failed.push(event);
+                if let Event::ActivityScheduled(call) = &mut command
+                    && let Some(refusal) = self.limits.refusal(call)
+                {
+                    call.input = Payload::null();
+                    refusals.push(refusal);
                 }
                 self.event_number += 1;
                 transition.events.push(command);
             }
-            if failed.is_empty() {
+            if refusals.is_empty() {
                 break;
             }
-            for event in failed {
-                if self.accepts(&event) {
+            rounds += 1;
+            if rounds > REFUSALS_MAX {
+                let text =
+                    format!("the code called activities with inputs that are too large {REFUSALS_MAX} times over");
+                return Err(TaskFailure { failure: Failure::new(FailureKind::Stuck, text) });
+            }
+            for event in refusals {
+                // Recorded even if the code has ended meanwhile: the call is on record, and nobody may carry it out.
+                if let Some(live) = &self.live
+                    && live.accepts(&event)
+                {
                     self.event_number += 1;
-                    if let Some(live) = &self.live {
-                        live.apply(&event).map_err(|found| self.nondeterminism(&event, &found))?;
-                    }
+                    live.apply(&event).map_err(|found| self.nondeterminism(&event, &found))?;
                     transition.events.push(event);
                 }
             }
@@ -387,137 +345,7 @@ impl Run {
             transition.steps = live.shared.take_steps();
         }
         transition.conclusion.clone_from(&self.conclusion);
+        self.closed = self.conclusion.is_some();
         Ok(())
     }
-
-    /// The history goes on with an inbound event: everything the code issued before must have been on record.
-    fn nothing_unmatched(&self, next: &Event) -> Result<(), TaskFailure> {
-        match self.unmatched.front() {
-            Some(command) => {
-                Err(self.nondeterminism_at(self.event_number + 1, &next.to_string(), &format!("issued {command}")))
-            }
-            None if self.conclusion.is_some() => {
-                Err(self.nondeterminism_at(self.event_number + 1, &next.to_string(), "had ended"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn compare(&mut self, recorded: &Event) -> Result<(), TaskFailure> {
-        match recorded.class() {
-            Class::Engine | Class::Inbound => Ok(()),
-            Class::Closing => self.compare_closing(recorded),
-            Class::Command => match self.unmatched.pop_front() {
-                Some(command) if same_command(recorded, &command) => Ok(()),
-                Some(command) => Err(self.nondeterminism(recorded, &format!("issued {command}"))),
-                None if self.conclusion.is_some() => Err(self.nondeterminism(recorded, "had ended")),
-                None => Err(self.nondeterminism(recorded, "issued nothing more")),
-            },
-        }
-    }
-
-    fn compare_closing(&mut self, recorded: &Event) -> Result<(), TaskFailure> {
-        if matches!(recorded, Event::Terminated { .. } | Event::TimedOut { .. }) {
-            return Ok(());
-        }
-        if let Some(command) = self.unmatched.pop_front() {
-            return Err(self.nondeterminism(recorded, &format!("issued {command}")));
-        }
-        let same = matches!(
-            (recorded, &self.conclusion),
-            (Event::Completed { .. }, Some(Conclusion::Completed(_)))
-                | (Event::Failed { .. }, Some(Conclusion::Failed(_) | Conclusion::Completed(_)))
-                | (Event::Cancelled { .. }, Some(Conclusion::Cancelled(_)))
-                | (Event::ContinuedAsNew { .. }, Some(Conclusion::ContinueAsNew(_)))
-        );
-        match &self.conclusion {
-            _ if same => Ok(()),
-            Some(other) => Err(self.nondeterminism(recorded, &format!("ended otherwise: {other:?}"))),
-            None => Err(self.nondeterminism(recorded, "goes on")),
-        }
-    }
-
-    fn nondeterminism(&self, recorded: &Event, code: &str) -> TaskFailure {
-        self.nondeterminism_at(self.event_number, &recorded.to_string(), code)
-    }
-
-    fn nondeterminism_at(&self, number: u64, recorded: &str, code: &str) -> TaskFailure {
-        let whose = match &self.live {
-            Some(live) => format!("workflow {} {:?}", live.started.workflow_type, live.started.workflow_id.as_str()),
-            None => "the workflow".into(),
-        };
-        let text = format!(
-            "{whose} does not match its history at event {number}:\n  on record: {recorded}\n  the code:  {code}\n\
-             Usually the code was changed while the run was under way, or it depends on time, randomness, a HashMap's \
-             order or something outside of `ctx`. Deploy the code that the run began with, or terminate the run."
-        );
-        TaskFailure { failure: Failure::new(FailureKind::Nondeterminism, text) }
-    }
-
-    fn panicked(panic: &str) -> TaskFailure {
-        const NO_RUNTIME: [&str; 3] =
-            ["there is no reactor running", "no reactor running", "must be called from the context of a Tokio"];
-        let hint = if NO_RUNTIME.iter().any(|text| panic.contains(text)) {
-            "; workflow code has no tokio runtime: use ctx.sleep for time, and an activity or ctx.step for everything that does I/O"
-        } else {
-            ""
-        };
-        TaskFailure { failure: Failure::new(FailureKind::Panic, format!("{panic}{hint}")) }
-    }
 }
-
-impl Live {
-    /// Applies an inbound event other than `Started`; an error says what the code had instead.
-    fn apply(&self, event: &Event) -> Result<(), String> {
-        match event {
-            Event::Signaled(signal) => self.signal(signal),
-            Event::CancelRequested { reason } => self.shared.cancel(reason),
-            Event::ActivityClosed { op, outcome, .. } => {
-                self.shared.resolve(*op, Kind::Activity, None, Resolution::Outcome(outcome.clone()))?;
-            }
-            Event::StepClosed { op, name, outcome } => {
-                self.shared.resolve(*op, Kind::Step, Some(name), Resolution::Outcome(outcome.clone()))?;
-            }
-            Event::TimerFired { op } => self.shared.resolve(*op, Kind::Timer, None, Resolution::Fired)?,
-            other => unreachable!("{other} is not inbound"),
-        }
-        Ok(())
-    }
-
-    fn signal(&self, signal: &highwater_protocol::event::Signal) {
-        match self.instance.signal(signal.name.as_str(), &signal.input) {
-            Some(Ok(())) => {}
-            Some(Err(error)) => {
-                tracing::error!(
-                    workflow_id = %self.started.workflow_id, signal = %signal.name, %error,
-                    "a signal's argument does not fit its handler; it stays in the history and changes nothing"
-                );
-            }
-            None => self.shared.push_signal(signal),
-        }
-    }
-}
-
-/// Whether the code issued what is on record. Inputs and times may differ: they may depend on data that a deploy changed,
-/// and what is on record counts.
-fn same_command(recorded: &Event, issued: &Event) -> bool {
-    match (recorded, issued) {
-        (Event::ActivityScheduled(a), Event::ActivityScheduled(b)) => a.op == b.op && a.name == b.name,
-        (Event::TimerStarted { op: a, .. }, Event::TimerStarted { op: b, .. })
-        | (Event::TimerCancelled { op: a }, Event::TimerCancelled { op: b })
-        | (Event::ActivityCancelRequested { op: a }, Event::ActivityCancelRequested { op: b }) => a == b,
-        _ => false,
-    }
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".into() } else { names.join(", ") }
-}
-
-/// The event that tells an operation its outcome without anybody having tried it.
-pub(crate) fn refused(op: OpId, failure: Failure) -> Event {
-    Event::ActivityClosed { op, attempt: 0, outcome: Outcome::Failed(failure) }
-}
-
-#[cfg(test)]
-mod tests;

@@ -14,7 +14,7 @@ use super::report::Progress;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(600);
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_mins(10);
 /// Archives are 7 MB and servers 20 MB; more than this is something else.
 const BYTES_MAX: u64 = 200 * 1024 * 1024;
 

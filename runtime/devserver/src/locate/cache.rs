@@ -18,7 +18,7 @@ use super::report::{Located, Progress, Way};
 use super::version;
 
 /// How long another process may install before this one gives up.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const LOCK_TIMEOUT: Duration = Duration::from_mins(30);
 /// Pause between two attempts to lock.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 const SCRATCH_PREFIX: &str = "installing-";

@@ -14,7 +14,7 @@ use super::run::run;
 use super::sources::{self, Source};
 
 /// For each of apt's steps; the index is about 10 MB, the package 5 MB.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_mins(5);
 /// How many mirrors are asked; the first is nearly always the right one.
 const MIRRORS_MAX: usize = 4;
 

@@ -9,7 +9,7 @@ use super::report::Progress;
 use super::run::run;
 
 /// The build takes about a minute, on a slow machine or network many.
-const TIMEOUT: Duration = Duration::from_secs(20 * 60);
+const TIMEOUT: Duration = Duration::from_mins(20);
 
 /// Builds the server into `scratch`.
 pub(super) fn install(go: Option<&Path>, scratch: &Path, progress: &Progress) -> Result<PathBuf, String> {

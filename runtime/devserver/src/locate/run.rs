@@ -76,7 +76,7 @@ mod tests {
     use super::super::fakes::fake_program;
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn shell(script: &str, timeout: Duration) -> Result<String, String> {
         run(Command::new("/bin/sh").arg("-c").arg(script), timeout)

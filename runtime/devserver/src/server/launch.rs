@@ -12,7 +12,7 @@ use crate::error::StartError;
 
 /// How long a server may take from its start to its first answer. JetStream
 /// reads its streams first, which takes long with a large data folder.
-pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// How much of the server's log an error shows.
 const LOG_LINES: usize = 12;
 

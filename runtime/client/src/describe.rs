@@ -1,12 +1,11 @@
 //! Where a run stands.
 
-mod pending;
-
 use std::fmt;
 
 use highwater_broker::{Bucket, Error, history::HistoryError};
+use highwater_core::open::{OpenActivity, OpenOperations};
 use highwater_protocol::{
-    Event, Failure, QueueName, RunId, Status, Timestamp, TypeName, WorkflowId, record::status_of, wire,
+    Event, Failure, OpId, QueueName, RunId, Status, Timestamp, TypeName, WorkflowId, record::status_of, wire,
     worker::Announcement,
 };
 
@@ -16,8 +15,6 @@ use crate::{
     pace::{PATIENCE, Retryable, persist},
     run::{self, PendingStart},
 };
-
-pub use pending::{PendingActivity, PendingTimer};
 
 /// A run could not be described.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -114,6 +111,37 @@ pub struct Description {
     pub workers: Vec<LiveWorker>,
 }
 
+/// An activity that was called and has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingActivity {
+    /// Which operation of the run.
+    pub op: OpId,
+    /// The activity's type.
+    pub name: TypeName,
+    /// The queue whose workers run it.
+    pub queue: QueueName,
+    /// When it was called.
+    pub scheduled_at: Timestamp,
+}
+
+impl PendingActivity {
+    fn of(open: OpenActivity) -> Self {
+        let OpenActivity { call, scheduled_at } = open;
+        Self { op: call.op, name: call.name, queue: call.queue, scheduled_at }
+    }
+}
+
+/// A timer that was started and has not fired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingTimer {
+    /// Which operation of the run.
+    pub op: OpId,
+    /// When it is due.
+    pub fire_at: Timestamp,
+}
+
 /// Why the code of a run cannot go on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Blocked {
@@ -140,15 +168,12 @@ impl<W> WorkflowHandle<W> {
         let id = || self.id().clone();
         let failed = |source| DescribeError::Broker { id: self.id().clone(), source };
         let read = self.read_history().await.map_err(|source| DescribeError::History { id: id(), source })?;
-        let mut description = match read {
-            Some(history) => {
-                Description::of(id(), history).map_err(|source| DescribeError::History { id: id(), source })?
-            }
-            None => {
-                let pending = persist(PATIENCE, || run::pending_start(self.client().broker(), self.key()));
-                let pending = pending.await.map_err(failed)?;
-                Description::of_pending(id(), pending.ok_or_else(|| DescribeError::NotFound { id: id() })?)
-            }
+        let mut description = if let Some(history) = read {
+            Description::of(id(), history).map_err(|source| DescribeError::History { id: id(), source })?
+        } else {
+            let pending = persist(PATIENCE, || run::pending_start(self.client().broker(), self.key()));
+            let pending = pending.await.map_err(failed)?;
+            Description::of_pending(id(), pending.ok_or_else(|| DescribeError::NotFound { id: id() })?)
         };
         let broker = self.client().broker();
         let entries = persist(PATIENCE, || broker.kv_list(Bucket::Workers)).await.map_err(failed)?;
@@ -179,8 +204,10 @@ impl Description {
             events.iter().filter(|event| event.record == last).map(|event| event.event.clone()).collect();
         let status = status_of(&of_last);
         let (blocked, failure, continued_as) = ending(of_last.last());
-        let (pending_activities, pending_timers) =
-            if status.is_closed() { Default::default() } else { pending::of(&events) };
+        let mut open = OpenOperations::default();
+        for HistoryEvent { event, time, .. } in events.iter().filter(|_| !status.is_closed()) {
+            open.apply(event, *time);
+        }
         Ok(Self {
             id,
             run: Some(run),
@@ -193,8 +220,8 @@ impl Description {
             history_bytes: bytes,
             continued_from: started.continued_from,
             continued_as,
-            pending_activities,
-            pending_timers,
+            pending_activities: open.activities.into_values().map(PendingActivity::of).collect(),
+            pending_timers: open.timers.into_iter().map(|(op, fire_at)| PendingTimer { op, fire_at }).collect(),
             blocked,
             failure,
             workers: Vec::new(),

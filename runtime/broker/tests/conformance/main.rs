@@ -1,0 +1,171 @@
+//! What every broker does. The functions in the modules are the suite; `on` runs all of them on one broker.
+
+mod kv;
+mod plain;
+mod publish;
+mod read;
+mod schedule;
+mod tasks;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use highwater_broker::{BoxStream, Broker, Delivered, Error, KvEvent, Message, Publish};
+use highwater_protocol::{Key, WorkflowId};
+
+/// Two processes on a namespace of their own. Tasks come back after a second or so without progress.
+pub(crate) struct World {
+    pub(crate) one: Arc<dyn Broker>,
+    pub(crate) two: Arc<dyn Broker>,
+}
+
+/// How long anything may take before the test fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits with a deadline.
+#[track_caller]
+pub(crate) fn within<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let output = tokio::time::timeout(DEADLINE, future).await;
+        output.unwrap_or_else(|_| panic!("nothing within {DEADLINE:?}, awaited at {caller}"))
+    }
+}
+
+pub(crate) fn message(subject: impl Into<String>, payload: &'static str) -> Publish {
+    Publish { subject: subject.into(), payload: Bytes::from_static(payload.as_bytes()), ..Publish::default() }
+}
+
+pub(crate) fn key(id: &str) -> Key {
+    WorkflowId::new(id).unwrap().to_key()
+}
+
+/// The next message of a reader that has more to tell.
+#[track_caller]
+pub(crate) fn next_message(reader: &mut BoxStream<Result<Delivered, Error>>) -> impl Future<Output = Message> {
+    let next = within(reader.next());
+    async move {
+        match next.await {
+            Some(Ok(Delivered::Message(message))) => message,
+            other => panic!("not a message: {other:?}"),
+        }
+    }
+}
+
+#[track_caller]
+pub(crate) fn caught_up(reader: &mut BoxStream<Result<Delivered, Error>>) -> impl Future<Output = ()> {
+    let next = within(reader.next());
+    async move { assert!(matches!(next.await, Some(Ok(Delivered::CaughtUp)))) }
+}
+
+#[track_caller]
+pub(crate) fn next_event(watcher: &mut BoxStream<Result<KvEvent, Error>>) -> impl Future<Output = KvEvent> {
+    let next = within(watcher.next());
+    async move { next.await.expect("a watcher goes on").expect("a watcher that works") }
+}
+
+/// Runs the suite on the broker that `$world` makes.
+macro_rules! on {
+    ($broker:ident, $world:path => $($module:ident: $($test:ident),+ $(,)?;)+) => {
+        mod $broker {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    crate::$module::$test($world().await).await;
+                })+
+            })+
+        }
+    };
+}
+
+on! { nats, crate::on_nats::world =>
+    publish:
+        a_message_is_read_back_as_it_was_stored,
+        only_one_of_two_writers_at_one_place_wins,
+        expecting_no_message_holds_for_one_only,
+        messages_with_one_id_are_stored_once,
+        the_order_of_calls_is_the_order_in_the_stream,
+        a_message_that_is_too_large_is_refused_and_the_others_go_on,
+        a_subject_that_cannot_be_sent_to_is_an_error,
+        the_servers_partition_is_the_one_that_the_engine_computes,
+        what_no_transform_matches_is_stored_under_its_own_subject,
+        a_purge_takes_a_subject_up_to_a_sequence_and_nothing_else,
+        after_a_purge_a_subject_is_as_if_it_was_never_used,
+        deleting_what_is_not_there_is_no_error,
+        what_is_not_there_is_none,
+        the_last_message_below_a_wildcard_is_found,
+        hundreds_of_reads_at_a_time_work,
+        the_servers_time_is_that_of_its_messages;
+    read:
+        an_empty_stream_is_caught_up_at_once,
+        a_reader_tells_what_there_is_then_that_it_caught_up_then_what_comes,
+        a_reader_begins_at_its_sequence,
+        a_reader_with_many_filters_reads_only_what_they_match,
+        filters_that_match_nothing_are_caught_up_at_once,
+        a_reader_that_is_slow_misses_nothing,
+        a_stream_that_is_shorter_than_what_was_read_of_it_went_backwards,
+        deleted_messages_are_no_gap;
+    schedule:
+        a_schedule_fires_at_its_target_and_not_early,
+        a_schedule_of_the_past_fires_at_once,
+        a_deleted_schedule_does_not_fire,
+        a_later_attempt_becomes_a_task_and_its_schedule_is_none;
+    tasks:
+        a_task_that_is_done_is_gone,
+        a_task_that_comes_while_a_call_waits_is_delivered_at_once,
+        no_task_within_the_wait_is_no_error,
+        a_call_takes_no_more_than_it_asked_for,
+        a_task_without_progress_comes_again,
+        progress_keeps_a_task,
+        a_task_can_be_put_off,
+        two_takers_never_get_the_same_task,
+        a_call_that_is_given_up_loses_nothing,
+        tasks_for_a_process_that_stopped_taking_go_to_another,
+        queues_are_apart;
+    kv:
+        a_value_is_read_back,
+        a_write_with_an_old_revision_is_refused,
+        a_key_can_be_made_once,
+        a_deleted_key_can_be_made_again,
+        a_watcher_tells_values_then_changes,
+        an_expired_entry_is_told_as_gone,
+        a_list_has_every_value_and_nothing_deleted,
+        an_impossible_key_is_an_error;
+    plain:
+        a_question_gets_its_answer,
+        a_question_that_nobody_listens_to_fails_at_once,
+        a_question_without_an_answer_ends_with_the_wait,
+        a_subscriber_hears_everything_sent_after_it_was_made,
+        inboxes_are_different;
+}
+
+mod on_nats {
+    use std::{
+        sync::{
+            Arc, LazyLock,
+            atomic::{AtomicU32, Ordering},
+        },
+        time::Duration,
+    };
+
+    use highwater_broker::nats::{ConnectOptions, NatsConnection};
+    use highwater_devserver::DevServer;
+    use highwater_protocol::{Namespace, namespace::Settings};
+
+    use crate::World;
+
+    static SERVER: LazyLock<DevServer> = LazyLock::new(|| DevServer::builder().start_blocking().unwrap());
+    static NAMESPACES: AtomicU32 = AtomicU32::new(0);
+
+    pub(crate) async fn world() -> World {
+        let url = tokio::task::spawn_blocking(|| SERVER.url()).await.unwrap();
+        let options = ConnectOptions::new(url).task_ack_wait(Duration::from_millis(1_500));
+        let namespace = Namespace::new(format!("test{}", NAMESPACES.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let one = NatsConnection::connect(options.clone()).await.unwrap();
+        let two = NatsConnection::connect(options).await.unwrap();
+        let one = one.create_namespace(&namespace, Settings::default()).await.unwrap();
+        let two = two.open_namespace(&namespace).await.unwrap();
+        World { one: Arc::new(one), two: Arc::new(two) }
+    }
+}

@@ -1,0 +1,249 @@
+//! Servers that go away and come back.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, future::join_all};
+use highwater_broker::{Broker, Bucket, Delivered, ErrorKind, KvEvent, PlainMessage, Publish, Stream};
+use highwater_protocol::{Headers, QueueName};
+use tokio::time::Instant;
+
+use crate::{broker, connect, server, shop, within};
+
+fn history(body: String) -> Publish {
+    Publish { subject: "hw.shop.h.0.a".into(), payload: body.into(), ..Publish::default() }
+}
+
+/// Publishes for as long as it takes.
+async fn insist(broker: &dyn Broker, message: Publish) -> u64 {
+    within(async {
+        loop {
+            match broker.publish(message.clone()).await {
+                Ok(ack) => return ack.seq,
+                Err(error) => assert!(error.is_retryable(), "{error}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_tells_everything_once_and_in_order_across_restarts() {
+    let server = server("").await;
+    let writer: Arc<dyn Broker> = Arc::new(broker(&server).await);
+    let reader = broker(&server).await;
+    let mut reading = reader.read(Stream::History, vec!["hw.shop.h.>".into()], 1).await.unwrap();
+    let writing = tokio::spawn(async move {
+        let mut last = 0;
+        for i in 0..3_000 {
+            last = insist(&*writer, history(i.to_string())).await;
+        }
+        (last, writer)
+    });
+    let mut told = Vec::new();
+    let mut caught_up = 0;
+    let mut restarts = 0;
+    let mut last = None;
+    let mut writing = Some(writing);
+    while last.is_none_or(|last| told.last() != Some(&last)) {
+        match within(reading.next()).await.unwrap().unwrap() {
+            Delivered::Message(message) => told.push(message.seq),
+            Delivered::CaughtUp => caught_up += 1,
+        }
+        if told.len() > (restarts + 1) * 700 && restarts < 3 {
+            restarts += 1;
+            server.kill().await.unwrap();
+            server.restart().await.unwrap();
+        }
+        if writing.as_ref().is_some_and(tokio::task::JoinHandle::is_finished) {
+            last = Some(writing.take().unwrap().await.unwrap().0);
+        }
+    }
+    assert_eq!(restarts, 3);
+    assert_eq!(told, (1..=*told.last().unwrap()).collect::<Vec<_>>());
+    assert_eq!(caught_up, 1, "it is told once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_finds_out_when_its_connection_is_stuck() {
+    let server = server("").await;
+    let reader = broker(&server).await;
+    let mut reading = reader.read(Stream::History, Vec::new(), 1).await.unwrap();
+    assert_eq!(within(reading.next()).await.unwrap().unwrap(), Delivered::CaughtUp);
+    server.pause().await.unwrap();
+    // Longer than the silence that it takes for a sign of trouble.
+    let silence = tokio::time::timeout(Duration::from_secs(4), reading.next()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    server.resume().await.unwrap();
+    let seq = insist(&reader, history("x".into())).await;
+    match within(reading.next()).await.unwrap().unwrap() {
+        Delivered::Message(message) => assert_eq!(message.seq, seq),
+        Delivered::CaughtUp => panic!("it is told once"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_lost_messages_is_told_by_its_reader() {
+    let server = server("").await;
+    let reader = broker(&server).await;
+    for i in 0..5 {
+        insist(&reader, history(i.to_string())).await;
+    }
+    for fewer in [true, false] {
+        let mut reading = reader.read(Stream::History, Vec::new(), 1).await.unwrap();
+        let mut last = None;
+        while let Delivered::Message(message) = within(reading.next()).await.unwrap().unwrap() {
+            last = Some(message);
+        }
+        let last = last.unwrap().seq;
+        // What a disk that forgot its last writes looks like: the stream again, with fewer messages or with others.
+        let js = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let config = js.get_stream("HW_shop_HISTORY_0").await.unwrap().cached_info().config.clone();
+        js.delete_stream("HW_shop_HISTORY_0").await.unwrap();
+        js.create_stream(config).await.unwrap();
+        for i in 0..if fewer { last - 1 } else { last } {
+            insist(&reader, history(i.to_string())).await;
+        }
+        let error = within(reading.next()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Other);
+        assert!(error.to_string().contains("went backwards"), "{error}");
+        assert!(within(reading.next()).await.is_none(), "and it ends there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_a_stream_that_is_deleted_ends_with_an_error() {
+    let server = server("").await;
+    let reader = broker(&server).await;
+    let mut reading = reader.read(Stream::Rejected, Vec::new(), 1).await.unwrap();
+    assert_eq!(within(reading.next()).await.unwrap().unwrap(), Delivered::CaughtUp);
+    let js = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    js.delete_stream("HW_shop_REJECTED").await.unwrap();
+    assert_eq!(within(reading.next()).await.unwrap().unwrap_err().kind, ErrorKind::NotFound);
+    assert!(within(reading.next()).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_tells_everything_again_after_an_interruption() {
+    let server = server("").await;
+    let broker = broker(&server).await;
+    let put = |key: &str, value: &'static str| broker.kv_put(Bucket::Offsets, key.into(), value.into(), None);
+    put("stays", "1").await.unwrap();
+    put("goes", "1").await.unwrap();
+    let mut watching = broker.kv_watch(Bucket::Offsets).await.unwrap();
+    let mut keys = BTreeSet::new();
+    while let KvEvent::Put { key, .. } = within(watching.next()).await.unwrap().unwrap() {
+        keys.insert(key);
+    }
+    assert_eq!(keys, ["goes", "stays"].map(String::from).into());
+
+    // The watcher does not look while these happen.
+    server.kill().await.unwrap();
+    server.restart().await.unwrap();
+    let other = connect(&server).await.open_namespace(&shop()).await.unwrap();
+    let js = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    js.get_stream("KV_HW_shop_offsets").await.unwrap().purge().filter("$KV.HW_shop_offsets.goes").await.unwrap();
+    other.kv_put(Bucket::Offsets, "comes".into(), "1".into(), None).await.unwrap();
+
+    let mut told = BTreeSet::new();
+    let mut gone = BTreeSet::new();
+    loop {
+        match within(watching.next()).await.unwrap().unwrap() {
+            KvEvent::Put { key, .. } => _ = told.insert(key),
+            KvEvent::Gone { key } => _ = gone.insert(key),
+            KvEvent::CaughtUp => break,
+        }
+    }
+    assert_eq!(told, ["comes", "stays"].map(String::from).into());
+    assert_eq!(gone, ["goes".to_owned()].into());
+    other.kv_put(Bucket::Offsets, "more".into(), "1".into(), None).await.unwrap();
+    assert!(matches!(within(watching.next()).await.unwrap().unwrap(), KvEvent::Put { key, .. } if key == "more"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_and_subscriptions_go_on_after_a_restart() {
+    let server = server("").await;
+    let broker = broker(&server).await;
+    let queue = QueueName::new("main").unwrap();
+    let mut heard = broker.subscribe("hw.shop.closed.>".into()).await.unwrap();
+    assert!(broker.take_tasks(queue.clone(), 1, Duration::from_millis(200)).await.unwrap().is_empty());
+    for round in 0..2 {
+        server.kill().await.unwrap();
+        let waiting = tokio::spawn(broker.take_tasks(queue.clone(), 1, Duration::from_secs(20)));
+        server.restart().await.unwrap();
+        let task = Publish { subject: format!("hw.shop.act.0.main.5.r.{round}.1"), ..Publish::default() };
+        insist(&broker, task).await;
+        let tasks = within(waiting).await.unwrap().unwrap();
+        assert_eq!(tasks.len(), 1);
+        tasks[0].ack.done().await.unwrap();
+
+        let subject = format!("hw.shop.closed.0.a{round}");
+        let closed = PlainMessage { subject, reply: None, headers: Headers::new(), payload: "x".into() };
+        within(async {
+            broker.flush().await.unwrap();
+            broker.send(closed.clone()).await.unwrap();
+            assert_eq!(heard.next().await.unwrap().subject, closed.subject);
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_somebody_deleted_is_made_again() {
+    let server = server("").await;
+    let broker = broker(&server).await;
+    let queue = QueueName::new("main").unwrap();
+    let js = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    assert!(broker.take_tasks(queue.clone(), 1, Duration::from_millis(100)).await.unwrap().is_empty());
+    // Once while a pull waits, once while none does.
+    for round in 0..2 {
+        js.get_stream("HW_shop_TASKS_0").await.unwrap().delete_consumer("act_main").await.unwrap();
+        let task = Publish { subject: format!("hw.shop.act.0.main.5.r.{round}.1"), ..Publish::default() };
+        insist(&broker, task).await;
+        let tasks = within(broker.take_tasks(queue.clone(), 1, Duration::from_secs(20))).await.unwrap();
+        assert_eq!(tasks.len(), 1);
+        tasks[0].ack.done().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_in_flight_when_the_server_dies_end_at_once_and_those_after_it_in_time() {
+    let server = server("").await;
+    let broker = broker(&server).await;
+    insist(&broker, history("0".into())).await;
+    server.pause().await.unwrap();
+    let flying = tokio::spawn(join_all((0..100).map(|i| broker.publish(history(i.to_string())))));
+    broker.publish(history("late".into())).now_or_pending().await;
+    let start = Instant::now();
+    server.kill().await.unwrap();
+    for result in within(flying).await.unwrap() {
+        assert_eq!(result.unwrap_err().kind, ErrorKind::Unavailable);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+
+    // Without a connection a call waits for one, and gives up in the end.
+    let start = Instant::now();
+    assert_eq!(broker.publish(history("x".into())).await.unwrap_err().kind, ErrorKind::Unavailable);
+    assert!(start.elapsed() > Duration::from_secs(5) && start.elapsed() < Duration::from_secs(15));
+    // What was given up is not sent later.
+    let waiting = tokio::spawn(join_all((0..50).map(|i| broker.publish(history(format!("after {i}"))))));
+    server.restart().await.unwrap();
+    let seqs: Vec<_> = within(waiting).await.unwrap().into_iter().map(|result| result.unwrap().seq).collect();
+    assert!(seqs.is_sorted(), "in the order of their calls: {seqs:?}");
+    let last = broker.last_seq(Stream::History).await.unwrap();
+    let mut bodies = BTreeSet::new();
+    for seq in 1..=last {
+        bodies.insert(broker.get(Stream::History, seq).await.unwrap().unwrap().payload);
+    }
+    assert!(!bodies.contains("x".as_bytes()));
+    assert_eq!(bodies.iter().filter(|body| body.starts_with(b"after")).count(), 50);
+}
+
+/// Polls a future once.
+trait NowOrPending: Future + Sized {
+    async fn now_or_pending(self) {
+        let _ = futures_util::FutureExt::now_or_never(self);
+    }
+}
+
+impl<F: Future> NowOrPending for F {}

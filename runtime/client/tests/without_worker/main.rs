@@ -1,0 +1,8 @@
+//! The client on a real NATS server while no worker is alive.
+
+mod history;
+mod requests;
+mod result;
+mod start;
+mod support;
+mod terminate;

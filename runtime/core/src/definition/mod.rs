@@ -1,0 +1,19 @@
+//! What the macros implement: workflows and activities as types, reached from the item that the user wrote.
+//!
+//! `#[activity]` makes an `async fn` return a *tagged* future: the untouched body, and a type that carries the name and
+//! the options. So `ctx.run(Shop::charge, order)` finds the input, result, error and options from the item's own type,
+//! without a registry, a `TypeId` or a string.
+
+mod activity;
+mod defaults;
+mod shape;
+mod workflow;
+
+pub use activity::{Activity, ActivityDef, ActivityItem, Outcome, Tagged, tag};
+pub use defaults::ActivityDefaults;
+pub use shape::{
+    Free, FreeNoInput, FreeWithContext, FreeWithContextNoInput, InputOf, Method, MethodNoInput, MethodWithContext,
+    MethodWithContextNoInput,
+};
+pub use workflow::{Conclude, State, TaggedRun, Workflow, WorkflowItem, WorkflowRun, tag_run};
+pub(crate) use workflow::{Handlers, StateHandlers};

@@ -1,0 +1,144 @@
+//! Going through a history: the code must issue what is on record.
+
+use highwater_protocol::{Event, Payload, RunId, Timestamp, event::Class};
+
+use super::{Conclusion, Run, TaskFailure, Transition};
+
+impl Run {
+    /// Goes through one record of the history, whose transition happened at `time`.
+    pub fn replay(&mut self, id: RunId, events: &[Event], time: Timestamp) -> Result<(), TaskFailure> {
+        let failed_task = matches!(events.last(), Some(Event::WorkflowTaskFailed { .. }));
+        if self.unpolled && !failed_task {
+            // The events of a failed task were taken when it was tried again: by themselves, before all that came
+            // later, and at their own time, since nothing tells when that was.
+            self.poll()?;
+        }
+        self.set_time(time);
+        let mut rest = events;
+        while let Some(first) = rest.first() {
+            let inbound = rest.iter().take_while(|event| event.class() == Class::Inbound).count();
+            if inbound > 0 {
+                self.nothing_unmatched(first)?;
+                for event in &rest[..inbound] {
+                    self.event_number += 1;
+                    self.replay_inbound(id, event, time)?;
+                }
+                self.unpolled = true;
+                if !failed_task {
+                    self.poll()?;
+                }
+                rest = &rest[inbound..];
+            }
+            let outbound = rest.iter().take_while(|event| event.class() != Class::Inbound).count();
+            for event in &rest[..outbound] {
+                self.event_number += 1;
+                self.compare(event)?;
+            }
+            rest = &rest[outbound..];
+        }
+        Ok(())
+    }
+
+    /// After the last record of the history: what the code has asked for and nobody has recorded yet, because its worker
+    /// ended in between. Steps without a result are in it, to be run again.
+    pub fn finish_replay(&mut self, time: Timestamp) -> Result<Transition, TaskFailure> {
+        if let Some(live) = &self.live {
+            live.shared.go_live();
+        }
+        if self.unpolled {
+            self.poll()?;
+        }
+        self.set_time(time);
+        let mut transition = Transition::default();
+        self.collect(&mut transition)?;
+        Ok(transition)
+    }
+
+    fn replay_inbound(&mut self, id: RunId, event: &Event, time: Timestamp) -> Result<(), TaskFailure> {
+        if let Event::ActivityClosed { op, .. } = event {
+            self.refusals
+                .retain(|refusal| !matches!(refusal, Event::ActivityClosed { op: refused, .. } if refused == op));
+        }
+        self.apply(id, event, time, true)
+    }
+
+    /// The history goes on with an inbound event: everything the code issued before must have been on record.
+    fn nothing_unmatched(&self, next: &Event) -> Result<(), TaskFailure> {
+        match self.unmatched.front() {
+            Some(command) => {
+                Err(self.nondeterminism_at(self.event_number + 1, &next.to_string(), &format!("issued {command}")))
+            }
+            None if self.conclusion.is_some() && !matches!(next, Event::ActivityClosed { attempt: 0, .. }) => {
+                Err(self.nondeterminism_at(self.event_number + 1, &next.to_string(), "had ended"))
+            }
+            // A call that was too large is answered even when the code has ended with it.
+            None => Ok(()),
+        }
+    }
+
+    fn compare(&mut self, recorded: &Event) -> Result<(), TaskFailure> {
+        match recorded.class() {
+            Class::Engine | Class::Inbound => Ok(()),
+            Class::Closing => self.compare_closing(recorded),
+            Class::Command => match self.unmatched.pop_front() {
+                Some(command) if same_command(recorded, &command) => {
+                    self.expect_refusal(recorded, &command);
+                    Ok(())
+                }
+                Some(command) => Err(self.nondeterminism(recorded, &format!("issued {command}"))),
+                None if self.conclusion.is_some() => Err(self.nondeterminism(recorded, "had ended")),
+                None => Err(self.nondeterminism(recorded, "issued nothing more")),
+            },
+        }
+    }
+
+    /// A call that was too large is on record without its input; its answer should follow, and is given by
+    /// [`Self::finish_replay`] if the record with it was never written.
+    fn expect_refusal(&mut self, recorded: &Event, issued: &Event) {
+        if let (Event::ActivityScheduled(recorded), Event::ActivityScheduled(issued)) = (recorded, issued)
+            && recorded.input == Payload::null()
+        {
+            self.refusals.extend(self.limits.refusal(issued));
+        }
+    }
+
+    fn compare_closing(&mut self, recorded: &Event) -> Result<(), TaskFailure> {
+        self.closed = true;
+        if matches!(recorded, Event::Terminated { .. } | Event::TimedOut { .. }) {
+            // It came from outside, whatever the code was about to do.
+            self.unmatched.clear();
+            return Ok(());
+        }
+        if let Some(command) = self.unmatched.pop_front() {
+            return Err(self.nondeterminism(recorded, &format!("issued {command}")));
+        }
+        let same = matches!(
+            (recorded, &self.conclusion),
+            (Event::Completed { .. }, Some(Conclusion::Completed(_)))
+                // What was too large to be recorded is on record as a failure, and the limit may be another one now.
+                | (
+                    Event::Failed { .. },
+                    Some(Conclusion::Failed(_) | Conclusion::Completed(_) | Conclusion::ContinueAsNew(_)),
+                )
+                | (Event::Cancelled { .. }, Some(Conclusion::Cancelled(_)))
+                | (Event::ContinuedAsNew { .. }, Some(Conclusion::ContinueAsNew(_)))
+        );
+        match &self.conclusion {
+            _ if same => Ok(()),
+            Some(other) => Err(self.nondeterminism(recorded, &format!("ended otherwise: {other:?}"))),
+            None => Err(self.nondeterminism(recorded, "goes on")),
+        }
+    }
+}
+
+/// Whether the code issued what is on record. Inputs and times may differ: they may depend on data that a deploy changed,
+/// and what is on record counts.
+fn same_command(recorded: &Event, issued: &Event) -> bool {
+    match (recorded, issued) {
+        (Event::ActivityScheduled(a), Event::ActivityScheduled(b)) => a.op == b.op && a.name == b.name,
+        (Event::TimerStarted { op: a, .. }, Event::TimerStarted { op: b, .. })
+        | (Event::TimerCancelled { op: a }, Event::TimerCancelled { op: b })
+        | (Event::ActivityCancelRequested { op: a }, Event::ActivityCancelRequested { op: b }) => a == b,
+        _ => false,
+    }
+}

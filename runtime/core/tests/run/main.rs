@@ -1,0 +1,9 @@
+//! Runs, played by scripts: what code asks for, what it gets, and that its history replays.
+
+// The macros name `::highwater`.
+extern crate highwater_core as highwater;
+
+mod cancelling;
+mod operations;
+mod play;
+mod state;

@@ -1,0 +1,254 @@
+//! Plays scripts against workflows. A script is what a test is about; everything else is hidden here.
+//!
+//! A line that begins with `>` gives the run something, several things in one batch with ` + ` between them:
+//!
+//! ```text
+//! > start 5                     the run's input, as JSON
+//! > activity 1 ok 7             activity #1 ended with this value
+//! > activity 1 error "declined" … or with this error
+//! > activity 1 timeout
+//! > step 2                      step #2 is executed, and its outcome given
+//! > fire 3                      timer #3 fired
+//! > signal add 4
+//! > cancel why
+//! > query total null            changes nothing; the answer follows
+//! ```
+//!
+//! The lines below it are what the run answers. Every script is played several times: with the run kept, evicted after
+//! every transition, with records cut into pieces, and with a crash after every piece of every record.
+
+mod notation;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use highwater_core::{
+    Run, Transition,
+    definition::WorkflowItem,
+    run::{Limits, Registry, StepRun, TaskFailure},
+};
+use highwater_protocol::{Event, QueueName, RunId, Started, Timestamp, TypeName, WorkflowId, event::Class};
+use uuid::Uuid;
+
+pub(crate) use notation::parse;
+
+/// What a record holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(crate) events: Vec<Event>,
+    pub(crate) time: Timestamp,
+}
+
+/// How a script is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Mode {
+    Kept,
+    Evicted,
+    Cut,
+}
+
+/// One run, with its history as a worker would keep it.
+pub(crate) struct Play {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) run: Run,
+    pub(crate) id: RunId,
+    pub(crate) history: Vec<Piece>,
+    pub(crate) time: Timestamp,
+    pub(crate) mode: Mode,
+    steps: Vec<StepRun>,
+    pub(crate) concluded: bool,
+}
+
+/// The registry with one workflow.
+pub(crate) fn registry<P, W>(workflow: W) -> Arc<Registry>
+where
+    W: WorkflowItem<P> + Clone + Send + Sync,
+{
+    let mut registry = Registry::new();
+    registry.add(workflow).expect("one workflow has no namesake");
+    Arc::new(registry)
+}
+
+/// Plays a script in all ways and compares the answers with those in it.
+#[track_caller]
+pub(crate) fn check<P, W>(workflow: W, script: &str)
+where
+    W: WorkflowItem<P> + Clone + Send + Sync,
+{
+    let registry = registry(workflow);
+    let script: String = script.trim().lines().map(|line| format!("{}\n", line.trim())).collect();
+    for mode in [Mode::Kept, Mode::Evicted, Mode::Cut] {
+        let mut play = Play::new(&registry, mode);
+        let mut actual = String::new();
+        for line in script.lines().filter_map(|line| line.strip_prefix("> ")) {
+            actual += &format!("> {line}\n");
+            for answer in play.line(line) {
+                actual += &format!("{answer}\n");
+            }
+        }
+        assert!(actual == script, "played {mode:?}; expected:\n{script}\nactual:\n{actual}");
+    }
+}
+
+/// The events of a run of `workflow` that began with `input` and was given `lines`.
+pub(crate) fn history<P, W>(workflow: W, lines: &[&str]) -> Vec<Piece>
+where
+    W: WorkflowItem<P> + Clone + Send + Sync,
+{
+    let mut play = Play::new(&registry(workflow), Mode::Kept);
+    for line in lines {
+        play.line(line);
+    }
+    play.history
+}
+
+/// Replays a history to its end.
+pub(crate) fn replay(registry: &Arc<Registry>, history: &[Piece]) -> Result<(Run, Transition), TaskFailure> {
+    let time = history.last().map_or(Timestamp::ZERO, |piece| piece.time);
+    replay_until(registry, history, time)
+}
+
+const LIMITS: Limits = Limits { payload_max: 1_000 };
+const RUN: RunId = RunId(Uuid::from_u128(7));
+
+/// Replays a history whose run is taken over at `time`.
+pub(crate) fn replay_until(
+    registry: &Arc<Registry>,
+    history: &[Piece],
+    time: Timestamp,
+) -> Result<(Run, Transition), TaskFailure> {
+    let mut run = Run::new(Arc::clone(registry), LIMITS);
+    for piece in history {
+        run.replay(RUN, &piece.events, piece.time)?;
+    }
+    let transition = run.finish_replay(time)?;
+    Ok((run, transition))
+}
+
+impl Play {
+    pub(crate) fn new(registry: &Arc<Registry>, mode: Mode) -> Self {
+        Self {
+            registry: Arc::clone(registry),
+            run: Run::new(Arc::clone(registry), LIMITS),
+            id: RUN,
+            history: Vec::new(),
+            time: Timestamp::from_millis(1_000_000),
+            mode,
+            steps: Vec::new(),
+            concluded: false,
+        }
+    }
+
+    /// The first event of a run of the registered workflow.
+    pub(crate) fn started(&self, input: &str) -> Event {
+        Event::Started(Box::new(Started {
+            workflow_id: WorkflowId::new("order-17").unwrap(),
+            workflow_type: self.registry.names()[0].clone(),
+            queue: QueueName::new("shop").unwrap(),
+            input: highwater_protocol::Payload::json(input.to_owned()),
+            run_timeout: None,
+            reply: None,
+            trace: None,
+            prior: None,
+            continued_from: None,
+            signals: Vec::new(),
+        }))
+    }
+
+    /// Plays one line and tells what the run answered.
+    pub(crate) fn line(&mut self, line: &str) -> Vec<String> {
+        if let Some(query) = line.strip_prefix("query ") {
+            let (name, input) = query.split_once(' ').unwrap_or((query, "null"));
+            let input = highwater_protocol::Payload::json(input.to_owned());
+            return vec![match self.run.query(&TypeName::new(name).unwrap(), &input) {
+                Ok(answer) => answer.begin(),
+                Err(rejected) => format!("{}: {}", rejected.code, rejected.reason),
+            }];
+        }
+        let events = line.split(" + ").map(|given| notation::parse(self, given)).collect();
+        match self.give(events) {
+            Ok(answers) => answers,
+            Err(failure) => vec![format!("task failed: {}", failure.failure)],
+        }
+    }
+
+    /// Gives a batch and tells what the run answered.
+    pub(crate) fn give(&mut self, events: Vec<Event>) -> Result<Vec<String>, TaskFailure> {
+        self.time = self.time.after(std::time::Duration::from_secs(1));
+        let given = events.len();
+        let transition = self.run.activate(self.id, events, self.time)?;
+        let mut answers = notation::answers(&transition);
+        let taken = transition.events.iter().filter(|event| event.class() == Class::Inbound).count();
+        answers.extend((taken..given).map(|_| "ignored".to_owned()));
+        self.record(transition);
+        Ok(answers)
+    }
+
+    /// The steps that wait to be executed.
+    pub(crate) fn open_steps(&self) -> Vec<u64> {
+        self.steps.iter().map(|step| step.op.0).collect()
+    }
+
+    /// Executes a step.
+    pub(crate) fn execute(&mut self, op: u64) -> Event {
+        let at = self.steps.iter().position(|step| step.op.0 == op).unwrap_or_else(|| panic!("no step #{op} waits"));
+        let step = self.steps.remove(at);
+        let outcome = step.work.now_or_never().expect("steps of these tests do not wait");
+        Event::StepClosed { op: step.op, name: step.name, outcome }
+    }
+
+    fn record(&mut self, transition: Transition) {
+        self.concluded = transition.conclusion.is_some();
+        let before = self.history.len();
+        if !transition.events.is_empty() || self.concluded {
+            self.check_crashes(&transition);
+            let pieces = if self.mode == Mode::Cut { cut(&transition.events) } else { vec![transition.events.clone()] };
+            self.history.extend(pieces.into_iter().map(|events| Piece { events, time: self.time }));
+        }
+        self.steps.extend(transition.steps);
+        if self.mode != Mode::Kept && self.history.len() > before && !self.concluded {
+            let (run, rest) = replay(&self.registry, &self.history).expect("what was recorded replays");
+            assert_eq!(rest.events, [], "replay issues what is on record already");
+            assert!(rest.conclusion.is_none());
+            self.run = run;
+            self.steps = rest.steps;
+        }
+    }
+
+    /// Whatever part of the transition is recorded when the worker dies, the next owner issues the rest of it.
+    fn check_crashes(&self, transition: &Transition) {
+        let events = &transition.events;
+        let first = events.iter().take_while(|event| event.class() == Class::Inbound).count();
+        for recorded in first..=events.len() {
+            if between_inbound(events, recorded) {
+                continue;
+            }
+            let mut history = self.history.clone();
+            history.push(Piece { events: events[..recorded].to_vec(), time: self.time });
+            let later = self.time.after(std::time::Duration::from_secs(60));
+            let (_, rest) = replay_until(&self.registry, &history, later).expect("every prefix replays");
+            assert_eq!(rest.events, events[recorded..], "after a crash behind event {recorded} of {events:?}");
+            assert_eq!(rest.conclusion, transition.conclusion, "after a crash behind event {recorded} of {events:?}");
+            let mut steps: Vec<_> = self.steps.iter().chain(&transition.steps).map(|step| step.op).collect();
+            steps.retain(|op| rest.steps.iter().any(|step| step.op == *op));
+            assert_eq!(rest.steps.iter().map(|step| step.op).collect::<Vec<_>>(), steps, "steps are issued again");
+        }
+    }
+}
+
+fn between_inbound(events: &[Event], at: usize) -> bool {
+    let inbound = |at: usize| events.get(at).is_some_and(|event| event.class() == Class::Inbound);
+    at > 0 && inbound(at - 1) && inbound(at)
+}
+
+/// A transition in the smallest pieces that are allowed.
+fn cut(events: &[Event]) -> Vec<Vec<Event>> {
+    let mut pieces: Vec<Vec<Event>> = Vec::new();
+    for (at, event) in events.iter().enumerate() {
+        match pieces.last_mut() {
+            Some(last) if between_inbound(events, at) => last.push(event.clone()),
+            _ => pieces.push(vec![event.clone()]),
+        }
+    }
+    pieces
+}

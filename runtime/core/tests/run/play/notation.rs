@@ -1,0 +1,71 @@
+//! The notation of scripts.
+
+use highwater_core::{Transition, run::Conclusion};
+use highwater_protocol::{
+    Event, Failure, OpId, Payload, TimeoutKind, TypeName,
+    event::{Class, Outcome, Signal},
+};
+
+use super::Play;
+
+/// What a script gives, as an event.
+pub(crate) fn parse(play: &mut Play, given: &str) -> Event {
+    let (verb, rest) = given.split_once(' ').unwrap_or((given, ""));
+    let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
+    let op = || OpId(first.parse().unwrap_or_else(|_| panic!("{given}: a number is missing")));
+    match verb {
+        "start" => play.started(if rest.is_empty() { "null" } else { rest }),
+        "activity" => Event::ActivityClosed { op: op(), attempt: 1, outcome: outcome(second) },
+        "step" => play.execute(op().0),
+        "fire" => Event::TimerFired { op: op() },
+        "signal" => {
+            let input = Payload::json(if second.is_empty() { "null".to_owned() } else { second.to_owned() });
+            Event::Signaled(Signal { name: TypeName::new(first).unwrap(), input })
+        }
+        "cancel" => Event::CancelRequested { reason: rest.to_owned() },
+        other => panic!("a script cannot give {other}"),
+    }
+}
+
+fn outcome(text: &str) -> Outcome {
+    match text.split_once(' ').unwrap_or((text, "null")) {
+        ("ok", value) => Outcome::Completed(Payload::json(value.to_owned())),
+        ("error", value) => {
+            let mut failure = Failure::application(value.trim_matches('"'));
+            failure.details = Some(Payload::json(value.to_owned()));
+            Outcome::Failed(failure)
+        }
+        ("timeout", _) => Outcome::Failed(Failure::timeout(TimeoutKind::StartToClose, "too slow")),
+        (other, _) => panic!("an activity cannot end with {other}"),
+    }
+}
+
+/// What a run answered.
+pub(crate) fn answers(transition: &Transition) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut first = true;
+    for event in &transition.events {
+        first &= event.class() == Class::Inbound;
+        if !first {
+            lines.push(line(event));
+        }
+    }
+    lines.extend(transition.steps.iter().map(|step| format!("step #{} {}", step.op, step.name)));
+    lines.extend(transition.conclusion.as_ref().map(|conclusion| match conclusion {
+        Conclusion::Completed(result) => format!("completed {}", result.begin()),
+        Conclusion::Failed(failure) => format!("failed {failure}"),
+        Conclusion::Cancelled(_) => "cancelled".to_owned(),
+        Conclusion::ContinueAsNew(input) => format!("continue {}", input.begin()),
+    }));
+    lines
+}
+
+fn line(event: &Event) -> String {
+    match event {
+        Event::ActivityScheduled(call) => format!("run #{} {} {}", call.op, call.name, call.input.begin()),
+        Event::ActivityCancelRequested { op } => format!("cancel activity #{op}"),
+        Event::TimerStarted { op, fire_at } => format!("sleep #{op} until {}", fire_at.as_millis() / 1_000),
+        Event::TimerCancelled { op } => format!("cancel timer #{op}"),
+        other => other.to_string(),
+    }
+}
