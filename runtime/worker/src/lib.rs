@@ -1,5 +1,6 @@
 //! Runs workflows and activities.
 
+mod activities;
 mod assignment;
 mod clock;
 mod engine;
