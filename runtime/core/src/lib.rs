@@ -9,8 +9,9 @@
 //! - [`join`]: waiting for many operations in an order that replays.
 //! - [`fault`]: errors as code sees them.
 //! - [`open`]: what a run has asked for and not got yet.
-//! - [`panic`]: panics of user code, with their place.
 //! - [`run`]: one run as a state machine, fed with events: replay, command matching, closing.
+
+#![warn(missing_docs)]
 
 pub mod activity;
 pub mod context;
@@ -18,7 +19,7 @@ pub mod definition;
 pub mod fault;
 pub mod join;
 pub mod open;
-pub mod panic;
+mod panic;
 pub mod run;
 
 #[doc(hidden)]

@@ -1,16 +1,17 @@
 //! Writing workflows and activities.
 
 pub use highwater_core::{
-    activity::{ActivityContext, ActivityInfo, ActivitySet, FreeActivities},
+    activity::{ActivityContext, ActivityInfo, ActivityName, ActivityPort, ActivitySet, FreeActivities, Work},
     context::{
         ActivityCall, CancelRequested, Ctx, PendingActivity, PendingStep, Received, Signals, Sleep, StepContext,
         WaitUntil,
     },
-    definition::{Activity, ActivityItem, Workflow, WorkflowItem, WorkflowRun},
+    definition::{Activity, ActivityDefaults, ActivityItem, Workflow, WorkflowItem, WorkflowRun},
     fault::{CallError, Cancelled, Exit, Fault},
     join::{JoinAll, TryJoinAll, join_all, try_join_all},
 };
 pub use highwater_macros::{activities, activity, join, select, try_join, workflow};
 pub use highwater_protocol::{
     Failure, FailureKind, OpId, Payload, QueueName, RetryPolicy, RunId, TimeoutKind, Timestamp, TypeName, WorkflowId,
+    event::Outcome,
 };

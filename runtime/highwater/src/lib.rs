@@ -43,16 +43,23 @@
 //! - [`activities`], [`activity`] and [`ActivityContext`]: writing activities, the code that may do everything.
 //! - [`select!`], [`join!`], [`try_join!`], [`join_all`] and [`try_join_all`]: several operations at a time.
 
+//! - [`Highwater`]: the connection, from which a [`Client`] and [`Worker`]s come.
+
 mod authoring;
+mod connection;
 
 pub use authoring::*;
+pub use connection::{Highwater, OpenError};
+pub use highwater_broker::{ConnectError, NamespaceError, nats::ConnectOptions};
+pub use highwater_client::{self as client, Client, WorkflowHandle};
+pub use highwater_worker::{self as worker, Worker, WorkerBuilder};
 
 /// What nearly every program with workflows names.
 pub mod prelude {
     #[doc(no_inline)]
     pub use crate::{
-        ActivityContext, CallError, Cancelled, Ctx, Exit, activities, activity, join, join_all, select, try_join,
-        try_join_all, workflow,
+        ActivityContext, CallError, Cancelled, Client, Ctx, Exit, Highwater, Worker, activities, activity, join,
+        join_all, select, try_join, try_join_all, workflow,
     };
 }
 

@@ -38,8 +38,8 @@ pub(crate) fn output_type(signature: &Signature) -> Type {
 pub(crate) fn refuse_qualifiers(signature: &Signature, what: &str) -> Result<()> {
     let generic = signature.generics.params.iter().find(|p| !matches!(p, GenericParam::Lifetime(_)));
     if let Some(parameter) = generic {
-        return Err(Error::new(
-            parameter.span(),
+        return Err(Error::new_spanned(
+            &parameter,
             format!("{what} is found by its name alone, so it has no type parameters of its own"),
         ));
     }
@@ -73,8 +73,8 @@ impl ActivitySignature {
             check_input(parameter, context.is_some())?;
         }
         if let Some(second) = typed.get(1) {
-            return Err(Error::new(
-                second.span(),
+            return Err(Error::new_spanned(
+                &second,
                 "an activity has one input; put several values into a struct or a tuple",
             ));
         }
@@ -173,12 +173,12 @@ impl ActivitySignature {
             Some(pattern) => quote!(|error| ::core::matches!(error, #pattern)),
             None => quote!(|_| false),
         };
-        let span = located(self.output.span());
+        let output = &self.output;
+        let outcome = quote_spanned!(located(output.span())=> ::highwater::__private::outcome::<#output>);
         let work = if options.blocking {
-            let outcome = quote_spanned!(span=> ::highwater::__private::outcome(#call, #errors));
-            quote!(::highwater::__private::Work::Blocking(::std::boxed::Box::new(move || #outcome)))
+            quote!(::highwater::__private::Work::Blocking(::std::boxed::Box::new(move || #outcome(#call, #errors))))
         } else {
-            let outcome = quote_spanned!(span=> ::highwater::__private::outcome(#call.await, #errors));
+            let outcome = quote!(#outcome(#call.await, #errors));
             quote!(::highwater::__private::Work::Async(::std::boxed::Box::pin(async move { #outcome })))
         };
         match &self.input {
@@ -240,7 +240,7 @@ fn check_receiver(this: &syn::Receiver) -> Result<()> {
         ));
     }
     if this.reference.is_none() || this.colon_token.is_some() {
-        return Err(Error::new(this.span(), "an activity takes `&self`, as all attempts share one value"));
+        return Err(Error::new_spanned(&this, "an activity takes `&self`, as all attempts share one value"));
     }
     Ok(())
 }
@@ -262,7 +262,7 @@ fn owned(ty: &Type) -> Option<&'static str> {
 }
 
 fn check_input(parameter: &PatType, context_seen: bool) -> Result<()> {
-    let error = |text: String| Err(Error::new(parameter.ty.span(), text));
+    let error = |text: String| Err(Error::new_spanned(&parameter.ty, text));
     match &*parameter.ty {
         Type::ImplTrait(_) => error("an activity's input is decoded, so its type is a concrete one".into()),
         ty @ Type::Reference(_) => {

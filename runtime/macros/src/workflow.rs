@@ -43,8 +43,8 @@ impl RunSignature {
         for argument in &signature.inputs {
             match argument {
                 FnArg::Receiver(this) => {
-                    return Err(Error::new(
-                        this.span(),
+                    return Err(Error::new_spanned(
+                        &this,
                         "a workflow takes its context, not `self`: `async fn run(ctx: Ctx<Self>, input: Input)`; \
                          its state is `ctx.read(|state| …)` and `ctx.update(|state| …)`",
                     ));
@@ -59,14 +59,14 @@ impl RunSignature {
             ));
         }
         if let Some(third) = typed.get(2) {
-            return Err(Error::new(
-                third.span(),
+            return Err(Error::new_spanned(
+                &third,
                 "a workflow has one input beside its context; put several values into a struct or a tuple",
             ));
         }
         if let Some(reference) = typed.iter().find(|p| matches!(&*p.ty, Type::Reference(_))) {
-            return Err(Error::new(
-                reference.ty.span(),
+            return Err(Error::new_spanned(
+                &reference.ty,
                 "a workflow owns its context and its input, as it outlives every caller",
             ));
         }

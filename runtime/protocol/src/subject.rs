@@ -295,12 +295,12 @@ impl Subjects {
         )
     }
 
-    /// What the owner of a partition and queue subscribes to for queries.
-    pub fn query_filter(&self, partition: u16, queue: &QueueName) -> String {
-        format!("{}.query.{SHARD}.{partition}.{}.*.*", self.root, queue.to_key())
+    /// What the workers of a queue subscribe to; the owner of the partition answers.
+    pub fn query_filter_of_queue(&self, queue: &QueueName) -> String {
+        format!("{}.query.{SHARD}.*.{}.*.*", self.root, queue.to_key())
     }
 
-    /// The name and key tokens of a query's subject.
+    /// The partition, queue, name and key tokens of a query's subject.
     pub fn parse_query<'a>(&self, subject: &'a str) -> Option<(u16, &'a str, &'a str, &'a str)> {
         let rest = subject.strip_prefix(&self.root)?.strip_prefix(".query.")?;
         match rest.split('.').collect::<Vec<_>>().as_slice() {

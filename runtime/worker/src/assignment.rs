@@ -13,7 +13,7 @@ use highwater_protocol::{QueueName, WorkerId, partition::fnv1a32, worker::Announ
 ///
 /// While a deploy with a new workflow type is under way, the old workers could not run it; so the ones that know more own
 /// the partitions.
-pub fn candidates(queue: &QueueName, live: &BTreeMap<WorkerId, Announcement>) -> Vec<WorkerId> {
+pub(crate) fn candidates(queue: &QueueName, live: &BTreeMap<WorkerId, Announcement>) -> Vec<WorkerId> {
     let types_of =
         |announcement: &Announcement| announcement.queues.iter().find(|q| q.queue == *queue).map(|q| q.types.clone());
     let serving: Vec<_> = live.iter().filter_map(|(id, announcement)| Some((*id, types_of(announcement)?))).collect();
@@ -24,7 +24,7 @@ pub fn candidates(queue: &QueueName, live: &BTreeMap<WorkerId, Announcement>) ->
 }
 
 /// The owner that each partition of a queue is to have, given the owners that they have now; empty when there is no worker.
-pub fn assign(queue: &QueueName, workers: &[WorkerId], current: &[Option<WorkerId>]) -> Vec<WorkerId> {
+pub(crate) fn assign(queue: &QueueName, workers: &[WorkerId], current: &[Option<WorkerId>]) -> Vec<WorkerId> {
     if workers.is_empty() {
         return Vec::new();
     }

@@ -9,7 +9,7 @@ use highwater_protocol::Timestamp;
 /// A timestamp is read some time after the server made it, so every one tells how late it is *at least*; the latest
 /// estimate wins. Estimates are forgotten after a while, so that a server's clock that was set back is followed; the time told never goes back.
 #[derive(Debug)]
-pub struct ServerClock {
+pub(crate) struct ServerClock {
     origin: Instant,
     /// Server time minus monotonic time, in µs: the best of this window and of the one before.
     current: Option<i64>,
@@ -23,7 +23,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 impl ServerClock {
     /// A clock that knows one server time, read at `at`.
-    pub fn new(server: Timestamp, at: Instant) -> Self {
+    pub(crate) fn new(server: Timestamp, at: Instant) -> Self {
         Self {
             origin: at,
             current: Some(server.as_micros()),
@@ -34,7 +34,7 @@ impl ServerClock {
     }
 
     /// The server's clock showed `server` at `at` or before.
-    pub fn observe(&mut self, server: Timestamp, at: Instant) {
+    pub(crate) fn observe(&mut self, server: Timestamp, at: Instant) {
         let elapsed = at.saturating_duration_since(self.origin);
         if elapsed >= self.window + WINDOW {
             self.before = self.current.take();
@@ -45,7 +45,7 @@ impl ServerClock {
     }
 
     /// The server's time at `at`.
-    pub fn now(&mut self, at: Instant) -> Timestamp {
+    pub(crate) fn now(&mut self, at: Instant) -> Timestamp {
         let elapsed = at.saturating_duration_since(self.origin).as_micros() as i64;
         let best = self.current.max(self.before).unwrap_or_default();
         self.told = self.told.max(Timestamp(best + elapsed));

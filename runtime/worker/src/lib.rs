@@ -1,7 +1,25 @@
 //! Runs workflows and activities.
+//!
+//! [`Worker`] is the whole of it for users. Inside, from the outside in:
+//!
+//! - `membership`: announces the worker, takes and hands over partitions (`assignment` says which).
+//! - `driver`: reads what comes in for them, performs what the engine decides, feeds back what came of it.
+//! - `engine`: decides everything and does nothing: no I/O, no clock, no task.
+//! - `executor`: the threads that run workflow code.
+//! - `activities`: takes tasks of queues and runs them; knows nothing of runs.
 
 mod activities;
 mod assignment;
 mod clock;
+mod driver;
 mod engine;
 mod executor;
+mod leftovers;
+mod membership;
+mod options;
+mod trace;
+mod worker;
+
+pub use activities::CatalogError;
+pub use options::{BuildError, DEFAULT_QUEUE, WorkerBuilder};
+pub use worker::{RunError, StopHandle, Worker};

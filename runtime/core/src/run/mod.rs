@@ -60,6 +60,17 @@ pub enum Conclusion {
     ContinueAsNew(Payload),
 }
 
+impl fmt::Display for Conclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completed(_) => f.write_str("Completed"),
+            Self::Failed(failure) => write!(f, "Failed: {failure}"),
+            Self::Cancelled(_) => f.write_str("Cancelled"),
+            Self::ContinueAsNew(_) => f.write_str("ContinuedAsNew"),
+        }
+    }
+}
+
 /// What an activation led to.
 #[derive(Debug, Default)]
 pub struct Transition {

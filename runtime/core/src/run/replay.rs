@@ -125,7 +125,7 @@ impl Run {
         );
         match &self.conclusion {
             _ if same => Ok(()),
-            Some(other) => Err(self.nondeterminism(recorded, &format!("ended otherwise: {other:?}"))),
+            Some(other) => Err(self.nondeterminism(recorded, &format!("ended with {other}"))),
             None => Err(self.nondeterminism(recorded, "goes on")),
         }
     }

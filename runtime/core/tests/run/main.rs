@@ -4,6 +4,9 @@
 extern crate highwater_core as highwater;
 
 mod cancelling;
+mod mismatch;
 mod operations;
 mod play;
+mod random;
+mod replaying;
 mod state;

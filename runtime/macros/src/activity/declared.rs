@@ -1,7 +1,7 @@
 //! `#[activities]` on a trait: activities whose bodies are in another process.
 
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Error, Ident, ItemTrait, Result, TraitItem, TraitItemFn, spanned::Spanned};
+use syn::{Error, Ident, ItemTrait, Result, TraitItem, TraitItemFn};
 
 use super::{Entry, Names, definition, set};
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 
 pub(super) fn expand(mut declaration: ItemTrait) -> Result<Tokens> {
     if !declaration.generics.params.is_empty() {
-        return Err(Error::new(
-            declaration.generics.span(),
+        return Err(Error::new_spanned(
+            &declaration.generics,
             "a trait of activities has no parameters, as an activity is found by its name alone",
         ));
     }
@@ -51,11 +51,11 @@ pub(super) fn expand(mut declaration: ItemTrait) -> Result<Tokens> {
 
 fn check(method: &TraitItemFn) -> Result<()> {
     if method.sig.receiver().is_none() {
-        return Err(Error::new(method.sig.span(), "an activity in a trait takes `&self`"));
+        return Err(Error::new_spanned(&method.sig, "an activity in a trait takes `&self`"));
     }
     match &method.default {
-        Some(body) => Err(Error::new(
-            body.span(),
+        Some(body) => Err(Error::new_spanned(
+            &body,
             "an activity in a trait is declared only; write the body in an `impl` block with #[activities], or in the process that implements the trait",
         )),
         None => Ok(()),

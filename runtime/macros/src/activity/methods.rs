@@ -1,7 +1,7 @@
 //! `#[activities]` on an `impl` block.
 
 use quote::{ToTokens, format_ident, quote};
-use syn::{Error, Ident, ImplItem, ImplItemFn, ItemImpl, Result, Type, spanned::Spanned};
+use syn::{Error, Ident, ImplItem, ImplItemFn, ItemImpl, Result, Type};
 
 use super::{Entry, Names, definition, set};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 
 pub(super) fn expand(mut block: ItemImpl) -> Result<Tokens> {
     if let Some((_, path, _)) = &block.trait_ {
-        return Err(Error::new(path.span(), "#[activities] stands on an inherent `impl` block: `impl Shop { … }`"));
+        return Err(Error::new_spanned(&path, "#[activities] stands on an inherent `impl` block: `impl Shop { … }`"));
     }
     let owner = owner(&block.self_ty);
     let mut names = Names::default();
@@ -30,8 +30,8 @@ pub(super) fn expand(mut block: ItemImpl) -> Result<Tokens> {
         let options = ActivityOptions::parse(arguments(&attribute)?)?;
         let signature = ActivitySignature::parse(&method.sig, options.blocking)?;
         if method.sig.receiver().is_none() {
-            return Err(Error::new(
-                method.sig.span(),
+            return Err(Error::new_spanned(
+                &method.sig,
                 "an activity in an `impl` block takes `&self`; one without dependencies is a function of its own, with #[activity]",
             ));
         }
@@ -42,7 +42,7 @@ pub(super) fn expand(mut block: ItemImpl) -> Result<Tokens> {
         items.push(method_tokens(&options, &signature, method));
     }
     if entries.is_empty() {
-        return Err(Error::new(block.self_ty.span(), "no method in this block is marked #[activity]"));
+        return Err(Error::new_spanned(&block.self_ty, "no method in this block is marked #[activity]"));
     }
     let ItemImpl { attrs, generics, self_ty, .. } = &block;
     let (parameters, _, clause) = generics.split_for_impl();

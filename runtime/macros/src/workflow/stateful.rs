@@ -1,7 +1,7 @@
 //! `#[workflow]` on an `impl` block: state, handlers, and the method that is the workflow.
 
 use quote::{ToTokens, quote};
-use syn::{Error, Ident, ImplItem, ItemImpl, LitStr, Result, Type, ext::IdentExt, spanned::Spanned};
+use syn::{Error, Ident, ImplItem, ItemImpl, LitStr, Result, Type, ext::IdentExt};
 
 use super::{RunSignature, handlers::Handlers};
 use crate::{
@@ -30,7 +30,7 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
                 Kind::Run => {
                     nothing("#[run]", arguments(&attribute)?)?;
                     if run.replace(RunSignature::parse(&method.sig)?).is_some() {
-                        return Err(Error::new(attribute.span(), "a workflow has one #[run]"));
+                        return Err(Error::new_spanned(&attribute, "a workflow has one #[run]"));
                     }
                     is_run = true;
                 }
@@ -45,8 +45,8 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
         });
     }
     let Some(run) = run else {
-        return Err(Error::new(
-            block.self_ty.span(),
+        return Err(Error::new_spanned(
+            &block.self_ty,
             "no method in this block is the workflow: write `#[run] async fn run(ctx: Ctx<Self>, input: Input)`",
         ));
     };
@@ -74,11 +74,11 @@ enum Kind {
 /// The type's own name.
 fn workflow_ident(block: &ItemImpl) -> Result<Ident> {
     if let Some((_, path, _)) = &block.trait_ {
-        return Err(Error::new(path.span(), "#[workflow] stands on an inherent `impl` block: `impl Cart { … }`"));
+        return Err(Error::new_spanned(&path, "#[workflow] stands on an inherent `impl` block: `impl Cart { … }`"));
     }
     if !block.generics.params.is_empty() {
-        return Err(Error::new(
-            block.generics.span(),
+        return Err(Error::new_spanned(
+            &block.generics,
             "a workflow is found by its name alone, so its type has no parameters",
         ));
     }
@@ -87,7 +87,7 @@ fn workflow_ident(block: &ItemImpl) -> Result<Ident> {
             .path
             .get_ident()
             .cloned()
-            .ok_or_else(|| Error::new(path.span(), "write the type's own name here, without a path")),
-        other => Err(Error::new(other.span(), "a workflow's state is a struct or an enum of yours")),
+            .ok_or_else(|| Error::new_spanned(&path, "write the type's own name here, without a path")),
+        other => Err(Error::new_spanned(&other, "a workflow's state is a struct or an enum of yours")),
     }
 }

@@ -25,8 +25,9 @@ use super::{
 /// The part of the largest payload that heartbeat details may take, so that they fit beside a failure.
 const HEARTBEAT_PART: usize = 2;
 
-/// A task that this worker has no use for comes back to the queue after a random time in this range.
-const PASS_ON: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// A task that this worker has no use for comes back to the queue after this time, and a random part of the spread more.
+const PASS_ON_MIN: Duration = Duration::from_secs(1);
+const PASS_ON_SPREAD: Duration = Duration::from_secs(4);
 
 /// A task that was delivered.
 pub(super) struct Delivery {
@@ -75,7 +76,7 @@ impl Delivery {
 
     /// No slot gets free for the task, so that another worker should have it.
     pub(super) async fn pass_on(self, host: &Host) {
-        let Ok(task) = wire::decode(&self.message.payload) else { return self.lease.retry_after(PASS_ON.0).await };
+        let Ok(task) = wire::decode(&self.message.payload) else { return self.lease.retry_after(PASS_ON_MIN).await };
         let case = self.case(host, task);
         let entry = StateEntry::new(host.broker.clone(), &case.task);
         let pass_on = async {
@@ -209,7 +210,8 @@ impl Case<'_> {
         let port = Arc::new(Port::new(registered.token.clone(), details_max));
         let left = task.call.options.schedule_to_close.map(|limit| self.left(limit));
         tracing::debug!("the attempt starts");
-        let running = Attempt { host, set, task, attempt, state, entry, port: port.clone(), left, slot: slot.clone() };
+        let running =
+            Attempt { host, set, task, number: attempt, state, entry, port: port.clone(), left, slot: slot.clone() };
         let outcome = match running.run().await {
             Ended::Outcome(outcome) => outcome,
             Ended::Abandoned => return self.abandon(entry, &port).await,
@@ -248,7 +250,7 @@ impl Case<'_> {
             Err(GivenUp::Lost) => return,
             Err(GivenUp::Refused(error)) => tracing::warn!(%error, "a task that is passed on uses up an attempt"),
         }
-        let delay = PASS_ON.0 + (PASS_ON.1 - PASS_ON.0).mul_f64(rand::random());
+        let delay = PASS_ON_MIN + PASS_ON_SPREAD.mul_f64(rand::random());
         self.lease.retry_after(delay).await;
     }
 

@@ -81,7 +81,7 @@ impl Cancellations {
                         match wire::decode(&message.payload) {
                             Ok(request) => self.cancel(&request),
                             Err(error) => {
-                                tracing::warn!(%queue, %error, "a request to cancel an activity is unreadable")
+                                tracing::warn!(%queue, %error, "a request to cancel an activity is unreadable");
                             }
                         }
                     }

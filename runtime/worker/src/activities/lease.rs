@@ -59,7 +59,7 @@ impl Lease {
     /// When the task may be another process's.
     fn ends(&self) -> Option<Instant> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        (!held.returned).then(|| held.since + (self.wait - self.wait / MARGIN_PART))
+        (!held.returned).then(|| held.since + self.wait.saturating_sub(self.wait / MARGIN_PART))
     }
 
     /// Whether the task is surely this process's.

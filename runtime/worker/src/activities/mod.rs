@@ -29,5 +29,6 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use catalog::{ActivityCatalog, CatalogError};
-pub(crate) use poller::{ActivityWorker, Setup};
+pub(crate) use catalog::ActivityCatalog;
+pub use catalog::CatalogError;
+pub(crate) use poller::ActivityWorker;

@@ -35,24 +35,19 @@ pub(crate) struct ActivityWorker {
     grace: Duration,
 }
 
-/// What an [`ActivityWorker`] needs.
-#[derive(Debug)]
-pub(crate) struct Setup {
-    pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) queue: QueueName,
-    pub(crate) catalog: Arc<ActivityCatalog>,
-    /// How many activities run at once; one for all queues of a worker.
-    pub(crate) slots: Arc<Semaphore>,
-    pub(crate) limits: Limits,
-    /// Cancelled when the worker shall take no more tasks and end.
-    pub(crate) stop: CancellationToken,
-    /// How long running attempts may go on then.
-    pub(crate) grace: Duration,
-}
-
 impl ActivityWorker {
-    pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { broker, queue, catalog, slots, limits, stop, grace } = setup;
+    /// Runs the activities of `catalog` that are called through `queue`. `slots` says how many run at once; it is one for
+    /// all queues of a process. Cancel `stop` to have no more tasks taken and end, running attempts after `grace` at the
+    /// latest.
+    pub(crate) fn new(
+        broker: Arc<dyn Broker>,
+        queue: QueueName,
+        catalog: Arc<ActivityCatalog>,
+        slots: Arc<Semaphore>,
+        limits: Limits,
+        stop: CancellationToken,
+        grace: Duration,
+    ) -> Self {
         Self { host: Arc::new(Host::new(broker, queue, catalog, limits, stop)), slots, grace }
     }
 

@@ -7,11 +7,11 @@ use tracing::{Span, info_span};
 pub(super) fn attempt_span(task: &ActivityTask, attempt: u32) -> Span {
     info_span!(
         "activity",
-        activity = %task.call.name,
-        workflow_id = %task.workflow_id,
-        workflow_type = %task.workflow_type,
-        run = %task.run,
-        op = %task.call.op,
-        attempt,
+        otel.name = %task.call.name,
+        highwater.workflow_id = %task.workflow_id,
+        highwater.workflow_type = %task.workflow_type,
+        highwater.run = %task.run,
+        highwater.op = %task.call.op,
+        highwater.attempt = attempt,
     )
 }

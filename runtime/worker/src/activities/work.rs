@@ -9,7 +9,7 @@ use std::{
 
 use highwater_core::{
     activity::{ActivityContext, ActivityInfo, ActivitySet, Work},
-    panic,
+    fault::catch_panic,
 };
 use highwater_protocol::{
     Failure, FailureKind, TimeoutKind,
@@ -43,7 +43,7 @@ pub(super) struct Attempt<'a> {
     pub(super) host: &'a Host,
     pub(super) set: Arc<dyn ActivitySet>,
     pub(super) task: &'a ActivityTask,
-    pub(super) attempt: u32,
+    pub(super) number: u32,
     pub(super) state: ActivityState,
     pub(super) entry: &'a StateEntry,
     pub(super) port: Arc<Port>,
@@ -58,7 +58,7 @@ impl Attempt<'_> {
         let started = Instant::now();
         let context = ActivityContext::new(self.info(), self.port.clone());
         let (name, input) = (self.task.call.name.as_str(), &self.task.call.input);
-        let work = match panic::catch(|| self.set.clone().dispatch(name, &context, input)) {
+        let work = match catch_panic(|| self.set.clone().dispatch(name, &context, input)) {
             Ok(Some(work)) => work,
             Ok(None) => {
                 let text = format!("the set that names activity {name} does not run it");
@@ -89,7 +89,7 @@ impl Attempt<'_> {
             workflow_type: task.workflow_type.clone(),
             run: task.run,
             op: task.call.op,
-            attempt: self.attempt,
+            attempt: self.number,
             scheduled_at: task.scheduled_at,
             idempotency_key: task.idempotency_key(),
             heartbeat_timeout: task.call.options.heartbeat,
@@ -100,7 +100,7 @@ impl Attempt<'_> {
     }
 
     fn timed_out(&self, kind: TimeoutKind, limit: Option<Duration>) -> Ended {
-        let (name, attempt, limit) = (&self.task.call.name, self.attempt, limit.unwrap_or_default());
+        let (name, attempt, limit) = (&self.task.call.name, self.number, limit.unwrap_or_default());
         let text = match kind {
             TimeoutKind::Heartbeat => format!("attempt {attempt} of activity {name} sent no heartbeat for {limit:?}"),
             TimeoutKind::ScheduleToClose => {
@@ -132,7 +132,7 @@ impl Running {
             ),
             Work::Blocking(code) => tokio::task::spawn_blocking(move || {
                 let _slot = slot;
-                span.in_scope(|| panic::catch(code).unwrap_or_else(panicked))
+                span.in_scope(|| catch_panic(code).unwrap_or_else(panicked))
             }),
         };
         Self { handle }
@@ -155,7 +155,7 @@ impl Drop for Running {
 /// Polls user code so that a panic is an outcome.
 async fn caught(future: impl Future<Output = Outcome>) -> Outcome {
     let mut future = pin!(future);
-    poll_fn(|context| match panic::catch(|| future.as_mut().poll(context)) {
+    poll_fn(|context| match catch_panic(|| future.as_mut().poll(context)) {
         Ok(poll) => poll,
         Err(text) => std::task::Poll::Ready(panicked(text)),
     })

@@ -178,16 +178,18 @@ impl Engine {
     /// The offsets that changed since this was asked last.
     pub(crate) fn offsets(&mut self) -> Vec<(UnitId, Mark, Mark, Vec<Key>)> {
         let slots = &self.slots;
-        let recorded = |source: Source, key: &Key, seq: u64| {
-            slots.get(key).and_then(Slot::known).is_some_and(|tip| match source {
-                Source::Inbox => tip.frame.marks.inbox.seq >= seq,
-                Source::Fires => tip.frame.marks.fires.seq >= seq,
-            })
-        };
+        let recorded = |source: Source, key: &Key, seq: u64| recorded(slots, source, key, seq);
         let changed = |(id, unit): (&UnitId, &mut Unit)| {
             unit.offsets(recorded).map(|(inbox, fires, busy)| (*id, inbox, fires, busy))
         };
         self.units.iter_mut().filter_map(changed).collect()
+    }
+
+    /// The last offsets of a partition that is handed over.
+    pub(crate) fn offsets_of(&mut self, id: UnitId) -> Option<(Mark, Mark, Vec<Key>)> {
+        let slots = &self.slots;
+        let unit = self.units.get_mut(&id)?;
+        Some(unit.offsets_now(|source, key, seq| recorded(slots, source, key, seq)))
     }
 
     /// How far a partition has been read.
@@ -430,4 +432,12 @@ impl Engine {
     fn time(&mut self) -> Timestamp {
         self.clock.now(self.now)
     }
+}
+
+/// Whether an event is in its run's history.
+fn recorded(slots: &HashMap<Key, Slot>, source: Source, key: &Key, seq: u64) -> bool {
+    slots.get(key).and_then(Slot::known).is_some_and(|tip| match source {
+        Source::Inbox => tip.frame.marks.inbox.seq >= seq,
+        Source::Fires => tip.frame.marks.fires.seq >= seq,
+    })
 }

@@ -109,15 +109,19 @@ impl Unit {
 
     /// The offsets to write, when they changed since they were last asked for.
     pub(super) fn offsets(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> Option<(Mark, Mark, Vec<Key>)> {
+        let before = self.written.take();
+        let now = self.offsets_now(recorded);
+        (before.as_ref() != Some(&now)).then_some(now)
+    }
+
+    /// The offsets as they are.
+    pub(super) fn offsets_now(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> (Mark, Mark, Vec<Key>) {
         let mut busy = Vec::new();
         let inbox = self.inbox.offset(&mut busy, |key, seq| recorded(Source::Inbox, key, seq));
         let fires = self.fires.offset(&mut busy, |key, seq| recorded(Source::Fires, key, seq));
         let now = (inbox, fires, busy);
-        if self.written.as_ref() == Some(&now) {
-            return None;
-        }
         self.written = Some(now.clone());
-        Some(now)
+        now
     }
 }
 

@@ -19,15 +19,18 @@
 
 mod notation;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use highwater_core::{
     Run, Transition,
     definition::WorkflowItem,
-    run::{Limits, Registry, StepRun, TaskFailure},
+    run::{Conclusion, Limits, Registry, StepRun, TaskFailure},
 };
-use highwater_protocol::{Event, QueueName, RunId, Started, Timestamp, TypeName, WorkflowId, event::Class};
+use highwater_protocol::{
+    Event, Payload, QueueName, RunId, Started, Timestamp, TypeName, WorkflowId,
+    event::{Class, Outcome},
+};
 use uuid::Uuid;
 
 pub(crate) use notation::parse;
@@ -108,8 +111,8 @@ pub(crate) fn replay(registry: &Arc<Registry>, history: &[Piece]) -> Result<(Run
     replay_until(registry, history, time)
 }
 
-const LIMITS: Limits = Limits { payload_max: 1_000 };
-const RUN: RunId = RunId(Uuid::from_u128(7));
+pub(crate) const LIMITS: Limits = Limits { payload_max: 1_000 };
+pub(crate) const RUN: RunId = RunId(Uuid::from_u128(7));
 
 /// Replays a history whose run is taken over at `time`.
 pub(crate) fn replay_until(
@@ -145,7 +148,7 @@ impl Play {
             workflow_id: WorkflowId::new("order-17").unwrap(),
             workflow_type: self.registry.names()[0].clone(),
             queue: QueueName::new("shop").unwrap(),
-            input: highwater_protocol::Payload::json(input.to_owned()),
+            input: Payload::json(input.to_owned()),
             run_timeout: None,
             reply: None,
             trace: None,
@@ -159,7 +162,7 @@ impl Play {
     pub(crate) fn line(&mut self, line: &str) -> Vec<String> {
         if let Some(query) = line.strip_prefix("query ") {
             let (name, input) = query.split_once(' ').unwrap_or((query, "null"));
-            let input = highwater_protocol::Payload::json(input.to_owned());
+            let input = Payload::json(input.to_owned());
             return vec![match self.run.query(&TypeName::new(name).unwrap(), &input) {
                 Ok(answer) => answer.begin(),
                 Err(rejected) => format!("{}: {}", rejected.code, rejected.reason),
@@ -174,7 +177,7 @@ impl Play {
 
     /// Gives a batch and tells what the run answered.
     pub(crate) fn give(&mut self, events: Vec<Event>) -> Result<Vec<String>, TaskFailure> {
-        self.time = self.time.after(std::time::Duration::from_secs(1));
+        self.time = self.time.after(Duration::from_secs(1));
         let given = events.len();
         let transition = self.run.activate(self.id, events, self.time)?;
         let mut answers = notation::answers(&transition);
@@ -197,41 +200,50 @@ impl Play {
         Event::StepClosed { op: step.op, name: step.name, outcome }
     }
 
+    /// The worker dies: another one rebuilds the run from its history.
+    pub(crate) fn evict(&mut self) {
+        let (run, rest) = replay_until(&self.registry, &self.history, self.time).expect("what was recorded replays");
+        assert_eq!(rest.events, [], "replay issues what is on record already");
+        assert!(rest.conclusion.is_none());
+        self.run = run;
+        self.steps = rest.steps;
+    }
+
     fn record(&mut self, transition: Transition) {
-        self.concluded = transition.conclusion.is_some();
-        let before = self.history.len();
-        if !transition.events.is_empty() || self.concluded {
-            self.check_crashes(&transition);
-            let pieces = if self.mode == Mode::Cut { cut(&transition.events) } else { vec![transition.events.clone()] };
-            self.history.extend(pieces.into_iter().map(|events| Piece { events, time: self.time }));
+        let Transition { events, steps, conclusion } = transition;
+        self.concluded = conclusion.is_some();
+        self.steps.extend(steps);
+        // What the code has given up is executed by nobody after an eviction, and so by nobody here.
+        let closed = |step: &StepRun| {
+            let outcome = Outcome::Completed(Payload::null());
+            Event::StepClosed { op: step.op, name: step.name.clone(), outcome }
+        };
+        self.steps.retain(|step| self.run.accepts(&closed(step)));
+        if events.is_empty() && !self.concluded {
+            return;
         }
-        self.steps.extend(transition.steps);
-        if self.mode != Mode::Kept && self.history.len() > before && !self.concluded {
-            let (run, rest) = replay(&self.registry, &self.history).expect("what was recorded replays");
-            assert_eq!(rest.events, [], "replay issues what is on record already");
-            assert!(rest.conclusion.is_none());
-            self.run = run;
-            self.steps = rest.steps;
+        self.check_crashes(&events, conclusion.as_ref());
+        let pieces = if self.mode == Mode::Cut { cut(&events) } else { vec![events] };
+        self.history.extend(pieces.into_iter().map(|events| Piece { events, time: self.time }));
+        if self.mode != Mode::Kept && !self.concluded {
+            self.evict();
         }
     }
 
-    /// Whatever part of the transition is recorded when the worker dies, the next owner issues the rest of it.
-    fn check_crashes(&self, transition: &Transition) {
-        let events = &transition.events;
-        let first = events.iter().take_while(|event| event.class() == Class::Inbound).count();
-        for recorded in first..=events.len() {
-            if between_inbound(events, recorded) {
-                continue;
-            }
+    /// Whatever part of a transition is recorded when the worker dies, the next owner issues the rest of it.
+    fn check_crashes(&self, events: &[Event], conclusion: Option<&Conclusion>) {
+        let inbound = events.iter().take_while(|event| event.class() == Class::Inbound).count();
+        for recorded in (inbound..=events.len()).filter(|recorded| !between_inbound(events, *recorded)) {
             let mut history = self.history.clone();
             history.push(Piece { events: events[..recorded].to_vec(), time: self.time });
-            let later = self.time.after(std::time::Duration::from_secs(60));
+            let later = self.time.after(Duration::from_secs(60));
             let (_, rest) = replay_until(&self.registry, &history, later).expect("every prefix replays");
             assert_eq!(rest.events, events[recorded..], "after a crash behind event {recorded} of {events:?}");
-            assert_eq!(rest.conclusion, transition.conclusion, "after a crash behind event {recorded} of {events:?}");
-            let mut steps: Vec<_> = self.steps.iter().chain(&transition.steps).map(|step| step.op).collect();
-            steps.retain(|op| rest.steps.iter().any(|step| step.op == *op));
-            assert_eq!(rest.steps.iter().map(|step| step.op).collect::<Vec<_>>(), steps, "steps are issued again");
+            assert_eq!(rest.conclusion.as_ref(), conclusion, "after a crash behind event {recorded} of {events:?}");
+            if !self.concluded {
+                let numbers = |steps: &[StepRun]| steps.iter().map(|step| step.op).collect::<Vec<_>>();
+                assert_eq!(numbers(&rest.steps), numbers(&self.steps), "steps without a result are issued again");
+            }
         }
     }
 }

@@ -38,7 +38,7 @@ use highwater_protocol::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{ActivityCatalog, ActivityWorker, Setup};
+use super::{ActivityCatalog, ActivityWorker};
 
 /// How long anything may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -210,8 +210,8 @@ impl Worker {
         let stop = CancellationToken::new();
         let catalog = Arc::new(ActivityCatalog::new(vec![Arc::new(set)]).unwrap());
         let limits = Limits::for_message_max(broker.payload_max());
-        let setup = Setup { broker, queue, catalog, slots, limits, stop: stop.clone(), grace };
-        Self { handle: tokio::spawn(ActivityWorker::new(setup).run()), stop }
+        let worker = ActivityWorker::new(broker, queue, catalog, slots, limits, stop.clone(), grace);
+        Self { handle: tokio::spawn(worker.run()), stop }
     }
 
     async fn stop(self) {

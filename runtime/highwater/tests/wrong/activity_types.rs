@@ -1,0 +1,43 @@
+use highwater::prelude::*;
+
+pub struct Shop;
+pub struct Order;
+pub struct Receipt;
+pub struct ChargeError;
+
+#[activities]
+impl Shop {
+    #[activity]
+    async fn no_result(&self) -> u32 {
+        5
+    }
+
+    #[activity]
+    async fn input_of_no_serde(&self, _order: Order) -> Result<u32, String> {
+        Ok(5)
+    }
+
+    #[activity]
+    async fn output_of_no_serde(&self) -> Result<Receipt, String> {
+        Ok(Receipt)
+    }
+
+    #[activity]
+    async fn error_of_no_serde(&self) -> Result<u32, ChargeError> {
+        Ok(5)
+    }
+
+    #[activity]
+    async fn borrows(&self, _order: &Order) -> Result<u32, String> {
+        Ok(5)
+    }
+
+    #[activity]
+    async fn not_send(&self) -> Result<u32, String> {
+        let shared = std::rc::Rc::new(5);
+        std::future::ready(()).await;
+        Ok(*shared)
+    }
+}
+
+fn main() {}

@@ -1,0 +1,24 @@
+#![deny(unused_must_use)]
+use highwater::prelude::*;
+
+pub struct Shop;
+
+#[activities]
+impl Shop {
+    #[activity]
+    pub async fn charge(&self, cents: u32) -> Result<u32, String> {
+        Ok(cents)
+    }
+
+    pub async fn helper(&self, cents: u32) -> Result<u32, String> {
+        Ok(cents)
+    }
+}
+
+#[workflow]
+async fn order(ctx: Ctx) -> Result<(), Exit> {
+    ctx.sleep(std::time::Duration::from_secs(5)).await;
+    Ok(())
+}
+
+fn main() {}

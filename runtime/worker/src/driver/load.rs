@@ -1,0 +1,48 @@
+//! Reading histories for the engine.
+
+use std::{sync::Arc, time::Duration};
+
+use highwater_broker::{
+    Broker,
+    history::{self, Freshness, HistoryError, StoredRecord},
+};
+use highwater_protocol::{Event, Key};
+
+use crate::engine::Loaded;
+
+/// The longest wait between two tries of a read that the broker did not answer.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Reads a history, for as long as it takes the broker to answer.
+pub(super) async fn load(broker: Arc<dyn Broker>, key: Key, all: bool) -> Loaded {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match try_load(&*broker, &key, all).await {
+            Ok(loaded) => return loaded,
+            Err(error) => tracing::warn!(workflow_id = %key, %error, "a history could not be read; it is tried again"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Only errors of the broker come back as errors.
+async fn try_load(broker: &dyn Broker, key: &Key, all: bool) -> Result<Loaded, HistoryError> {
+    let last = match history::last(broker, key, Freshness::Leader).await {
+        Ok(Some(last)) => last,
+        Ok(None) => return Ok(Loaded::Absent),
+        Err(error @ HistoryError::Broker(_)) => return Err(error),
+        Err(error) => return Ok(Loaded::Unreadable { error }),
+    };
+    let whole = all || !last.frame.closed;
+    let records = if whole { history::read_run(broker, last.clone()).await } else { Ok(vec![last.clone()]) };
+    match records.and_then(decode) {
+        Ok(records) => Ok(Loaded::Records { records, whole }),
+        Err(error @ HistoryError::Broker(_)) => Err(error),
+        Err(error) => Ok(Loaded::Partly { last, error }),
+    }
+}
+
+fn decode(records: Vec<StoredRecord>) -> Result<Vec<(StoredRecord, Vec<Event>)>, HistoryError> {
+    records.into_iter().map(|record| record.body().map(|body| (record, body.events))).collect()
+}

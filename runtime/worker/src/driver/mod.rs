@@ -1,0 +1,251 @@
+//! The driver: performs what the engine decides, and feeds back what came of it.
+//!
+//! One task owns the engine and is never blocked: everything that waits runs beside it and answers through a channel.
+//! Thousands of appends and sends are under way at once, one per run.
+
+mod load;
+mod perform;
+mod readers;
+mod send;
+
+pub(crate) use perform::store_rejected;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use highwater_broker::Broker;
+use highwater_core::run::{Limits, Registry};
+use highwater_protocol::{Key, QueueName, RunId, timer::TimerId};
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, time::DelayQueue};
+
+use crate::{
+    clock::ServerClock,
+    engine::{Engine, Input, Setup, Source, UnitId},
+    executor::{Executor, Report},
+    membership::{Command, Note, Offsets},
+};
+use readers::{Read, Readers};
+
+/// Events under way above which nothing more is read.
+const BACKLOG_MAX: usize = 8_192;
+/// Messages handled in one go before anything else gets its turn.
+const BURST_MAX: usize = 512;
+/// How often offsets are written.
+const OFFSETS_EVERY: Duration = Duration::from_millis(250);
+/// How often workflow threads are looked after.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+/// How often the server is asked for its time.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
+/// How long a partition may take to come to rest before it is handed over as it is.
+const RELEASE_MAX: Duration = Duration::from_secs(10);
+
+/// What the driver needs.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) queues: Vec<QueueName>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) threads: usize,
+    pub(crate) cache_max: usize,
+    pub(crate) task_timeout: Duration,
+    pub(crate) clock: ServerClock,
+    pub(crate) notes: UnboundedReceiver<Note>,
+    pub(crate) commands: UnboundedSender<Command>,
+}
+
+/// The driver of one worker.
+pub(crate) struct Driver {
+    broker: Arc<dyn Broker>,
+    queues: Arc<[QueueName]>,
+    engine: Engine,
+    executor: Executor,
+    task_timeout: Duration,
+    inputs: UnboundedReceiver<Input>,
+    answer: UnboundedSender<Input>,
+    reports: UnboundedReceiver<Report>,
+    notes: UnboundedReceiver<Note>,
+    commands: UnboundedSender<Command>,
+    readers: Readers,
+    timers: DelayQueue<(Key, RunId, TimerId)>,
+    releasing: BTreeMap<UnitId, Instant>,
+    steps: JoinSet<()>,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { broker, queues, registry, threads, cache_max, task_timeout, clock, notes, commands } = parts;
+        let (answer, inputs) = mpsc::unbounded_channel();
+        let (report, reports) = mpsc::unbounded_channel();
+        let limits = Limits::for_message_max(broker.payload_max());
+        let executor = Executor::start(threads, Arc::clone(&registry), limits, report);
+        let subjects = broker.subjects().clone();
+        let engine = Engine::new(Setup { subjects, queues: queues.clone(), registry, limits, cache_max, clock });
+        let queues: Arc<[QueueName]> = queues.into();
+        let readers = Readers::new(Arc::clone(&broker), Arc::clone(&queues));
+        Self {
+            broker,
+            queues,
+            engine,
+            executor,
+            task_timeout,
+            inputs,
+            answer,
+            reports,
+            notes,
+            commands,
+            readers,
+            timers: DelayQueue::new(),
+            releasing: BTreeMap::new(),
+            steps: JoinSet::new(),
+        }
+    }
+
+    /// Runs until `stop` is cancelled and everything under way has come to rest.
+    pub(crate) async fn run(mut self, stop: CancellationToken, commands: &UnboundedSender<Command>) {
+        let mut offsets = interval(OFFSETS_EVERY);
+        let mut watch = interval(WATCH_EVERY);
+        let mut clock = interval(CLOCK_EVERY);
+        for ticker in [&mut offsets, &mut watch, &mut clock] {
+            ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        self.subscribe_queries();
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    let _ = commands.send(Command::Leave);
+                    self.release_all();
+                }
+                _ = watch.tick() => self.executor.watch(self.task_timeout),
+                _ = offsets.tick() => {
+                    self.write_offsets();
+                    if stopping && self.readers.units().is_empty() {
+                        break;
+                    }
+                }
+                _ = clock.tick() => self.ask_time(),
+                Some(note) = self.notes.recv() => self.noted(note),
+                Some(report) = self.reports.recv() => self.burst(Input::Thread(report)),
+                Some(input) = self.inputs.recv() => self.burst(input),
+                Some(expired) = futures_util::StreamExt::next(&mut self.timers), if !self.timers.is_empty() => {
+                    let (key, run, timer) = expired.into_inner();
+                    self.feed(Input::Due { key, run, timer });
+                }
+                Some(read) = self.readers.next(), if self.engine.backlog() < BACKLOG_MAX => self.read(read),
+                Some(_) = self.steps.join_next(), if !self.steps.is_empty() => {}
+            }
+        }
+        self.steps.abort_all();
+    }
+
+    fn feed(&mut self, input: Input) {
+        let actions = self.engine.handle(input, Instant::now());
+        self.perform_all(actions);
+    }
+
+    /// Handles an input and whatever else has come in meanwhile.
+    fn burst(&mut self, first: Input) {
+        self.feed(first);
+        for _ in 0..BURST_MAX {
+            if let Ok(report) = self.reports.try_recv() {
+                self.feed(Input::Thread(report));
+            } else if let Ok(input) = self.inputs.try_recv() {
+                self.feed(input);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn read(&mut self, first: Read) {
+        let mut next = Some(first);
+        let mut count = 0;
+        while let Some(read) = next {
+            self.feed(match read {
+                Read::Request(message) => Input::Request { message },
+                Read::Fired(message) => Input::Fired { message },
+            });
+            count += 1;
+            next = if count < BURST_MAX { self.readers.try_next() } else { None };
+        }
+    }
+
+    fn noted(&mut self, note: Note) {
+        match note {
+            Note::Gained { unit, lease } => {
+                self.feed(Input::Gained { unit, lease });
+                self.reopen(|units| units.insert(unit));
+            }
+            Note::Release { unit } => {
+                if self.readers.units().contains(&unit) {
+                    self.releasing.entry(unit).or_insert_with(Instant::now);
+                    self.feed(Input::Release { unit });
+                }
+            }
+            Note::Lost { unit } => {
+                self.releasing.remove(&unit);
+                self.feed(Input::Lost { unit });
+                self.reopen(|units| units.remove(&unit));
+            }
+            Note::KnownTypes { queue, types } => self.feed(Input::KnownTypes { queue, types }),
+        }
+    }
+
+    fn reopen(&mut self, change: impl FnOnce(&mut std::collections::BTreeSet<UnitId>) -> bool) {
+        let engine = &self.engine;
+        let from = |unit: UnitId, source: Source| engine.read_to(unit, source).map_or(0, |mark| mark.seq);
+        self.readers.change(change, from);
+    }
+
+    fn release_all(&mut self) {
+        for unit in self.readers.units().clone() {
+            self.releasing.insert(unit, Instant::now());
+            self.feed(Input::Release { unit });
+        }
+    }
+
+    fn write_offsets(&mut self) {
+        let mut changed: Vec<Offsets> = self
+            .engine
+            .offsets()
+            .into_iter()
+            .map(|(unit, inbox, fires, busy)| Offsets { unit, inbox, fires, busy, release: false })
+            .collect();
+        let ready = |(unit, since): (&UnitId, &Instant)| {
+            (self.engine.is_quiet(*unit) || since.elapsed() > RELEASE_MAX).then_some(*unit)
+        };
+        let leaving: Vec<UnitId> = self.releasing.iter().filter_map(ready).collect();
+        for unit in leaving {
+            self.releasing.remove(&unit);
+            if let Some(last) = self.engine.offsets_of(unit) {
+                let (inbox, fires, busy) = last;
+                changed.retain(|offsets| offsets.unit != unit);
+                changed.push(Offsets { unit, inbox, fires, busy, release: true });
+            }
+            self.feed(Input::Lost { unit });
+            self.reopen(|units| units.remove(&unit));
+        }
+        if !changed.is_empty() {
+            let _ = self.commands.send(Command::Write(changed));
+        }
+    }
+
+    fn ask_time(&self) {
+        let (broker, answer) = (Arc::clone(&self.broker), self.answer.clone());
+        tokio::spawn(async move {
+            if let Ok(server) = broker.server_time().await {
+                let _ = answer.send(Input::ServerTime { server });
+            }
+        });
+    }
+}

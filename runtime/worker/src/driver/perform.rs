@@ -1,0 +1,236 @@
+//! Performing the engine's actions.
+
+use std::{sync::Arc, time::Instant};
+
+use futures_util::{FutureExt, StreamExt};
+use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
+use highwater_core::run::StepRun;
+use highwater_protocol::{
+    Failure, FailureKind, Headers, Key, Payload, QueueName, RunId, TypeName,
+    event::{Outcome, Trace},
+    header,
+    query::QueryRejected,
+    rejection::Rejection,
+    reply::Reply,
+    request,
+    subject::{InboxKind, Verb},
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Driver, load::load, send, send::insist};
+use crate::{
+    engine::{Action, Input, Question, UnitId},
+    executor::Job,
+    trace,
+};
+
+impl Driver {
+    pub(super) fn perform_all(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        let (broker, answer) = (Arc::clone(&self.broker), self.answer.clone());
+        match action {
+            Action::Load { key, generation, all } => {
+                tokio::spawn(async move {
+                    let loaded = load(broker, key.clone(), all).await;
+                    let _ = answer.send(Input::Loaded { key, generation, loaded });
+                });
+            }
+            Action::Job(job) => self.executor.send(job),
+            Action::Evict { key } => self.executor.send(Job::Evict { key }),
+            Action::RunsOfThread { thread } => {
+                let executor = &self.executor;
+                let actions = self.engine.rebuild(|key| executor.thread_of(key) == thread, Instant::now());
+                self.perform_all(actions);
+            }
+            Action::Append { key, generation, record, summary, expect } => {
+                let headers = summary.headers(&record);
+                tokio::spawn(async move {
+                    let result = history::append(&*broker, &key, &record, headers, expect).await;
+                    let _ = answer.send(Input::Appended { key, generation, result });
+                });
+            }
+            Action::Send { key, generation, send } => {
+                let queues = Arc::clone(&self.queues);
+                tokio::spawn(async move {
+                    let sent = send::send(broker, queues, key.clone(), send).await;
+                    let _ = answer.send(Input::Sent { key, generation, sent });
+                });
+            }
+            Action::Reject { unit, message, verb, rejection } => {
+                tokio::spawn(reject(broker, answer, unit, message, verb, rejection));
+            }
+            Action::Forward { unit, message, queue } => {
+                tokio::spawn(forward(broker, answer, unit, message, queue));
+            }
+            Action::Reply { subject, reply } => {
+                tokio::spawn(send_reply(broker, subject, reply));
+            }
+            Action::Closed { key, reply } => {
+                let subject = broker.subjects().closed(&key);
+                tokio::spawn(send_reply(broker, subject, reply));
+            }
+            Action::Step { key, generation, run, step, trace } => {
+                self.steps.spawn(run_step(answer, key, generation, run, step, trace));
+            }
+            Action::LocalTimer { key, run, timer, at, now } => {
+                self.timers.insert((key, run, timer), at.since(now));
+            }
+            Action::Answer { reply, answer } => {
+                tokio::spawn(send_answer(broker, reply, answer));
+            }
+        }
+    }
+
+    /// Takes queries for the queues that this worker serves. Every worker of a queue hears them, and only the owner of the
+    /// partition answers: whoever has lost it does not know it as its own any more.
+    pub(super) fn subscribe_queries(&mut self) {
+        for (index, queue) in self.queues.iter().enumerate() {
+            let (broker, answer, queue) = (Arc::clone(&self.broker), self.answer.clone(), queue.clone());
+            self.steps.spawn(async move {
+                let filter = broker.subjects().query_filter_of_queue(&queue);
+                let Ok(mut queries) = insist("subscribing to queries", || broker.subscribe(filter.clone())).await
+                else {
+                    return;
+                };
+                while let Some(message) = queries.next().await {
+                    if let Some(input) = question(&*broker, index, message)
+                        && answer.send(input).is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+}
+
+fn question(broker: &dyn Broker, queue: usize, message: PlainMessage) -> Option<Input> {
+    let reply = message.reply?;
+    let (partition, _, name, key) = broker.subjects().parse_query(&message.subject)?;
+    let key = Key::escape("workflow id", &Key::unescape("workflow id", key).ok()?).ok()?;
+    let name = TypeName::from_token(name).ok()?;
+    let input = Payload::with_content_type(message.payload, message.headers.get(header::CONTENT_TYPE));
+    Some(Input::Question { unit: UnitId { queue, partition }, key, question: Question { name, input, reply } })
+}
+
+async fn run_step(
+    answer: UnboundedSender<Input>,
+    key: Key,
+    generation: u64,
+    run: RunId,
+    step: StepRun,
+    trace: Option<Trace>,
+) {
+    let StepRun { op, name, work } = step;
+    let span = trace::step_span(&key, run, op, &name, trace.as_ref());
+    let outcome =
+        match std::panic::AssertUnwindSafe(tracing::Instrument::instrument(work, span.clone())).catch_unwind().await {
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<&str>()
+                    .map(|t| (*t).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned());
+                Outcome::Failed(Failure::new(FailureKind::Panic, text.unwrap_or_else(|| "a panic without text".into())))
+            }
+        };
+    trace::finish(&span, &outcome);
+    let _ = answer.send(Input::StepDone { key, generation, run, op, name, outcome });
+}
+
+async fn send_reply(broker: Arc<dyn Broker>, subject: String, reply: Reply) {
+    let (headers, payload) = reply.encode();
+    // An answer is a hint: whoever misses it reads the history.
+    let _ = broker.send(PlainMessage { subject, reply: None, headers, payload: payload.data }).await;
+}
+
+async fn send_answer(broker: Arc<dyn Broker>, reply: String, answer: Result<Payload, QueryRejected>) {
+    let (headers, payload) = match answer {
+        Ok(payload) => (Headers::new().with_opt(header::CONTENT_TYPE, payload.content_type.as_deref()), payload.data),
+        Err(rejected) => (rejected.headers(), bytes::Bytes::new()),
+    };
+    let _ = broker.send(PlainMessage { subject: reply, reply: None, headers, payload }).await;
+}
+
+/// Stores a request that cannot be accepted, whole and with the reason, and then tells its sender.
+pub(crate) async fn store_rejected(
+    broker: &dyn Broker,
+    partition: u16,
+    verb: &str,
+    message: &Message,
+    rejection: &Rejection,
+) -> bool {
+    let mut headers = rejection.headers().with(header::SUBJECT, message.subject.clone());
+    for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-")) {
+        headers.insert(name, value);
+    }
+    let mut publish = Publish {
+        subject: broker.subjects().rejected(partition, verb),
+        headers,
+        payload: message.payload.clone(),
+        ..Publish::default()
+    };
+    let mut stored = insist("storing a rejected request", || broker.publish(publish.clone())).await;
+    if matches!(&stored, Err(error) if error.kind == ErrorKind::TooLarge) {
+        // With the reason it no longer fits: then the beginning has to do.
+        publish.payload.truncate(publish.payload.len() / 2);
+        stored = insist("storing a rejected request", || broker.publish(publish.clone())).await;
+    }
+    if let Err(error) = &stored {
+        tracing::error!(subject = message.subject, seq = message.seq, %error, %rejection, "a rejected request could not be stored");
+    }
+    stored.is_ok()
+}
+
+async fn reject(
+    broker: Arc<dyn Broker>,
+    answer: UnboundedSender<Input>,
+    unit: UnitId,
+    message: Message,
+    verb: String,
+    rejection: Rejection,
+) {
+    tracing::warn!(subject = message.subject, seq = message.seq, %rejection, "a request was rejected");
+    store_rejected(&*broker, unit.partition, &verb, &message, &rejection).await;
+    if let Ok(Some(subject)) = request::reply(&message.headers) {
+        send_reply(Arc::clone(&broker), subject, Reply::Rejected(rejection)).await;
+    }
+    let _ = answer.send(Input::Handled { unit, source: Action::HANDLED_SOURCE, seq: message.seq });
+}
+
+/// Puts a request where the readers of its run's queue find it.
+async fn forward(
+    broker: Arc<dyn Broker>,
+    answer: UnboundedSender<Input>,
+    unit: UnitId,
+    message: Message,
+    queue: QueueName,
+) {
+    if let Some(subject) = forwarded(&*broker, &message, &queue) {
+        let mut headers = Headers::new();
+        for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-"))
+        {
+            headers.insert(name, value);
+        }
+        let publish = Publish { subject, headers, payload: message.payload.clone(), ..Publish::default() };
+        if let Err(error) = insist("forwarding a request", || broker.publish(publish.clone())).await {
+            tracing::error!(subject = message.subject, %error, "a request could not be forwarded to its run's queue");
+            return;
+        }
+    }
+    let _ = answer.send(Input::Handled { unit, source: Action::HANDLED_SOURCE, seq: message.seq });
+}
+
+fn forwarded(broker: &dyn Broker, message: &Message, queue: &QueueName) -> Option<String> {
+    let subjects = broker.subjects();
+    let parts = subjects.parse_inbox(&message.subject)?;
+    let InboxKind::Public { verb, name, key } = parts.kind else { return None };
+    let key = Key::escape("workflow id", &Key::unescape("workflow id", key).ok()?).ok()?;
+    let name = TypeName::from_token(name).ok();
+    Some(subjects.inbox_public(Verb::from_token(verb)?, queue, name.as_ref(), &key))
+}

@@ -1,0 +1,196 @@
+//! Sending what records ask for, for as long as it takes the broker to answer.
+
+use std::{sync::Arc, time::Duration};
+
+use highwater_broker::{Broker, Bucket, Error, ErrorKind, PlainMessage, Publish, Schedule, Stream};
+use highwater_protocol::{
+    Failure, FailureKind, Headers, Key, OpId, QueueName, RunId, Timestamp,
+    task::{ActivityState, ActivityTask, CancelActivity, StartDecision},
+    timer::{Fire, TimerId},
+    wire,
+};
+
+use crate::engine::{Send, Sent, UnitId};
+
+/// The longest wait between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Tries until the broker answers; an error that a retry cannot mend comes back.
+pub(super) async fn insist<T, F: Future<Output = Result<T, Error>>>(
+    what: &str,
+    mut call: impl FnMut() -> F,
+) -> Result<T, Error> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match call().await {
+            Err(error) if error.is_retryable() => tracing::warn!(%error, "{what} failed; it is tried again"),
+            result => return result,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+pub(super) async fn send(broker: Arc<dyn Broker>, queues: Arc<[QueueName]>, key: Key, send: Send) -> Sent {
+    match send {
+        Send::Task { task, verify } => send_task(&*broker, &key, *task, verify).await,
+        Send::Timer { unit, run, timer, at } => arm(&*broker, &queues, key, unit, run, timer, at).await,
+        Send::DeleteTimer { run, timer } => delete_timer(&*broker, &key, run, timer).await,
+        Send::CancelActivity { run, op, queue } => cancel(&*broker, run, op, &queue).await,
+        Send::DecideStart { run, op, queue, failure } => decide_start(&*broker, run, op, &queue, failure).await,
+    }
+}
+
+async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, verify: Option<u64>) -> Sent {
+    let (queue, run, op) = (&task.call.queue, task.run, task.call.op);
+    let subjects = broker.subjects();
+    if let Some(seen) = verify {
+        // A worker publishes the outcome before it lets go of the task. So when the task is not there, either it was never
+        // sent or its outcome is in the inbox by now.
+        let any = subjects.task_any(queue, run, op);
+        let there = insist("looking for a task", || broker.last_from_leader(Stream::Tasks, any.clone())).await;
+        if matches!(there, Ok(Some(_))) {
+            return Sent::Done;
+        }
+        let outcomes = subjects.inbox_activity(&task.run_queue, run, key);
+        let waiting = insist("looking for outcomes", || broker.last_from_leader(Stream::Inbox, outcomes.clone())).await;
+        if let Ok(Some(message)) = waiting
+            && message.seq > seen
+        {
+            return Sent::Waits { op, seq: message.seq };
+        }
+    }
+    let message = Publish {
+        subject: subjects.task(queue, run, op, task.attempt),
+        payload: wire::encode(&task),
+        expect_last: Some(0),
+        ..Publish::default()
+    };
+    match insist("sending a task", || broker.publish(message.clone())).await {
+        Ok(_) => Sent::Done,
+        Err(error) if error.kind == ErrorKind::Conflict => Sent::Done,
+        Err(error) => {
+            let kind = if error.kind == ErrorKind::TooLarge {
+                FailureKind::TooLarge
+            } else {
+                FailureKind::Application { non_retryable: true }
+            };
+            Sent::Refused {
+                run,
+                op,
+                failure: Failure::new(kind, format!("the task of activity {} cannot be sent: {error}", task.call.name)),
+            }
+        }
+    }
+}
+
+async fn arm(
+    broker: &dyn Broker,
+    queues: &[QueueName],
+    key: Key,
+    unit: UnitId,
+    run: RunId,
+    timer: TimerId,
+    at: Timestamp,
+) -> Sent {
+    let subjects = broker.subjects();
+    let message = Publish {
+        subject: subjects.timer(&key, run, timer),
+        payload: wire::encode(&Fire { key, run, timer }),
+        // A subject is used once: to arm it again while it fires would lose the new timer.
+        expect_last: Some(0),
+        schedule: Some(Schedule { at, target: subjects.fire(unit.partition, &queues[unit.queue]) }),
+        ..Publish::default()
+    };
+    match insist("arming a timer", || broker.publish(message.clone())).await {
+        Err(error) if error.kind != ErrorKind::Conflict => {
+            tracing::error!(%run, %timer, %error, "a timer cannot be armed")
+        }
+        _ => {}
+    }
+    Sent::Done
+}
+
+async fn delete_timer(broker: &dyn Broker, key: &Key, run: RunId, timer: TimerId) -> Sent {
+    let subject = broker.subjects().timer(key, run, timer);
+    let armed = insist("looking for a timer", || broker.last_from_leader(Stream::Timers, subject.clone())).await;
+    if let Ok(Some(message)) = armed {
+        let deleted = insist("deleting a timer", || broker.delete(Stream::Timers, message.seq)).await;
+        if let Err(error) = deleted {
+            tracing::warn!(%run, %timer, %error, "a timer that is not needed could not be deleted; it fires into nothing");
+        }
+    }
+    Sent::Done
+}
+
+/// Tells the activity's worker, and whoever takes the task later, that the run does not want it any more.
+async fn cancel(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) -> Sent {
+    let subjects = broker.subjects();
+    let state = |state: &mut ActivityState| state.cancel_requested = true;
+    if let Err(error) = change_state(broker, run, op, state).await {
+        tracing::warn!(%run, %op, %error, "a cancellation could not be noted for later attempts");
+    }
+    let message = PlainMessage {
+        subject: subjects.cancel_activity(queue),
+        reply: None,
+        headers: Headers::new(),
+        payload: wire::encode(&CancelActivity { run, op }),
+    };
+    let _ = insist("cancelling an activity", || broker.send(message.clone())).await;
+    // A task that nobody has taken yet is never to be taken. Where one works on it, its acknowledgement finds nothing.
+    let any = subjects.task_any(queue, run, op);
+    if let Ok(Some(task)) = insist("looking for a task", || broker.last_from_leader(Stream::Tasks, any.clone())).await {
+        let _ = insist("deleting a task", || broker.delete(Stream::Tasks, task.seq)).await;
+    }
+    Sent::Done
+}
+
+/// Whoever writes first decides whether the activity started in time: this process, or the worker that takes the task.
+async fn decide_start(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName, failure: Failure) -> Sent {
+    let decided = change_state(broker, run, op, |state| {
+        state.start.get_or_insert(StartDecision::TimedOut);
+    })
+    .await;
+    match decided {
+        Ok(state) if state.start == Some(StartDecision::Started) => Sent::Done,
+        Ok(_) => {
+            let any = broker.subjects().task_any(queue, run, op);
+            if let Ok(Some(task)) =
+                insist("looking for a task", || broker.last_from_leader(Stream::Tasks, any.clone())).await
+            {
+                let _ = insist("deleting a task", || broker.delete(Stream::Tasks, task.seq)).await;
+            }
+            Sent::Refused { run, op, failure }
+        }
+        Err(error) => {
+            tracing::error!(%run, %op, %error, "cannot find out whether an activity started in time; it is left to run");
+            Sent::Done
+        }
+    }
+}
+
+/// Changes what is known of an activity, against whoever else does.
+async fn change_state(
+    broker: &dyn Broker,
+    run: RunId,
+    op: OpId,
+    change: impl Fn(&mut ActivityState),
+) -> Result<ActivityState, Error> {
+    let key = format!("{run}.{op}");
+    loop {
+        let entry = insist("reading an activity's state", || broker.kv_get(Bucket::Activities, key.clone())).await?;
+        let revision = entry.as_ref().map_or(0, |entry| entry.revision);
+        let mut state: ActivityState = entry.and_then(|entry| wire::decode(&entry.value).ok()).unwrap_or_default();
+        change(&mut state);
+        let value = wire::encode(&state);
+        match insist("writing an activity's state", || {
+            broker.kv_put(Bucket::Activities, key.clone(), value.clone(), Some(revision))
+        })
+        .await
+        {
+            Ok(_) => return Ok(state),
+            Err(error) if error.kind == ErrorKind::Conflict => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Putting a worker together.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use highwater_broker::Broker;
+use highwater_core::{
+    activity::ActivitySet,
+    definition::WorkflowItem,
+    run::{Registry, RegistryError},
+};
+use highwater_protocol::{InvalidId, QueueName};
+
+use crate::{
+    activities::{ActivityCatalog, CatalogError},
+    worker::Worker,
+};
+
+/// The queue that workers serve when none is named.
+pub const DEFAULT_QUEUE: &str = "default";
+
+/// A worker cannot be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A workflow cannot be registered.
+    #[error(transparent)]
+    Workflow(#[from] RegistryError),
+    /// An activity cannot be registered.
+    #[error(transparent)]
+    Activity(#[from] CatalogError),
+    /// A queue's name cannot be one.
+    #[error("a queue cannot have this name: {0}")]
+    Queue(#[from] InvalidId),
+    /// There is nothing for the worker to do.
+    #[error("the worker has neither workflows nor activities; register some with `.workflow(…)` or `.activities(…)`")]
+    Nothing,
+}
+
+/// Puts a [`Worker`] together.
+#[derive(Debug)]
+pub struct WorkerBuilder {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) queues: BTreeMap<QueueName, ()>,
+    pub(crate) registry: Registry,
+    pub(crate) sets: Vec<Sets>,
+    pub(crate) slots: usize,
+    pub(crate) threads: usize,
+    pub(crate) cache_max: usize,
+    pub(crate) task_timeout: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) name: Option<String>,
+    error: Option<BuildError>,
+}
+
+/// Activities, hidden from `Debug`.
+pub(crate) struct Sets(pub(crate) Arc<dyn ActivitySet>);
+
+impl std::fmt::Debug for Sets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.activities()).finish()
+    }
+}
+
+impl WorkerBuilder {
+    /// A worker of the namespace behind this broker.
+    pub fn new(broker: Arc<dyn Broker>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            broker,
+            queues: BTreeMap::new(),
+            registry: Registry::new(),
+            sets: Vec::new(),
+            slots: 200,
+            threads: cores,
+            cache_max: 10_000,
+            task_timeout: Duration::from_secs(2),
+            grace: Duration::from_secs(10),
+            name: None,
+            error: None,
+        }
+    }
+
+    /// Serves this queue. Call it again for more; without it the worker serves [`DEFAULT_QUEUE`].
+    pub fn queue(mut self, name: &str) -> Self {
+        match QueueName::new(name) {
+            Ok(queue) => {
+                self.queues.insert(queue, ());
+            }
+            Err(error) => self.note(error.into()),
+        }
+        self
+    }
+
+    /// Runs workflows of this type: `.workflow(order)` or `.workflow(Order::run)`.
+    pub fn workflow<P, W>(mut self, item: W) -> Self
+    where
+        W: WorkflowItem<P> + Clone + Send + Sync,
+    {
+        if let Err(error) = self.registry.add(item) {
+            self.note(error.into());
+        }
+        self
+    }
+
+    /// Runs the activities of this set: `.activities(Shop { db })`.
+    pub fn activities(mut self, set: impl ActivitySet) -> Self {
+        self.sets.push(Sets(Arc::new(set)));
+        self
+    }
+
+    /// How many activities run at once in this process; 200 unless set.
+    pub fn activity_slots(mut self, slots: usize) -> Self {
+        self.slots = slots.max(1);
+        self
+    }
+
+    /// How many threads run workflow code; as many as there are cores unless set.
+    pub fn workflow_threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// How many runs stay in memory between their events; 10,000 unless set. One that is not there is rebuilt from its history.
+    pub fn cached_runs(mut self, runs: usize) -> Self {
+        self.cache_max = runs;
+        self
+    }
+
+    /// How long workflow code may keep its thread without awaiting anything; 2 s unless set.
+    pub fn workflow_task_timeout(mut self, timeout: Duration) -> Self {
+        self.task_timeout = timeout;
+        self
+    }
+
+    /// How long a stopping worker waits for running activities; 10 s unless set.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// What the worker calls itself, for people; host and process id unless set.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    fn note(&mut self, error: BuildError) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Checks everything and makes the worker. It does nothing until it is [run](Worker::run).
+    pub fn build(mut self) -> Result<Worker, BuildError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        if self.queues.is_empty() {
+            self.queues.insert(QueueName::new(DEFAULT_QUEUE)?, ());
+        }
+        let catalog = ActivityCatalog::new(self.sets.drain(..).map(|set| set.0).collect())?;
+        if catalog.is_empty() && self.registry.names().is_empty() {
+            return Err(BuildError::Nothing);
+        }
+        Ok(Worker::new(self, catalog))
+    }
+}
