@@ -39,7 +39,7 @@ pub(crate) fn refuse_qualifiers(signature: &Signature, what: &str) -> Result<()>
     let generic = signature.generics.params.iter().find(|p| !matches!(p, GenericParam::Lifetime(_)));
     if let Some(parameter) = generic {
         return Err(Error::new_spanned(
-            &parameter,
+            parameter,
             format!("{what} is found by its name alone, so it has no type parameters of its own"),
         ));
     }
@@ -74,7 +74,7 @@ impl ActivitySignature {
         }
         if let Some(second) = typed.get(1) {
             return Err(Error::new_spanned(
-                &second,
+                second,
                 "an activity has one input; put several values into a struct or a tuple",
             ));
         }
@@ -169,9 +169,10 @@ impl ActivitySignature {
         });
         let (this, argument) = (self.receiver.then(|| quote!(#this,)), self.input.as_ref().map(|_| quote!(#input)));
         let call = quote!(#callee(#this #lend #argument));
-        let errors = match &options.non_retryable {
-            Some(pattern) => quote!(|error| ::core::matches!(error, #pattern)),
-            None => quote!(|_| false),
+        let errors = if let Some(pattern) = &options.non_retryable {
+            quote!(|error| ::core::matches!(error, #pattern))
+        } else {
+            quote!(|_| false)
         };
         let output = &self.output;
         let outcome = quote_spanned!(located(output.span())=> ::highwater::__private::outcome::<#output>);
@@ -240,7 +241,7 @@ fn check_receiver(this: &syn::Receiver) -> Result<()> {
         ));
     }
     if this.reference.is_none() || this.colon_token.is_some() {
-        return Err(Error::new_spanned(&this, "an activity takes `&self`, as all attempts share one value"));
+        return Err(Error::new_spanned(this, "an activity takes `&self`, as all attempts share one value"));
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ fn check(method: &TraitItemFn) -> Result<()> {
     }
     match &method.default {
         Some(body) => Err(Error::new_spanned(
-            &body,
+            body,
             "an activity in a trait is declared only; write the body in an `impl` block with #[activities], or in the process that implements the trait",
         )),
         None => Ok(()),

@@ -12,7 +12,7 @@ use crate::{
 
 pub(super) fn expand(mut block: ItemImpl) -> Result<Tokens> {
     if let Some((_, path, _)) = &block.trait_ {
-        return Err(Error::new_spanned(&path, "#[activities] stands on an inherent `impl` block: `impl Shop { … }`"));
+        return Err(Error::new_spanned(path, "#[activities] stands on an inherent `impl` block: `impl Shop { … }`"));
     }
     let owner = owner(&block.self_ty);
     let mut names = Names::default();

@@ -74,7 +74,7 @@ enum Kind {
 /// The type's own name.
 fn workflow_ident(block: &ItemImpl) -> Result<Ident> {
     if let Some((_, path, _)) = &block.trait_ {
-        return Err(Error::new_spanned(&path, "#[workflow] stands on an inherent `impl` block: `impl Cart { … }`"));
+        return Err(Error::new_spanned(path, "#[workflow] stands on an inherent `impl` block: `impl Cart { … }`"));
     }
     if !block.generics.params.is_empty() {
         return Err(Error::new_spanned(
@@ -87,7 +87,7 @@ fn workflow_ident(block: &ItemImpl) -> Result<Ident> {
             .path
             .get_ident()
             .cloned()
-            .ok_or_else(|| Error::new_spanned(&path, "write the type's own name here, without a path")),
-        other => Err(Error::new_spanned(&other, "a workflow's state is a struct or an enum of yours")),
+            .ok_or_else(|| Error::new_spanned(path, "write the type's own name here, without a path")),
+        other => Err(Error::new_spanned(other, "a workflow's state is a struct or an enum of yours")),
     }
 }
