@@ -2,7 +2,10 @@
 
 use proc_macro2::Span;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Block, Error, FnArg, GenericParam, Ident, PatType, Result, ReturnType, Signature, Type, spanned::Spanned};
+use syn::{
+    Block, Error, FnArg, GenericParam, Ident, PatType, Result, ReturnType, Signature, Type, Visibility,
+    spanned::Spanned,
+};
 
 use crate::{Tokens, options::ActivityOptions};
 
@@ -24,6 +27,18 @@ pub(crate) fn located(span: Span) -> Span {
 /// A name that the user's code cannot see.
 pub(crate) fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
+}
+
+/// What Clippy would say of a signature that is not the user's choice.
+pub(crate) fn lints() -> Tokens {
+    quote! {
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::trivially_copy_pass_by_ref,
+            clippy::unnecessary_wraps,
+            clippy::unused_self
+        )]
+    }
 }
 
 /// The type that a function returns.
@@ -100,15 +115,17 @@ impl ActivitySignature {
     }
 
     /// The activity as a function that returns a tagged future; `definition` are the items in its body.
-    pub(crate) fn tagged(&self, definition: &Tokens, future: &Tokens, bounds: &Tokens) -> Tokens {
+    pub(crate) fn tagged(&self, vis: &Visibility, definition: &Tokens, future: &Tokens, bounds: &Tokens) -> Tokens {
         let Signature { ident, generics, inputs, .. } = &self.signature;
         let (output, shape, clause) = (&self.output, self.shape(), &generics.where_clause);
         let activity = quote_spanned! {located(ident.span())=>
             impl ::highwater::__private::Activity<Shape = ::highwater::__private::#shape, Output = #output #bounds>
                 + ::core::marker::Send
         };
+        let lints = lints();
         quote! {
-            fn #ident #generics(#inputs) -> #activity #clause {
+            #lints
+            #vis fn #ident #generics(#inputs) -> #activity #clause {
                 #definition
                 ::highwater::__private::tag::<__HighwaterActivity, ::highwater::__private::#shape, _>(#future)
             }
@@ -130,7 +147,8 @@ impl ActivitySignature {
         } else {
             quote!(#function(#(#parameters),*))
         };
-        (quote!(#hidden #body), quote!(async move { #call }))
+        let lints = lints();
+        (quote!(#lints #hidden #body), quote!(async move { #call }))
     }
 
     /// The parameters' names, when they are plain.

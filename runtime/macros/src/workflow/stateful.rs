@@ -7,6 +7,7 @@ use super::{RunSignature, handlers::Handlers};
 use crate::{
     Tokens,
     options::{arguments, nothing, take_attribute},
+    signature::lints,
 };
 
 pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens> {
@@ -20,9 +21,11 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
             continue;
         };
         let mut is_run = false;
+        let mut is_handler = false;
         for (what, kind) in [("init", Kind::Init), ("run", Kind::Run), ("signal", Kind::Signal), ("query", Kind::Query)]
         {
             let Some(attribute) = take_attribute(&mut method.attrs, what)? else { continue };
+            is_handler = true;
             match kind {
                 Kind::Init => handlers.init(&attribute, method)?,
                 Kind::Signal => handlers.signal(&attribute, method)?,
@@ -40,6 +43,10 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
             Some(run) if is_run => {
                 let (attrs, vis, tagged) = (&method.attrs, &method.vis, run.tagged(&quote!(Self), &method.block));
                 quote!(#(#attrs)* #vis #tagged)
+            }
+            _ if is_handler => {
+                let lints = lints();
+                quote!(#lints #method)
             }
             _ => method.to_token_stream(),
         });
