@@ -8,7 +8,7 @@ use super::load::Measured;
 
 pub(super) fn render(measured: &[Measured]) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["row", "at once", "runs/s", "p50", "p99"]);
     for row in measured {
         table.add_row([
