@@ -106,7 +106,8 @@ impl StateEntry {
             if !heavy {
                 return;
             }
-            let change = |state: &mut ActivityState| *state = ActivityState { start: state.start, ..Default::default() };
+            let change =
+                |state: &mut ActivityState| *state = ActivityState { start: state.start, ..Default::default() };
             self.update(change).await.map(drop)
         } else if exists || touched {
             self.broker.kv_delete(Bucket::Activities, self.key.clone()).await

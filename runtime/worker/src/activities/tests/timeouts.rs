@@ -107,9 +107,13 @@ async fn a_task_past_its_schedule_to_close_is_not_started() {
 async fn a_start_in_time_is_written_down_for_the_owner() {
     let world = World::new().await;
     let mut reports = world.reports().await;
-    let worker = world.worker(Script::new().with("run", async |context: ActivityContext, _| {
-        if context.attempt() == 1 { failed("at 1") } else { completed("1") }
-    }));
+    let worker =
+        world.worker(Script::new().with(
+            "run",
+            async |context: ActivityContext, _| {
+                if context.attempt() == 1 { failed("at 1") } else { completed("1") }
+            },
+        ));
     let schedule_to_start = Some(Duration::from_secs(5));
     let limits = ActivityOptions { schedule_to_start, ..options(every(Duration::ZERO)) };
     let task = world.call("run", limits).await;
