@@ -193,7 +193,7 @@ impl ActivitySignature {
             quote!(|_| false)
         };
         let output = &self.output;
-        let outcome = quote_spanned!(output.span()=> ::highwater::__private::outcome::<#output>);
+        let outcome = quote_spanned!(output.span()=> ::highwater::__private::recorder::<#output>());
         let work = if options.blocking {
             quote!(::highwater::__private::Work::Blocking(::std::boxed::Box::new(move || #outcome(#call, #errors))))
         } else {
