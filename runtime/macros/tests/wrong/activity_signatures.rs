@@ -1,4 +1,9 @@
-use highwater::prelude::*;
+#![allow(unused)]
+
+extern crate highwater_core as highwater;
+
+use highwater::ActivityContext;
+use highwater_macros::{activities, activity};
 
 pub struct Shop;
 

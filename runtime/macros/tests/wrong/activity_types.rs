@@ -1,4 +1,6 @@
-use highwater::prelude::*;
+extern crate highwater_core as highwater;
+
+use highwater_macros::activities;
 
 pub struct Shop;
 pub struct Order;

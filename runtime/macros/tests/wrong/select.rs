@@ -1,6 +1,11 @@
+#![allow(unused)]
+
+extern crate highwater_core as highwater;
+
 use std::time::Duration;
 
-use highwater::prelude::*;
+use highwater::{Ctx, Exit};
+use highwater_macros::{select, workflow};
 
 #[workflow]
 async fn biased(ctx: Ctx) -> Result<(), Exit> {

@@ -1,4 +1,7 @@
-use highwater::prelude::*;
+extern crate highwater_core as highwater;
+
+use highwater::{Ctx, Exit};
+use highwater_macros::workflow;
 
 pub struct NoDefault;
 

@@ -1,4 +1,9 @@
-use highwater::prelude::*;
+#![allow(unused)]
+
+extern crate highwater_core as highwater;
+
+use highwater::{Ctx, Exit};
+use highwater_macros::workflow;
 
 #[derive(Default)]
 pub struct Twice;

@@ -1,4 +1,7 @@
-use highwater::prelude::*;
+extern crate highwater_core as highwater;
+
+use highwater::{Ctx, Exit};
+use highwater_macros::{activities, workflow};
 
 pub struct Shop;
 
@@ -16,7 +19,8 @@ impl Shop {
 
 #[workflow]
 async fn order(ctx: Ctx) -> Result<(), Exit> {
-    ctx.run(async |cents: u32| Ok::<_, String>(cents), 5).await?;
+    let inner = ctx.clone();
+    ctx.step("now", async move |_| Ok::<_, String>(inner.now().as_millis())).await?;
     Ok(())
 }
 

@@ -1,4 +1,8 @@
-use highwater::prelude::*;
+#![deny(unused_must_use)]
+extern crate highwater_core as highwater;
+
+use highwater::{Ctx, Exit};
+use highwater_macros::{activities, workflow};
 
 pub struct Shop;
 
@@ -16,8 +20,7 @@ impl Shop {
 
 #[workflow]
 async fn order(ctx: Ctx) -> Result<(), Exit> {
-    let inner = ctx.clone();
-    ctx.step("now", async move |_| Ok::<_, String>(inner.now().as_millis())).await?;
+    ctx.sleep(std::time::Duration::from_secs(5)).await;
     Ok(())
 }
 

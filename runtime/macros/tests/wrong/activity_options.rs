@@ -1,4 +1,9 @@
-use highwater::prelude::*;
+#![allow(unused)]
+
+extern crate highwater_core as highwater;
+
+use highwater::{Ctx, Exit};
+use highwater_macros::{activity, workflow};
 
 #[activity(start_to_clos = "10s")]
 async fn unknown(n: u32) -> Result<u32, String> {

@@ -1,5 +1,7 @@
-#![deny(unused_must_use)]
-use highwater::prelude::*;
+extern crate highwater_core as highwater;
+
+use highwater::{Ctx, Exit};
+use highwater_macros::{activities, workflow};
 
 pub struct Shop;
 
@@ -17,7 +19,7 @@ impl Shop {
 
 #[workflow]
 async fn order(ctx: Ctx) -> Result<(), Exit> {
-    ctx.sleep(std::time::Duration::from_secs(5)).await;
+    let _receipt: String = ctx.run(Shop::charge, 5).await?;
     Ok(())
 }
 

@@ -1,4 +1,7 @@
-use highwater::prelude::*;
+extern crate highwater_core as highwater;
+
+use highwater::{Ctx, Exit};
+use highwater_macros::{activities, workflow};
 
 pub struct Shop;
 
@@ -16,7 +19,7 @@ impl Shop {
 
 #[workflow]
 async fn order(ctx: Ctx) -> Result<(), Exit> {
-    let _receipt: String = ctx.run(Shop::charge, 5).await?;
+    ctx.run(async |cents: u32| Ok::<_, String>(cents), 5).await?;
     Ok(())
 }
 
