@@ -114,6 +114,10 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Stores a message and waits until the server has it. Calls may be in flight by the thousand; those to one
     /// subject are stored in the order of the calls' first polls.
+    ///
+    /// [`ErrorKind::NoResponders`](crate::ErrorKind::NoResponders) and
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) mean that it was not stored,
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that it may have been or may still be.
     fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>>;
 
     /// Reads one message by its sequence, from any replica. A miss proves nothing.
@@ -140,6 +144,9 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Reads a stream in order from a sequence on, without acknowledgements: the messages of these subjects, then new
     /// ones as they come. It begins with [`Delivered::CaughtUp`] when there is nothing yet, and tells it once.
+    ///
+    /// It goes on after interruptions, without gaps and repeats. A stream that has less than was read of it, or something
+    /// else, lost messages: that is an error of kind [`ErrorKind::Other`](crate::ErrorKind::Other), and the end.
     fn read(
         &self,
         stream: Stream,
@@ -169,7 +176,10 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Deletes a value.
     fn kv_delete(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<(), Error>>;
 
-    /// Tells all values of a bucket and then every change. Entries that expire are told as gone.
+    /// Tells all values of a bucket, [`KvEvent::CaughtUp`], and then every change. Entries that expire are told as gone.
+    ///
+    /// After an interruption it tells all values again, those that went in between as gone, and
+    /// [`KvEvent::CaughtUp`] once more.
     fn kv_watch(&self, bucket: Bucket) -> BoxFuture<'static, Result<BoxStream<Result<KvEvent, Error>>, Error>>;
 
     /// All keys and values of a bucket, from the leader.

@@ -1,6 +1,10 @@
 //! One workflow, seen from outside.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use highwater_broker::history::{HistoryError, StoredRecord};
 use highwater_protocol::{
@@ -46,6 +50,8 @@ pub struct WorkflowHandle<W> {
     key: Key,
     addressed: Addressed,
     answers: Option<Arc<Expected>>,
+    /// The latest run that is known to be in the chain, so that a long chain is not gone through at every call.
+    reached: Arc<Mutex<Option<RunId>>>,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -57,6 +63,7 @@ impl<W> Clone for WorkflowHandle<W> {
             key: self.key.clone(),
             addressed: self.addressed,
             answers: self.answers.clone(),
+            reached: self.reached.clone(),
             workflow: PhantomData,
         }
     }
@@ -74,7 +81,7 @@ impl<W> fmt::Debug for WorkflowHandle<W> {
 impl<W> WorkflowHandle<W> {
     pub(crate) fn new(client: Client, id: WorkflowId, addressed: Addressed, answers: Option<Arc<Expected>>) -> Self {
         let key = id.to_key();
-        Self { client, id, key, addressed, answers, workflow: PhantomData }
+        Self { client, id, key, addressed, answers, reached: Arc::default(), workflow: PhantomData }
     }
 
     /// The workflow id.
@@ -95,6 +102,8 @@ impl<W> WorkflowHandle<W> {
     /// The same workflow, but this run of it only.
     pub fn pinned_to(mut self, run: RunId) -> Self {
         self.addressed = Addressed::Run(run);
+        // Clones of the handle go on in their own way.
+        self.reached = Arc::default();
         self
     }
 
@@ -143,18 +152,41 @@ impl<W> WorkflowHandle<W> {
                 _ => Located::Unknown,
             });
         };
-        let Some(wanted) = self.run_id().filter(|run| *run != last.frame.run) else {
+        let Some(wanted) = self.wanted().filter(|run| *run != last.frame.run) else {
             return Located::latest(last);
         };
         let found = run::find(broker, &last, wanted, 0).await?;
         Ok(match (found, self.addressed) {
             (None, _) => Located::Unknown,
-            (Some(found), Addressed::Chain(_)) if found.is_latest => Located::latest(last)?,
             (Some(found), Addressed::Chain(_)) => {
-                Located::Closed { run: found.chain.run, status: found.chain.status() }
+                self.reached(found.chain.run);
+                if found.is_latest {
+                    Located::latest(last)?
+                } else {
+                    Located::Closed { run: found.chain.run, status: found.chain.status() }
+                }
             }
             (Some(found), _) => Located::Closed { run: found.own.run, status: found.own.status() },
         })
+    }
+
+    /// The run to look for: the latest that is known of the addressed chain.
+    pub(crate) fn wanted(&self) -> Option<RunId> {
+        match self.addressed {
+            Addressed::Latest => None,
+            Addressed::Run(run) => Some(run),
+            Addressed::Chain(first) => Some(self.reached_run().unwrap_or(first)),
+        }
+    }
+
+    /// Notes a run of the addressed chain.
+    pub(crate) fn reached(&self, run: RunId) {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+    }
+
+    fn reached_run(&self) -> Option<RunId> {
+        // Nothing panics while it holds the lock.
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

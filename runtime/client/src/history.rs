@@ -92,10 +92,13 @@ impl<W> WorkflowHandle<W> {
     async fn read_history_once(&self) -> Result<Option<RunHistory>, HistoryError> {
         let broker = self.client().broker();
         let Some(last) = run::last_of(broker, self.key()).await? else { return Ok(None) };
-        let tail = match self.run_id().filter(|run| *run != last.frame.run) {
+        let tail = match self.wanted().filter(|run| *run != last.frame.run) {
             None => Tail::of(&last)?,
             Some(run) => match run::find(broker, &last, run, 0).await? {
-                Some(found) if matches!(self.addressed(), Addressed::Chain(_)) => found.chain,
+                Some(found) if matches!(self.addressed(), Addressed::Chain(_)) => {
+                    self.reached(found.chain.run);
+                    found.chain
+                }
                 Some(found) => found.own,
                 None => return Ok(None),
             },

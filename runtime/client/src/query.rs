@@ -177,7 +177,7 @@ impl<W> WorkflowHandle<W> {
         // The queue of a run never changes, so any replica's word will do.
         let hint = persist(PATIENCE, || history::last(self.client().broker(), self.key(), Freshness::Any));
         if let Some(last) = hint.await.map_err(unreadable)?
-            && self.run_id().is_none_or(|run| run == last.frame.run)
+            && self.wanted().is_none_or(|run| run == last.frame.run)
         {
             return run::queue_of(&last).map_err(unreadable);
         }

@@ -9,11 +9,12 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use highwater_broker::{Broker, Error};
+use highwater_broker::{Broker, Error, ErrorKind};
 use highwater_protocol::{
-    RunId,
+    Headers, RunId, header,
     rejection::Rejection,
     reply::{Closed, Reply},
+    request,
 };
 use tokio::{
     sync::{OnceCell, watch},
@@ -75,6 +76,11 @@ impl Replies {
     }
 
     async fn listen(&self, broker: &dyn Broker) -> Result<AbortHandle, Error> {
+        let example = Headers::new().with(header::REPLY, format!("{}.0", self.inbox));
+        if let Err(rejection) = request::reply(&example) {
+            let text = format!("answers cannot come to this client, choose another inbox prefix: {}", rejection.reason);
+            return Err(Error::new(ErrorKind::Other, text));
+        }
         let mut messages = broker.subscribe(format!("{}.*", self.inbox)).await?;
         let waiting = Arc::clone(&self.waiting);
         let prefix_len = self.inbox.len() + 1;

@@ -76,6 +76,7 @@ pub fn initial_state<T: InitialState>() -> T {
 }
 
 /// The body of an activity that was declared only and lives in another process.
+#[expect(clippy::unused_async, reason = "it stands for a body that is elsewhere")]
 pub async fn elsewhere<T>(activity: &str) -> T {
     panic!("{activity} runs in another process; call it from a workflow with `ctx.run({activity}, …)`")
 }

@@ -113,7 +113,7 @@ enum Child<F: Future> {
 }
 
 struct Children<F: Future> {
-    children: Vec<Child<F>>,
+    list: Vec<Child<F>>,
     wakers: Vec<Arc<ChildWaker>>,
     woken: Arc<Woken>,
     left: usize,
@@ -127,11 +127,11 @@ impl<F: Future> Children<F> {
         I: IntoIterator,
         I::Item: IntoFuture<IntoFuture = F, Output = F::Output>,
     {
-        let children: Vec<_> = list.into_iter().map(|item| Child::Pending(Box::pin(item.into_future()))).collect();
-        let left = children.len();
+        let list: Vec<_> = list.into_iter().map(|item| Child::Pending(Box::pin(item.into_future()))).collect();
+        let left = list.len();
         let woken = Arc::new(Woken(Mutex::new(Queue { children: (0..left).collect(), parent: None })));
         let waker = |index| Arc::new(ChildWaker { index, queued: AtomicBool::new(true), woken: Arc::clone(&woken) });
-        Self { children, wakers: (0..left).map(waker).collect(), woken, left, done: false }
+        Self { list, wakers: (0..left).map(waker).collect(), woken, left, done: false }
     }
 
     /// Polls those that were woken, in the order of the list, until one ends in a way that ends all; tells whether one did.
@@ -139,10 +139,10 @@ impl<F: Future> Children<F> {
         for index in self.woken.take(cx.waker()) {
             let waker = &self.wakers[index];
             waker.queued.store(false, Ordering::Release);
-            let Child::Pending(future) = &mut self.children[index] else { continue };
+            let Child::Pending(future) = &mut self.list[index] else { continue };
             if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&Arc::clone(waker).into())) {
                 let ends = ends_all(&output);
-                self.children[index] = Child::Ended(output);
+                self.list[index] = Child::Ended(output);
                 self.left -= 1;
                 if ends {
                     return true;
@@ -159,7 +159,7 @@ impl<F: Future> Children<F> {
             Child::Pending(_) => None,
             Child::Ended(output) => Some(output),
         };
-        mem::take(&mut self.children).into_iter().filter_map(output).collect()
+        mem::take(&mut self.list).into_iter().filter_map(output).collect()
     }
 }
 

@@ -11,6 +11,8 @@
 //! - [`open`]: what a run has asked for and not got yet.
 //! - [`run`]: one run as a state machine, fed with events: replay, command matching, closing.
 
+#![warn(missing_docs)]
+
 pub mod activity;
 pub mod context;
 pub mod definition;

@@ -13,7 +13,7 @@ thread_local! {
 }
 
 /// Runs user code; a panic comes back as its message with file and line instead of on stderr.
-pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+pub fn catch<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = take_hook();

@@ -135,7 +135,7 @@ fn what_a_branch_borrows_lives_as_long_as_its_future() {
     struct Owner(u32);
     impl Owner {
         async fn value(&mut self) -> u32 {
-            self.0
+            ready(self.0).await
         }
     }
     run(async {

@@ -79,8 +79,8 @@ fn a_workflow_is_reached_from_its_function() {
 
 #[test]
 fn a_workflow_is_a_type_as_well() {
-    assert_eq!((order::NAME, report::NAME, Cart::NAME), ("order", "nightly-report", "shopping-cart"));
     fn ok<W: Workflow<Ok = T>, T>() {}
+    assert_eq!((order::NAME, report::NAME, Cart::NAME), ("order", "nightly-report", "shopping-cart"));
     ok::<order, u32>();
     ok::<report, ()>();
     ok::<Cart, u32>();

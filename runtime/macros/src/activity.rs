@@ -35,7 +35,7 @@ pub(crate) fn function(arguments: Tokens, item: Tokens) -> Result<Tokens> {
         )
     })?;
     if let Some(receiver) = function.sig.receiver() {
-        return Err(Error::new_spanned(&receiver, "write #[activities] on the `impl` block that this method is in"));
+        return Err(Error::new_spanned(receiver, "write #[activities] on the `impl` block that this method is in"));
     }
     free::expand(&options, &function)
 }

@@ -172,7 +172,7 @@ pub(crate) fn take_attribute(attributes: &mut Vec<Attribute>, name: &str) -> Res
     match found.as_slice() {
         [] => Ok(None),
         [one] => Ok(Some(one.clone())),
-        [_, second, ..] => Err(Error::new_spanned(&second, format!("#[{name}] stands here twice"))),
+        [_, second, ..] => Err(Error::new_spanned(second, format!("#[{name}] stands here twice"))),
     }
 }
 
@@ -231,7 +231,7 @@ fn float(input: ParseStream<'_>) -> Result<(f64, Span)> {
     let value = match &literal {
         Lit::Float(value) => value.base10_parse()?,
         Lit::Int(value) => value.base10_parse()?,
-        other => return Err(Error::new_spanned(&other, "expected a number like 2.0")),
+        other => return Err(Error::new_spanned(other, "expected a number like 2.0")),
     };
     Ok((value, literal.span()))
 }

@@ -2,7 +2,10 @@
 
 use proc_macro2::Span;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Block, Error, FnArg, GenericParam, Ident, PatType, Result, ReturnType, Signature, Type, spanned::Spanned};
+use syn::{
+    Block, Error, FnArg, GenericParam, Ident, PatType, Result, ReturnType, Signature, Type, Visibility,
+    spanned::Spanned,
+};
 
 use crate::{Tokens, options::ActivityOptions};
 
@@ -26,6 +29,18 @@ pub(crate) fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }
 
+/// What Clippy would say of a signature that is not the user's choice.
+pub(crate) fn lints() -> Tokens {
+    quote! {
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::trivially_copy_pass_by_ref,
+            clippy::unnecessary_wraps,
+            clippy::unused_self
+        )]
+    }
+}
+
 /// The type that a function returns.
 pub(crate) fn output_type(signature: &Signature) -> Type {
     match &signature.output {
@@ -39,7 +54,7 @@ pub(crate) fn refuse_qualifiers(signature: &Signature, what: &str) -> Result<()>
     let generic = signature.generics.params.iter().find(|p| !matches!(p, GenericParam::Lifetime(_)));
     if let Some(parameter) = generic {
         return Err(Error::new_spanned(
-            &parameter,
+            parameter,
             format!("{what} is found by its name alone, so it has no type parameters of its own"),
         ));
     }
@@ -74,7 +89,7 @@ impl ActivitySignature {
         }
         if let Some(second) = typed.get(1) {
             return Err(Error::new_spanned(
-                &second,
+                second,
                 "an activity has one input; put several values into a struct or a tuple",
             ));
         }
@@ -100,15 +115,17 @@ impl ActivitySignature {
     }
 
     /// The activity as a function that returns a tagged future; `definition` are the items in its body.
-    pub(crate) fn tagged(&self, definition: &Tokens, future: &Tokens, bounds: &Tokens) -> Tokens {
+    pub(crate) fn tagged(&self, vis: &Visibility, definition: &Tokens, future: &Tokens, bounds: &Tokens) -> Tokens {
         let Signature { ident, generics, inputs, .. } = &self.signature;
         let (output, shape, clause) = (&self.output, self.shape(), &generics.where_clause);
         let activity = quote_spanned! {located(ident.span())=>
             impl ::highwater::__private::Activity<Shape = ::highwater::__private::#shape, Output = #output #bounds>
                 + ::core::marker::Send
         };
+        let lints = lints();
         quote! {
-            fn #ident #generics(#inputs) -> #activity #clause {
+            #lints
+            #vis fn #ident #generics(#inputs) -> #activity #clause {
                 #definition
                 ::highwater::__private::tag::<__HighwaterActivity, ::highwater::__private::#shape, _>(#future)
             }
@@ -130,7 +147,8 @@ impl ActivitySignature {
         } else {
             quote!(#function(#(#parameters),*))
         };
-        (quote!(#hidden #body), quote!(async move { #call }))
+        let lints = lints();
+        (quote!(#lints #hidden #body), quote!(async move { #call }))
     }
 
     /// The parameters' names, when they are plain.
@@ -169,9 +187,10 @@ impl ActivitySignature {
         });
         let (this, argument) = (self.receiver.then(|| quote!(#this,)), self.input.as_ref().map(|_| quote!(#input)));
         let call = quote!(#callee(#this #lend #argument));
-        let errors = match &options.non_retryable {
-            Some(pattern) => quote!(|error| ::core::matches!(error, #pattern)),
-            None => quote!(|_| false),
+        let errors = if let Some(pattern) = &options.non_retryable {
+            quote!(|error| ::core::matches!(error, #pattern))
+        } else {
+            quote!(|_| false)
         };
         let output = &self.output;
         let outcome = quote_spanned!(located(output.span())=> ::highwater::__private::outcome::<#output>);
@@ -240,7 +259,7 @@ fn check_receiver(this: &syn::Receiver) -> Result<()> {
         ));
     }
     if this.reference.is_none() || this.colon_token.is_some() {
-        return Err(Error::new_spanned(&this, "an activity takes `&self`, as all attempts share one value"));
+        return Err(Error::new_spanned(this, "an activity takes `&self`, as all attempts share one value"));
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ impl RunSignature {
             match argument {
                 FnArg::Receiver(this) => {
                     return Err(Error::new_spanned(
-                        &this,
+                        this,
                         "a workflow takes its context, not `self`: `async fn run(ctx: Ctx<Self>, input: Input)`; \
                          its state is `ctx.read(|state| …)` and `ctx.update(|state| …)`",
                     ));
@@ -60,7 +60,7 @@ impl RunSignature {
         }
         if let Some(third) = typed.get(2) {
             return Err(Error::new_spanned(
-                &third,
+                third,
                 "a workflow has one input beside its context; put several values into a struct or a tuple",
             ));
         }

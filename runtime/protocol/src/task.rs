@@ -75,6 +75,21 @@ pub struct ActivityState {
     /// Who decided first whether the activity started in time; only with a schedule-to-start timeout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<StartDecision>,
+    /// How many deliveries of the present message no attempt came of, as the worker had no use for it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub passed_on: u32,
+}
+
+impl ActivityState {
+    /// Its key in the bucket.
+    pub fn key(run: RunId, op: OpId) -> String {
+        format!("{run}.{op}")
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Whether an activity with a schedule-to-start timeout started in time.

@@ -75,7 +75,7 @@ impl NatsBroker {
     fn feed(&self, queue: &QueueName) -> Feed {
         // Nothing panics while it holds the lock, and a map is whole at any time.
         let mut feeds = self.shared.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(feed) = feeds.get(queue) {
+        if let Some(feed) = feeds.get(queue).filter(|feed| !feed.has_ended()) {
             return feed.clone();
         }
         let served = Queue {

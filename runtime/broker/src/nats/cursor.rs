@@ -138,17 +138,17 @@ impl Cursor {
                 }
             };
             let Some(message) = message else { return Step::Lost("the connection was closed") };
-            match message.status.map(|status| status.as_u16()) {
-                None => {}
-                Some(100) => match self.control(message).await {
-                    Some(step) => return step,
-                    None => continue,
-                },
-                Some(_) => return Step::Lost("the server ended the consumer"),
-            }
+            // First of all, as a stored message can bear a status that somebody made up.
             let Some(info) = message.reply.as_deref().and_then(Info::parse) else {
-                // Nobody else knows this subject, so it is a stray; a missing one would be noticed.
-                continue;
+                match message.status.map(|status| status.as_u16()) {
+                    Some(100) => match self.control(message).await {
+                        Some(step) => return step,
+                        None => continue,
+                    },
+                    Some(_) => return Step::Lost("the server ended the consumer"),
+                    // Nobody else knows this subject, so it is a stray; a missing one would be noticed.
+                    None => continue,
+                }
             };
             self.consumer_seq += 1;
             if info.consumer_seq != self.consumer_seq {

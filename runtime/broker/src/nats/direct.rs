@@ -1,6 +1,6 @@
 //! Reading single messages, and taking messages away.
 
-use async_nats::{HeaderMap, Message as NatsMessage};
+use async_nats::Message as NatsMessage;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use highwater_protocol::Timestamp;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     headers,
-    link::{ANSWER_WAIT, Link, is_unanswered},
+    link::{Link, is_unanswered},
     refusal::{NO_MESSAGE, Refusal},
 };
 use crate::{
@@ -44,12 +44,14 @@ impl Link {
         let what = || format!("reading {which:?} of {stream}");
         let payload = serde_json::to_vec(which).map_err(|error| bad(&what(), error))?;
         let subject = format!("$JS.API.DIRECT.GET.{stream}").into();
-        let answer = self.ask(subject, HeaderMap::new(), payload.into(), ANSWER_WAIT).await?;
+        let answer = self.ask_repeatedly(subject, payload.into()).await?;
         if is_unanswered(&answer) {
             let message = format!("{}: no replica answers", what());
             return Err(Error::new(ErrorKind::NoResponders, message));
         }
-        match answer.status.map(|status| status.as_u16()) {
+        // First of all, as a stored message can bear a status that somebody made up.
+        let is_message = headers::get(answer.headers.as_ref(), headers::SEQUENCE).is_some();
+        match answer.status.filter(|_| !is_message).map(|status| status.as_u16()) {
             None => direct_message(answer).map(Some).map_err(|reason| bad(&what(), reason)),
             Some(404) => Ok(None),
             Some(status) => {
@@ -135,7 +137,7 @@ impl Link {
             return Ok(0);
         }
         let seq = up_to.saturating_add(1);
-        let answer: Answer = self.api(&format!("STREAM.PURGE.{stream}"), &Body { filter: subject, seq }).await?;
+        let answer: Answer = self.api_once(&format!("STREAM.PURGE.{stream}"), &Body { filter: subject, seq }).await?;
         Ok(answer.purged)
     }
 }

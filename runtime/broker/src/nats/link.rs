@@ -26,6 +26,9 @@ use crate::error::{Error, ErrorKind};
 
 /// How long the server may take to answer. After it the outcome is unknown.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// A call that may be repeated is, after so long and then after twice that and so on: a cluster that changes its leader
+/// drops calls without a word.
+const REPEAT_AFTER: Duration = Duration::from_secs(1);
 /// How often is looked whether a lost connection is back, while something waits for it.
 const RECONNECT_POLL: Duration = Duration::from_millis(20);
 /// The longest subject and reply subject together, in bytes. The server ends connections over longer lines than 4 KiB.
@@ -138,22 +141,41 @@ impl Link {
             self.post(subject, Some(expected.reply()), headers, payload).await?;
             expected.answer().await
         };
-        timeout(wait, answer).await.unwrap_or_else(|_| {
-            let connection = if self.is_connected() { "" } else { ", the connection is lost" };
-            Err(Error::new(ErrorKind::Unavailable, format!("no answer from {asked} within {wait:?}{connection}")))
-        })
+        timeout(wait, answer).await.unwrap_or_else(|_| Err(self.no_answer(&asked, wait)))
     }
 
-    /// Calls JetStream's API.
+    /// Asks for something that may be asked repeatedly, and takes the first answer.
+    pub(super) async fn ask_repeatedly(&self, subject: Subject, payload: Bytes) -> Result<Message, Error> {
+        let answer = async {
+            let mut expected = self.replies.expect(subject.clone());
+            let mut repeat_after = REPEAT_AFTER;
+            loop {
+                self.post(subject.clone(), Some(expected.reply()), HeaderMap::new(), payload.clone()).await?;
+                if let Ok(answer) = timeout(repeat_after, expected.answer()).await {
+                    return answer;
+                }
+                repeat_after *= 2;
+            }
+        };
+        timeout(ANSWER_WAIT, answer).await.unwrap_or_else(|_| Err(self.no_answer(&subject, ANSWER_WAIT)))
+    }
+
+    fn no_answer(&self, subject: &Subject, wait: Duration) -> Error {
+        let connection = if self.is_connected() { "" } else { ", the connection is lost" };
+        Error::new(ErrorKind::Unavailable, format!("no answer from {subject} within {wait:?}{connection}"))
+    }
+
+    /// Calls JetStream's API, for something that may be done twice.
     pub(super) async fn api<T: DeserializeOwned>(&self, call: &str, body: &impl Serialize) -> Result<T, Refusal> {
         let payload = serde_json::to_vec(body).map_err(|error| other(call, &error))?;
-        let subject: Subject = format!("$JS.API.{call}").into();
-        let answer = self.ask(subject, HeaderMap::new(), payload.into(), ANSWER_WAIT).await?;
-        if is_unanswered(&answer) {
-            let message = format!("nobody answers {call}: JetStream is off, or has no leader for it now");
-            return Err(Error::new(ErrorKind::NoResponders, message).into());
-        }
-        read_answer(call, &answer.payload)
+        read_api(call, &self.ask_repeatedly(format!("$JS.API.{call}").into(), payload.into()).await?)
+    }
+
+    /// Calls JetStream's API once.
+    pub(super) async fn api_once<T: DeserializeOwned>(&self, call: &str, body: &impl Serialize) -> Result<T, Refusal> {
+        let payload = serde_json::to_vec(body).map_err(|error| other(call, &error))?;
+        let subject = format!("$JS.API.{call}").into();
+        read_api(call, &self.ask(subject, HeaderMap::new(), payload.into(), ANSWER_WAIT).await?)
     }
 
     /// Returns when the server has taken in everything that was sent before.
@@ -221,16 +243,20 @@ pub(super) fn is_unanswered(message: &Message) -> bool {
 }
 
 /// Reads an answer of JetStream's API.
-pub(super) fn read_answer<T: DeserializeOwned>(call: &str, payload: &[u8]) -> Result<T, Refusal> {
+fn read_api<T: DeserializeOwned>(call: &str, answer: &Message) -> Result<T, Refusal> {
     #[derive(serde::Deserialize)]
     struct Envelope {
         error: Option<ApiError>,
     }
-    let envelope: Envelope = serde_json::from_slice(payload).map_err(|error| other(call, &error))?;
+    if is_unanswered(answer) {
+        let message = format!("nobody answers {call}: JetStream is off, or has no leader for it now");
+        return Err(Error::new(ErrorKind::NoResponders, message).into());
+    }
+    let envelope: Envelope = serde_json::from_slice(&answer.payload).map_err(|error| other(call, &error))?;
     if let Some(error) = envelope.error {
         return Err(Refusal::new(call, &error));
     }
-    serde_json::from_slice(payload).map_err(|error| other(call, &error).into())
+    serde_json::from_slice(&answer.payload).map_err(|error| other(call, &error).into())
 }
 
 fn other(call: &str, error: &serde_json::Error) -> Error {
@@ -242,8 +268,10 @@ fn check_subject(subject: &Subject, reply: Option<&Subject>) -> Result<(), Error
     if subject.len() + reply.map_or(0, |reply| reply.len()) > SUBJECTS_MAX {
         return Err(Error::new(ErrorKind::Other, format!("a subject of {} bytes is too long", subject.len())));
     }
-    let wild = |token: &str| token.is_empty() || token == "*" || token == ">";
-    if subject.split('.').any(wild) || subject.contains(|c: char| c.is_control() || c.is_whitespace()) {
+    let bad_token = |token: &[u8]| matches!(token, [] | [b'*' | b'>']);
+    let bad_byte = |byte: u8| byte <= b' ' || byte == 0x7f;
+    let bytes = subject.as_bytes();
+    if bytes.iter().any(|byte| bad_byte(*byte)) || bytes.split(|byte| *byte == b'.').any(bad_token) {
         return Err(Error::new(ErrorKind::Other, format!("{:?} is not a subject to send to", subject.as_str())));
     }
     Ok(())

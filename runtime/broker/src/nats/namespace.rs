@@ -225,7 +225,7 @@ impl NatsConnection {
 
     async fn create_stream(&self, config: &Config) -> Result<(), Refusal> {
         let call = format!("STREAM.CREATE.{}", config.name);
-        self.link.api::<serde::de::IgnoredAny>(&call, config).await.map(|_| ())
+        self.link.api_once::<serde::de::IgnoredAny>(&call, config).await.map(|_| ())
     }
 
     async fn info(&self, stream: &str) -> Result<Info, Refusal> {

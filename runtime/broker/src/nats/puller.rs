@@ -10,11 +10,12 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
-    link::Link,
+    info::Info,
+    link::{ANSWER_WAIT, Link},
     task_ack::NAK,
     tasks::{BATCH_MAX, Delivery, Give, Order, Queue},
 };
@@ -96,10 +97,11 @@ impl Puller {
         };
         loop {
             self.give();
-            if self.wants_pull()
-                && let Err(error) = self.start_pull(&inbox).await
-            {
-                self.fail(&error);
+            if self.wants_pull() {
+                let started = timeout(ANSWER_WAIT, self.start_pull(&inbox)).await;
+                if let Err(error) = started.unwrap_or_else(|_| Err(no_connection())) {
+                    self.fail(&error);
+                }
             }
             let wake = self.next_wake();
             tokio::select! {
@@ -206,7 +208,9 @@ impl Puller {
 
     fn take_in(&mut self, message: Message) {
         let now = Instant::now();
-        let Some(status) = message.status.map(|status| status.as_u16()) else {
+        let is_task = message.reply.as_deref().is_some_and(|reply| Info::parse(reply).is_some());
+        let status = message.status.filter(|_| !is_task).map(|status| status.as_u16());
+        let Some(status) = status else {
             if let Some(pull) = &mut self.pull {
                 pull.left = pull.left.saturating_sub(1);
                 if pull.left == 0 {
@@ -277,10 +281,16 @@ impl Puller {
     /// Gives back to the server what nobody here takes.
     async fn give_back(&mut self) {
         for message in std::mem::take(&mut self.ready) {
-            if let Some(reply) = message.reply {
-                // When it does not get through, the ack wait brings the task back.
+            // When it does not get through, the ack wait brings the task back.
+            if let Some(reply) = message.reply
+                && self.link.is_connected()
+            {
                 let _ = self.link.post(reply, None, HeaderMap::new(), NAK.into()).await;
             }
         }
     }
+}
+
+fn no_connection() -> Error {
+    Error::new(ErrorKind::Unavailable, "no connection to take tasks by")
 }

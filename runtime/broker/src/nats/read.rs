@@ -4,13 +4,13 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use highwater_protocol::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     cursor::{Cursor, Start, Step},
     direct::Which,
     filter,
-    link::Link,
+    link::{ANSWER_WAIT, Link},
     refusal::Refusal,
 };
 use crate::{
@@ -70,11 +70,13 @@ impl Link {
             ready: VecDeque::new(),
             ended: false,
         };
-        match reader.attach().await {
-            // It may be the first message that ends the connection.
-            Err(refusal) if !refusal.error.is_retryable() => return Err(refusal.error),
-            Err(_) => reader.attach().await?,
-            Ok(()) => {}
+        let start = Instant::now();
+        while let Err(refusal) = reader.go_on().await {
+            // It may be the first message that ends connections, and then it does so at once.
+            if refusal.error.kind != ErrorKind::Unavailable || start.elapsed() >= ANSWER_WAIT {
+                return Err(refusal.error);
+            }
+            reader.barren += 1;
         }
         Ok(stream::unfold(reader, |mut reader| async move {
             let item = reader.next().await?;

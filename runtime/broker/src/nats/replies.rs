@@ -48,7 +48,7 @@ impl Replies {
         let (answer, receiver) = oneshot::channel();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.waiting().insert(id, Waiting { subject, answer });
-        Expected { replies: self.clone(), id, receiver }
+        Expected { replies: self.clone(), id, receiver, answered: false }
     }
 
     /// Hands out answers until the subscription ends.
@@ -94,6 +94,7 @@ pub(super) struct Expected {
     replies: Arc<Replies>,
     id: u64,
     receiver: oneshot::Receiver<Answer>,
+    answered: bool,
 }
 
 impl Expected {
@@ -104,14 +105,16 @@ impl Expected {
 
     /// Waits for it.
     pub(super) async fn answer(&mut self) -> Answer {
-        (&mut self.receiver)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the connection was closed")))
+        let answer = (&mut self.receiver).await;
+        self.answered = true;
+        answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the connection was closed")))
     }
 }
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        self.replies.waiting().remove(&self.id);
+        if !self.answered {
+            self.replies.waiting().remove(&self.id);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::link::{ANSWER_WAIT, Link, is_unanswered};
 use crate::{
@@ -43,7 +44,12 @@ impl TaskAck for NatsAck {
 
     fn progress(&self) -> BoxFuture<'_, Result<(), Error>> {
         let payload = Bytes::from_static(PROGRESS.as_bytes());
-        Box::pin(self.link.post(self.reply.clone(), None, HeaderMap::new(), payload))
+        let post = self.link.post(self.reply.clone(), None, HeaderMap::new(), payload);
+        Box::pin(async move {
+            timeout(ANSWER_WAIT, post)
+                .await
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "no connection to tell progress by")))
+        })
     }
 
     fn retry_after(&self, delay: Duration) -> BoxFuture<'_, Result<(), Error>> {

@@ -64,13 +64,20 @@ impl Feed {
         Self { orders }
     }
 
+    /// Whether it can no longer serve.
+    pub(super) fn has_ended(&self) -> bool {
+        self.orders.is_closed()
+    }
+
     /// Takes up to `max` messages, waiting up to `wait` for the first one.
     pub(super) async fn take(&self, link: &Arc<Link>, max: usize, wait: Duration) -> Result<Vec<Task>, Error> {
         let (give, mut receiver) = oneshot::channel();
         let max = max.min(BATCH_MAX);
-        if max == 0 || self.orders.send(Order::Take { max, give }).is_err() {
+        if max == 0 {
             return Ok(Vec::new());
         }
+        let ended = || Error::new(ErrorKind::Unavailable, "the task feed has ended with its connection");
+        self.orders.send(Order::Take { max, give }).map_err(|_| ended())?;
         let given = if let Ok(given) = tokio::time::timeout(wait, &mut receiver).await {
             given
         } else {
@@ -82,7 +89,7 @@ impl Feed {
         };
         let mut delivery = match given {
             Ok(given) => given?,
-            Err(_) => return Err(Error::new(ErrorKind::Unavailable, "the task feed has ended")),
+            Err(_) => return Err(ended()),
         };
         Ok(std::mem::take(&mut delivery.messages).into_iter().filter_map(|message| task(link, message)).collect())
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use highwater_broker::{ErrorKind, PlainMessage};
-use highwater_protocol::{Headers, QueueName, TypeName};
+use highwater_protocol::Headers;
 use tokio::time::Instant;
 
 use crate::{World, key, within};
@@ -14,10 +14,9 @@ fn plain(subject: impl Into<String>, payload: &'static str) -> PlainMessage {
 }
 
 pub(crate) async fn a_question_gets_its_answer(world: World) {
-    let subjects = world.one.subjects();
-    let (queue, name) = (QueueName::new("main").unwrap(), TypeName::new("total").unwrap());
-    let partition = key("a").partition(64);
-    let mut questions = world.two.subscribe(subjects.query_filter(partition, &queue)).await.unwrap();
+    let subject = world.one.subjects().closed(&key("a"));
+    let filter = subject.replace(".a", ".*");
+    let mut questions = world.two.subscribe(filter).await.unwrap();
     let two = world.two.clone();
     let answering = tokio::spawn(async move {
         let question = within(questions.next()).await.unwrap();
@@ -25,7 +24,7 @@ pub(crate) async fn a_question_gets_its_answer(world: World) {
         two.send(answer).await.unwrap();
     });
     let headers = Headers::new().with("Hw-Kind", "query");
-    let question = PlainMessage { headers: headers.clone(), ..plain(subjects.query(&queue, &name, &key("a")), "?") };
+    let question = PlainMessage { headers: headers.clone(), ..plain(subject, "?") };
     let answer = world.one.request(question, Duration::from_secs(20)).await.unwrap();
     assert_eq!((&answer.payload[..], answer.headers), (&b"42"[..], headers));
     within(answering).await.unwrap();

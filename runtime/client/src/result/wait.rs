@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{ResultError, follows};
 use crate::{
-    handle::WorkflowHandle,
+    handle::{Addressed, WorkflowHandle},
     pace::{Pauses, Retryable},
     replies::Expected,
     run::{self, Tail},
@@ -72,7 +72,7 @@ pub(super) async fn closed<W>(handle: &WorkflowHandle<W>) -> Result<Closed, Miss
         return Ok(closed);
     }
     let broker = handle.client().broker();
-    let mut run = handle.run_id();
+    let mut run = handle.wanted();
     let mut pauses = LOOKS;
     let mut told: Option<BoxStream<PlainMessage>> = None;
     loop {
@@ -89,7 +89,12 @@ pub(super) async fn closed<W>(handle: &WorkflowHandle<W>) -> Result<Closed, Miss
             Ok(Look::Ended(closed)) => return Ok(closed),
             Ok(Look::ContinuedAsNew(next)) => return Err(Missed::ContinuedAsNew(next)),
             Ok(Look::NotFound) => return Err(Missed::NotFound),
-            Ok(Look::Open(current)) => run = Some(current),
+            Ok(Look::Open(current)) => {
+                run = Some(current);
+                if matches!(handle.addressed(), Addressed::Chain(_)) {
+                    handle.reached(current);
+                }
+            }
             Ok(Look::Pending) => {}
             Err(error) if error.is_retryable() => tracing::debug!(%error, "cannot read the history now"),
             Err(error) => return Err(error.into()),

@@ -11,7 +11,7 @@ use highwater_protocol::{
     ids::RecordId,
     record::{Body, Frame, Mark, Marks},
     rejection::{Code, Rejection},
-    request::{IdReuse, StartRequest},
+    request::{IdConflict, IdReuse, StartRequest},
     subject::Verb,
 };
 use tokio::time::timeout;
@@ -67,7 +67,7 @@ impl Attempt<'_> {
         };
         let answered = answer.until(|answers| (!answers.is_empty()).then(|| answers.clone()));
         match (timeout(ANSWER_WAIT, answered).await, ack) {
-            (Ok(answers), _) => self.judge(answers, answer),
+            (Ok(answers), _) => self.judge(answers, answer).await,
             (Err(_), Some(ack)) => self.stand_in(ack.seq, answer).await,
             (Err(_), None) => unreachable!("without an acknowledgement there is an answer"),
         }
@@ -81,7 +81,7 @@ impl Attempt<'_> {
             run: Some(self.run),
             expect: Some(self.expect),
             id_reuse: self.id_reuse,
-            id_conflict: plan.id_conflict,
+            id_conflict: self.id_conflict(),
             run_timeout: plan.run_timeout,
             trace: plan.trace.clone(),
         };
@@ -95,12 +95,25 @@ impl Attempt<'_> {
         }
     }
 
-    fn judge(&self, answers: Answers, answer: Arc<Expected>) -> Result<Sent, StartError> {
+    /// What the owner is told to do about a run that goes on. This client ends runs itself before it asks: an owner that
+    /// did it would not hold the request to its sequence, and could apply it after the client was told that it lost.
+    fn id_conflict(&self) -> IdConflict {
+        match self.plan.id_conflict {
+            IdConflict::TerminateExisting => IdConflict::Fail,
+            other => other,
+        }
+    }
+
+    async fn judge(&self, answers: Answers, answer: Arc<Expected>) -> Result<Sent, StartError> {
         if let Some(run) = answers.accepted.or(answers.closed.map(|closed| closed.run)) {
             return Ok(if run == self.run { Sent::Ours(answer) } else { Sent::Existing(run) });
         }
         match answers.rejected {
-            Some(rejection) if about_the_id(rejection.code) => Ok(Sent::Refused(Some(rejection))),
+            // Two owners may have had the request, one after the other: what counts is the history.
+            Some(rejection) if about_the_id(rejection.code) => match self.overtaken(answer).await? {
+                Sent::Refused(_) => Ok(Sent::Refused(Some(rejection))),
+                sent => Ok(sent),
+            },
             Some(rejection) => Err(StartError::Rejected { id: self.plan.id.clone(), rejection }),
             None => unreachable!("an answer is one of the three"),
         }

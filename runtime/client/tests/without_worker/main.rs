@@ -1,5 +1,7 @@
 //! The client on a real NATS server while no worker is alive.
 
+mod faults;
+mod faulty;
 mod history;
 mod requests;
 mod result;

@@ -13,7 +13,7 @@ use highwater_protocol::{
 };
 use tokio::time::timeout;
 
-use crate::support::{DEADLINE, Fixture, key, queue};
+use crate::support::{DEADLINE, Fixture, queue};
 
 /// The request at a sequence of the inbox, as an owner reads it.
 async fn request(fixture: &Fixture, seq: u64) -> Request {
@@ -148,8 +148,7 @@ async fn a_query_says_when_no_worker_serves_the_queue() {
 async fn a_query_is_answered_or_rejected_by_the_owner() {
     let fixture = Fixture::new().await;
     fixture.begin("o").await;
-    let partition = key("o").partition(fixture.broker.subjects().partitions());
-    let filter = fixture.broker.subjects().query_filter(partition, &queue());
+    let filter = fixture.broker.subjects().query_filter_of_queue(&queue());
     let mut queries = fixture.broker.subscribe(filter).await.unwrap();
     let broker = fixture.broker.clone();
     let owner = tokio::spawn(async move {

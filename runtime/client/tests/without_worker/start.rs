@@ -144,6 +144,9 @@ async fn terminate_existing_ends_the_run_and_takes_its_place() {
     let earlier = fixture.client.handle_by_name("o").unwrap().pinned_to(first.frame.run);
     let history = earlier.history().await.unwrap();
     assert!(matches!(history.last().unwrap().event, Event::Terminated { .. }), "{history:?}");
+    let request = fixture.broker.get_from_leader(Stream::Inbox, fixture.inbox_len().await).await.unwrap().unwrap();
+    assert_eq!(request.headers.get(header::ID_CONFLICT), None, "no owner may end a run that this start never saw");
+    assert_eq!(request.headers.get(header::EXPECT), Some((last.seq - 1).to_string().as_str()));
 }
 
 #[tokio::test]

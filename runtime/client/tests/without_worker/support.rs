@@ -41,12 +41,22 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) async fn new() -> Self {
         let url = tokio::task::spawn_blocking(|| SERVER.url().to_owned()).await.unwrap();
+        Self::on(&url).await
+    }
+
+    /// A namespace on another server.
+    pub(crate) async fn on(url: &str) -> Self {
         let connection = NatsConnection::connect(ConnectOptions::new(url)).await.unwrap();
         let name = format!("test-{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
         let settings = Settings { partitions: 4, ..Settings::default() };
         let broker = connection.create_namespace(&Namespace::new(name).unwrap(), settings).await.unwrap();
         let broker = Arc::new(broker);
         Self { client: Client::new(broker.clone()), broker }
+    }
+
+    /// The same namespace.
+    pub(crate) fn again(&self) -> Self {
+        Self { broker: self.broker.clone(), client: self.client.clone() }
     }
 
     /// The last record of an id, by the leader.

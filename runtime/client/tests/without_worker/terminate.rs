@@ -54,40 +54,6 @@ async fn a_run_is_terminated_once() {
 }
 
 #[tokio::test]
-async fn a_run_that_moves_on_meanwhile_is_terminated_all_the_same() {
-    let fixture = Fixture::new().await;
-    fixture.begin("o").await;
-    let busy = tokio::spawn({
-        let (broker, client) = (fixture.broker.clone(), fixture.client.clone());
-        async move {
-            let fixture = Fixture { broker, client };
-            loop {
-                let last = fixture.last("o").await.unwrap();
-                if last.frame.closed {
-                    return last;
-                }
-                let record = highwater_protocol::Record { frame: next(&last), body: Body::default() };
-                let headers = Headers::new()
-                    .with(header::QUEUE, "shop")
-                    .with(header::TYPE, "order")
-                    .with(header::STATUS, "running");
-                let broker = &*fixture.broker;
-                highwater_broker::history::append(broker, &key("o"), &record, headers, last.seq).await.unwrap();
-            }
-        }
-    });
-    let handle = fixture.client.handle_by_name("o").unwrap();
-    let delivered = timeout(DEADLINE, handle.terminate("enough")).await.unwrap().unwrap();
-    if delivered == Delivered::Durable {
-        // The busy one was faster each time. A real owner would come to the request.
-        busy.abort();
-        return;
-    }
-    let last = timeout(DEADLINE, busy).await.unwrap().unwrap();
-    assert_eq!(last.status(), Some(Status::Terminated));
-}
-
-#[tokio::test]
 async fn a_start_that_no_worker_has_taken_is_told_to_end() {
     let fixture = Fixture::new().await;
     fixture.publish(Verb::Start, Some("order"), "o", Headers::new(), "5").await;

@@ -95,7 +95,7 @@ impl ActivityContext {
         match Payload::encode(details) {
             Ok(payload) => self.port.heartbeat(payload),
             Err(error) => {
-                tracing::error!(activity = %self.info.name, %error, "heartbeat details cannot be encoded; the heartbeat counts without them")
+                tracing::error!(activity = %self.info.name, %error, "heartbeat details cannot be encoded; the heartbeat counts without them");
             }
         }
     }

@@ -47,7 +47,9 @@ mod tests {
             |name: &str, n: u8| Signal { name: TypeName::new(name).unwrap(), input: Payload::encode(&n).unwrap() };
         let mut mailbox = Mailbox::default();
         let all = [signal("b", 0), signal("a", 1), signal("b", 2), signal("c", 3)];
-        all.iter().for_each(|one| mailbox.push(one));
+        for one in &all {
+            mailbox.push(one);
+        }
         assert_eq!(mailbox.pop(&all[0].name), Some(all[0].input.clone()));
         assert_eq!(mailbox.take(), all[1..]);
         assert_eq!(mailbox.take(), []);

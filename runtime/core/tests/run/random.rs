@@ -58,7 +58,7 @@ impl Mixed {
         match dice.roll(9) {
             0 => ctx.run(work, round).await.unwrap_or(1_000),
             1 => ctx
-                .step("local", async move |_| if round % 3 == 0 { Err("no".to_owned()) } else { Ok(round) })
+                .step("local", async move |_| if round.is_multiple_of(3) { Err("no".to_owned()) } else { Ok(round) })
                 .await
                 .unwrap_or(2_000),
             2 => u64::from(ctx.sleep(short).await.is_ok()),
@@ -145,7 +145,7 @@ fn drive(seed: u64, mode: Mode) -> (Vec<String>, usize) {
         if play.concluded {
             break;
         }
-        let batch = (0..1 + dice.roll(3)).map(|_| happening(&mut play, &mut dice)).collect();
+        let batch = (0..=dice.roll(3)).map(|_| happening(&mut play, &mut dice)).collect();
         answers.push("---".to_owned());
         answers.extend(play.give(batch).unwrap_or_else(|failure| panic!("{}", failure.failure)));
     }

@@ -2,7 +2,8 @@ use highwater::prelude::*;
 
 pub struct Shop;
 pub struct Order;
-pub struct Receipt;
+
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct ChargeError;
 
 #[activities]
@@ -13,17 +14,7 @@ impl Shop {
     }
 
     #[activity]
-    async fn input_of_no_serde(&self, _order: Order) -> Result<u32, String> {
-        Ok(5)
-    }
-
-    #[activity]
-    async fn output_of_no_serde(&self) -> Result<Receipt, String> {
-        Ok(Receipt)
-    }
-
-    #[activity]
-    async fn error_of_no_serde(&self) -> Result<u32, ChargeError> {
+    async fn error_that_shows_nothing(&self) -> Result<u32, ChargeError> {
         Ok(5)
     }
 

@@ -55,7 +55,7 @@ fn check(method: &TraitItemFn) -> Result<()> {
     }
     match &method.default {
         Some(body) => Err(Error::new_spanned(
-            &body,
+            body,
             "an activity in a trait is declared only; write the body in an `impl` block with #[activities], or in the process that implements the trait",
         )),
         None => Ok(()),
@@ -86,9 +86,9 @@ fn callable(
     let output = &signature.output;
     let ignored = plain.parameters();
     let future = quote!({ #(let _ = #ignored;)* ::highwater::__private::elsewhere::<#output>(#path) });
-    let tagged = plain.tagged(&definition(options, signature), &future, &Tokens::new());
+    let tagged = plain.tagged(vis, &definition(options, signature), &future, &Tokens::new());
     let attributes = method.attrs.iter().filter(|a| a.path().is_ident("cfg") || a.path().is_ident("doc"));
-    quote!(#(#attributes)* #vis #tagged)
+    quote!(#(#attributes)* #tagged)
 }
 
 fn around(declaration: &ItemTrait, calls: &Ident, callables: &[Tokens], entries: &[Entry]) -> Tokens {

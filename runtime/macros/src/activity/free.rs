@@ -34,9 +34,9 @@ pub(super) fn expand(options: &ActivityOptions, function: &ItemFn) -> Result<Tok
     let tagged = if options.blocking {
         let plain = signature.with_plain_parameters();
         let (hidden, future) = plain.blocking_call(&signature, block);
-        plain.tagged(&quote!(#definition #registration #hidden), &future, &free)
+        plain.tagged(vis, &quote!(#definition #registration #hidden), &future, &free)
     } else {
-        signature.tagged(&quote!(#definition #registration), &signature.body(block), &free)
+        signature.tagged(vis, &quote!(#definition #registration), &signature.body(block), &free)
     };
-    Ok(quote!(#(#attrs)* #vis #tagged))
+    Ok(quote!(#(#attrs)* #tagged))
 }

@@ -12,7 +12,7 @@ use crate::{
 
 pub(super) fn expand(mut block: ItemImpl) -> Result<Tokens> {
     if let Some((_, path, _)) = &block.trait_ {
-        return Err(Error::new_spanned(&path, "#[activities] stands on an inherent `impl` block: `impl Shop { … }`"));
+        return Err(Error::new_spanned(path, "#[activities] stands on an inherent `impl` block: `impl Shop { … }`"));
     }
     let owner = owner(&block.self_ty);
     let mut names = Names::default();
@@ -69,15 +69,15 @@ fn method_tokens(options: &ActivityOptions, signature: &ActivitySignature, metho
     let definition = definition(options, signature);
     let none = Tokens::new();
     if !options.blocking {
-        let tagged = signature.tagged(&definition, &signature.body(block), &none);
-        return quote!(#(#attrs)* #vis #tagged);
+        let tagged = signature.tagged(vis, &definition, &signature.body(block), &none);
+        return quote!(#(#attrs)* #tagged);
     }
     let (hidden, future) = signature.with_plain_parameters().blocking_call(signature, block);
-    let tagged = signature.with_plain_parameters().tagged(&definition, &future, &none);
+    let tagged = signature.with_plain_parameters().tagged(vis, &definition, &future, &none);
     let conditions = attrs.iter().filter(|a| a.path().is_ident("cfg"));
     let lints = attrs.iter().filter(|a| a.path().is_ident("allow") || a.path().is_ident("expect"));
     quote! {
-        #(#attrs)* #vis #tagged
+        #(#attrs)* #tagged
         #(#conditions)* #(#lints)* #[doc(hidden)] #hidden
     }
 }

@@ -42,7 +42,7 @@ impl Handled {
                 Ok(())
             }
             Some(first) => Err(Error::new_spanned(
-                &attribute,
+                attribute,
                 format!("`{first}` and `{method}` both take the {what} \"{name}\"; give one of them another name"),
             )),
         }
@@ -53,7 +53,7 @@ impl Handlers {
     pub(super) fn init(&mut self, attribute: &Attribute, method: &ImplItemFn) -> Result<()> {
         nothing("#[init]", arguments(attribute)?)?;
         if self.init.is_some() {
-            return Err(Error::new_spanned(&attribute, "a workflow has one #[init]"));
+            return Err(Error::new_spanned(attribute, "a workflow has one #[init]"));
         }
         let sig = &method.sig;
         refuse_qualifiers(sig, "#[init]")?;
@@ -64,7 +64,7 @@ impl Handlers {
         };
         if sig.inputs.len() > 1 || !sig.inputs.iter().all(by_reference) {
             return Err(Error::new_spanned(
-                &sig,
+                sig,
                 "#[init] takes the input by reference: `fn new(input: &Input) -> Self`",
             ));
         }
@@ -198,7 +198,7 @@ fn refuse_async(sig: &Signature, why: &str) -> Result<()> {
 fn argument(sig: &Signature, mutable: bool, rule: &str) -> Result<Option<Type>> {
     let this = sig.receiver().ok_or_else(|| Error::new(sig.ident.span(), rule))?;
     if this.reference.is_none() || (this.mutability.is_some() && !mutable) {
-        return Err(Error::new_spanned(&this, rule));
+        return Err(Error::new_spanned(this, rule));
     }
     let mut typed = sig.inputs.iter().filter_map(|argument| match argument {
         FnArg::Typed(parameter) => Some(parameter),
@@ -206,10 +206,10 @@ fn argument(sig: &Signature, mutable: bool, rule: &str) -> Result<Option<Type>> 
     });
     let first = typed.next().map(|parameter| (*parameter.ty).clone());
     if let Some(reference @ Type::Reference(_)) = &first {
-        return Err(Error::new_spanned(&reference, "an argument is decoded, so it is owned: `String`, not `&str`"));
+        return Err(Error::new_spanned(reference, "an argument is decoded, so it is owned: `String`, not `&str`"));
     }
     match typed.next() {
-        Some(second) => Err(Error::new_spanned(&second, rule)),
+        Some(second) => Err(Error::new_spanned(second, rule)),
         None => Ok(first),
     }
 }

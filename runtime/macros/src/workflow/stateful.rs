@@ -7,6 +7,7 @@ use super::{RunSignature, handlers::Handlers};
 use crate::{
     Tokens,
     options::{arguments, nothing, take_attribute},
+    signature::lints,
 };
 
 pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens> {
@@ -20,9 +21,11 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
             continue;
         };
         let mut is_run = false;
+        let mut is_handler = false;
         for (what, kind) in [("init", Kind::Init), ("run", Kind::Run), ("signal", Kind::Signal), ("query", Kind::Query)]
         {
             let Some(attribute) = take_attribute(&mut method.attrs, what)? else { continue };
+            is_handler = true;
             match kind {
                 Kind::Init => handlers.init(&attribute, method)?,
                 Kind::Signal => handlers.signal(&attribute, method)?,
@@ -40,6 +43,10 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
             Some(run) if is_run => {
                 let (attrs, vis, tagged) = (&method.attrs, &method.vis, run.tagged(&quote!(Self), &method.block));
                 quote!(#(#attrs)* #vis #tagged)
+            }
+            _ if is_handler => {
+                let lints = lints();
+                quote!(#lints #method)
             }
             _ => method.to_token_stream(),
         });
@@ -74,7 +81,7 @@ enum Kind {
 /// The type's own name.
 fn workflow_ident(block: &ItemImpl) -> Result<Ident> {
     if let Some((_, path, _)) = &block.trait_ {
-        return Err(Error::new_spanned(&path, "#[workflow] stands on an inherent `impl` block: `impl Cart { … }`"));
+        return Err(Error::new_spanned(path, "#[workflow] stands on an inherent `impl` block: `impl Cart { … }`"));
     }
     if !block.generics.params.is_empty() {
         return Err(Error::new_spanned(
@@ -87,7 +94,7 @@ fn workflow_ident(block: &ItemImpl) -> Result<Ident> {
             .path
             .get_ident()
             .cloned()
-            .ok_or_else(|| Error::new_spanned(&path, "write the type's own name here, without a path")),
-        other => Err(Error::new_spanned(&other, "a workflow's state is a struct or an enum of yours")),
+            .ok_or_else(|| Error::new_spanned(path, "write the type's own name here, without a path")),
+        other => Err(Error::new_spanned(other, "a workflow's state is a struct or an enum of yours")),
     }
 }

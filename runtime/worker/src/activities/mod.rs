@@ -1,34 +1,34 @@
-// A placeholder until the branch `activities` is merged, which replaces this whole file; keep the calls in options.rs and worker.rs working (change them as needed).
-use highwater_broker::Broker;
-use highwater_core::{activity::ActivitySet, run::Limits};
-use highwater_protocol::QueueName;
-use std::{sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub enum CatalogError {}
-pub(crate) struct ActivityCatalog;
-impl ActivityCatalog {
-    pub(crate) fn new(_: Vec<Arc<dyn ActivitySet>>) -> Result<Self, CatalogError> {
-        Ok(Self)
-    }
-    pub(crate) fn is_empty(&self) -> bool {
-        true
-    }
-}
-pub(crate) struct ActivityWorker;
-impl ActivityWorker {
-    pub(crate) fn new(
-        _: Arc<dyn Broker>,
-        _: QueueName,
-        _: Arc<ActivityCatalog>,
-        _: Arc<Semaphore>,
-        _: Limits,
-        _: CancellationToken,
-        _: Duration,
-    ) -> Self {
-        Self
-    }
-    pub(crate) async fn run(self) {}
-}
+//! Activities: takes the tasks of a queue and runs them.
+//!
+//! - [`catalog`]: which activities this worker has.
+//! - [`poller`]: takes tasks while there are free slots, and stops in an orderly way.
+//! - [`attempt`]: what becomes of one task: whether it is started at all, and what follows from how it ended.
+//! - [`work`]: runs the user's code under its timeouts.
+//! - [`heartbeat`] and [`cancel`]: what goes back and forth while it runs.
+//! - [`retry`] and [`report`]: what is sent when it ended.
+//! - [`lease`]: for how long the task is this process's. [`state`]: what is known of it beside the task.
+//! - [`trace`]: its span.
+//!
+//! An activity runs at least once and its first outcome counts. So a result is published first and its task
+//! acknowledged after; and a process that may have lost the task to another one stays silent about the task.
+
+mod attempt;
+mod backoff;
+mod cancel;
+mod catalog;
+mod heartbeat;
+mod host;
+mod lease;
+mod poller;
+mod report;
+mod retry;
+mod state;
+mod trace;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use catalog::ActivityCatalog;
+pub use catalog::CatalogError;
+pub(crate) use poller::ActivityWorker;

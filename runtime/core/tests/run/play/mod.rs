@@ -79,17 +79,16 @@ where
     W: WorkflowItem<P> + Clone + Send + Sync,
 {
     let registry = registry(workflow);
-    let script: String = script.trim().lines().map(|line| format!("{}\n", line.trim())).collect();
+    let script: Vec<String> = script.trim().lines().map(|line| line.trim().to_owned()).collect();
     for mode in [Mode::Kept, Mode::Evicted, Mode::Cut] {
         let mut play = Play::new(&registry, mode);
-        let mut actual = String::new();
-        for line in script.lines().filter_map(|line| line.strip_prefix("> ")) {
-            actual += &format!("> {line}\n");
-            for answer in play.line(line) {
-                actual += &format!("{answer}\n");
-            }
+        let mut actual = Vec::new();
+        for line in script.iter().filter_map(|line| line.strip_prefix("> ")) {
+            actual.push(format!("> {line}"));
+            actual.extend(play.line(line));
         }
-        assert!(actual == script, "played {mode:?}; expected:\n{script}\nactual:\n{actual}");
+        let (wanted, got) = (script.join("\n"), actual.join("\n"));
+        assert!(got == wanted, "played {mode:?}; expected:\n{wanted}\n\nactual:\n{got}\n");
     }
 }
 
@@ -236,7 +235,7 @@ impl Play {
         for recorded in (inbound..=events.len()).filter(|recorded| !between_inbound(events, *recorded)) {
             let mut history = self.history.clone();
             history.push(Piece { events: events[..recorded].to_vec(), time: self.time });
-            let later = self.time.after(Duration::from_secs(60));
+            let later = self.time.after(Duration::from_mins(1));
             let (_, rest) = replay_until(&self.registry, &history, later).expect("every prefix replays");
             assert_eq!(rest.events, events[recorded..], "after a crash behind event {recorded} of {events:?}");
             assert_eq!(rest.conclusion.as_ref(), conclusion, "after a crash behind event {recorded} of {events:?}");

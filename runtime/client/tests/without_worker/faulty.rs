@@ -1,0 +1,137 @@
+//! A broker that does what it is told to publishes, and everything else as NATS does it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use highwater_broker::{
+    BoxFuture, BoxStream, Broker, Bucket, Delivered, Entry, Error, ErrorKind, KvEvent, Message, PlainMessage, PubAck,
+    Publish, Stream, Task, nats::NatsBroker,
+};
+use highwater_protocol::{QueueName, Timestamp, subject::Subjects};
+
+/// What becomes of a publish.
+pub(crate) enum Fault {
+    /// It goes through.
+    None,
+    /// It goes through, and its acknowledgement is lost.
+    AckLost,
+    /// It does not go through.
+    Fails(ErrorKind),
+    /// Something else happens before it.
+    After(BoxFuture<'static, ()>),
+}
+
+pub(crate) struct Faulty {
+    inner: Arc<NatsBroker>,
+    decide: Box<dyn Fn(&Publish) -> Fault + Send + Sync>,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: Arc<NatsBroker>, decide: impl Fn(&Publish) -> Fault + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { inner, decide: Box::new(decide) })
+    }
+}
+
+impl fmt::Debug for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Faulty")
+    }
+}
+
+type Reader<T> = BoxFuture<'static, Result<BoxStream<Result<T, Error>>, Error>>;
+type Answer<T> = BoxFuture<'static, Result<T, Error>>;
+
+impl Broker for Faulty {
+    fn publish(&self, message: Publish) -> Answer<PubAck> {
+        let fault = (self.decide)(&message);
+        let inner = self.inner.clone();
+        let away = |kind| Error::new(kind, "made to fail by the test");
+        Box::pin(async move {
+            match fault {
+                Fault::None => inner.publish(message).await,
+                Fault::AckLost => {
+                    inner.publish(message).await?;
+                    Err(away(ErrorKind::Unavailable))
+                }
+                Fault::Fails(kind) => Err(away(kind)),
+                Fault::After(before) => {
+                    before.await;
+                    inner.publish(message).await
+                }
+            }
+        })
+    }
+
+    fn subjects(&self) -> &Subjects {
+        self.inner.subjects()
+    }
+    fn payload_max(&self) -> usize {
+        self.inner.payload_max()
+    }
+    fn server_time(&self) -> Answer<Timestamp> {
+        self.inner.server_time()
+    }
+    fn get(&self, stream: Stream, seq: u64) -> Answer<Option<Message>> {
+        self.inner.get(stream, seq)
+    }
+    fn get_from_leader(&self, stream: Stream, seq: u64) -> Answer<Option<Message>> {
+        self.inner.get_from_leader(stream, seq)
+    }
+    fn last(&self, stream: Stream, subject: String) -> Answer<Option<Message>> {
+        self.inner.last(stream, subject)
+    }
+    fn last_from_leader(&self, stream: Stream, subject: String) -> Answer<Option<Message>> {
+        self.inner.last_from_leader(stream, subject)
+    }
+    fn last_seq(&self, stream: Stream) -> Answer<u64> {
+        self.inner.last_seq(stream)
+    }
+    fn delete(&self, stream: Stream, seq: u64) -> Answer<()> {
+        self.inner.delete(stream, seq)
+    }
+    fn purge(&self, stream: Stream, subject: String, up_to: u64) -> Answer<u64> {
+        self.inner.purge(stream, subject, up_to)
+    }
+    fn read(&self, stream: Stream, subjects: Vec<String>, from_seq: u64) -> Reader<Delivered> {
+        self.inner.read(stream, subjects, from_seq)
+    }
+    fn take_tasks(&self, queue: QueueName, max: usize, wait: Duration) -> Answer<Vec<Task>> {
+        self.inner.take_tasks(queue, max, wait)
+    }
+    fn task_ack_wait(&self) -> Duration {
+        self.inner.task_ack_wait()
+    }
+    fn kv_get(&self, bucket: Bucket, key: String) -> Answer<Option<Entry>> {
+        self.inner.kv_get(bucket, key)
+    }
+    fn kv_put(&self, bucket: Bucket, key: String, value: Bytes, revision: Option<u64>) -> Answer<u64> {
+        self.inner.kv_put(bucket, key, value, revision)
+    }
+    fn kv_delete(&self, bucket: Bucket, key: String) -> Answer<()> {
+        self.inner.kv_delete(bucket, key)
+    }
+    fn kv_watch(&self, bucket: Bucket) -> Reader<KvEvent> {
+        self.inner.kv_watch(bucket)
+    }
+    fn kv_list(&self, bucket: Bucket) -> Answer<Vec<(String, Entry)>> {
+        self.inner.kv_list(bucket)
+    }
+    fn kv_ttl(&self, bucket: Bucket) -> Option<Duration> {
+        self.inner.kv_ttl(bucket)
+    }
+    fn send(&self, message: PlainMessage) -> Answer<()> {
+        self.inner.send(message)
+    }
+    fn request(&self, message: PlainMessage, wait: Duration) -> Answer<PlainMessage> {
+        self.inner.request(message, wait)
+    }
+    fn subscribe(&self, subject: String) -> Answer<BoxStream<PlainMessage>> {
+        self.inner.subscribe(subject)
+    }
+    fn new_inbox(&self) -> String {
+        self.inner.new_inbox()
+    }
+    fn flush(&self) -> Answer<()> {
+        self.inner.flush()
+    }
+}

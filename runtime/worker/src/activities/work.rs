@@ -1,0 +1,182 @@
+//! Running the user's code: under its timeouts, and so that a panic is a failure.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use highwater_core::{
+    activity::{ActivityContext, ActivityInfo, ActivitySet, Work},
+    fault::catch_panic,
+};
+use highwater_protocol::{
+    Failure, FailureKind, TimeoutKind,
+    event::Outcome,
+    task::{ActivityState, ActivityTask},
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
+use tracing::{Instrument, Span};
+
+use super::{
+    cancel,
+    heartbeat::Port,
+    host::{Host, Slot},
+    state::StateEntry,
+};
+
+/// How running the code ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// With an outcome.
+    Outcome(Outcome),
+    /// The worker stops and leaves the rest to others.
+    Abandoned,
+}
+
+/// What is run.
+pub(super) struct Attempt<'a> {
+    pub(super) host: &'a Host,
+    pub(super) set: Arc<dyn ActivitySet>,
+    pub(super) task: &'a ActivityTask,
+    pub(super) number: u32,
+    pub(super) state: ActivityState,
+    pub(super) entry: &'a StateEntry,
+    pub(super) port: Arc<Port>,
+    /// What is left of schedule-to-close.
+    pub(super) left: Option<Duration>,
+    pub(super) slot: Slot,
+}
+
+impl Attempt<'_> {
+    /// Runs the code to its end or to a timeout.
+    pub(super) async fn run(self) -> Ended {
+        let started = Instant::now();
+        let context = ActivityContext::new(self.info(), self.port.clone());
+        let (name, input) = (self.task.call.name.as_str(), &self.task.call.input);
+        let work = match catch_panic(|| self.set.clone().dispatch(name, &context, input)) {
+            Ok(Some(work)) => work,
+            Ok(None) => {
+                let text = format!("the set that names activity {name} does not run it");
+                return Ended::Outcome(Outcome::Failed(Failure::new(FailureKind::Unknown, text)));
+            }
+            Err(text) => return Ended::Outcome(panicked(text)),
+        };
+        let mut running = Running::start(work, self.slot.clone());
+        let options = &self.task.call.options;
+        let (port, entry) = (&self.port, self.entry);
+        tokio::select! {
+            biased;
+            outcome = running.outcome() => Ended::Outcome(outcome),
+            () = at(started, options.start_to_close) => self.timed_out(TimeoutKind::StartToClose, options.start_to_close),
+            () = at(started, self.left) => self.timed_out(TimeoutKind::ScheduleToClose, options.schedule_to_close),
+            () = silence(port, options.heartbeat) => self.timed_out(TimeoutKind::Heartbeat, options.heartbeat),
+            () = self.host.abandon.cancelled() => Ended::Abandoned,
+            never = port.write_beats(entry, options.heartbeat) => match never {},
+            never = cancel::look(port, entry, options.heartbeat) => match never {},
+        }
+    }
+
+    fn info(&self) -> ActivityInfo {
+        let task = self.task;
+        ActivityInfo {
+            name: task.call.name.clone(),
+            workflow_id: task.workflow_id.clone(),
+            workflow_type: task.workflow_type.clone(),
+            run: task.run,
+            op: task.call.op,
+            attempt: self.number,
+            scheduled_at: task.scheduled_at,
+            idempotency_key: task.idempotency_key(),
+            heartbeat_timeout: task.call.options.heartbeat,
+            last_heartbeat: self.state.heartbeat.clone(),
+            last_failure: self.state.last_failure.clone(),
+            trace: task.trace.clone(),
+        }
+    }
+
+    fn timed_out(&self, kind: TimeoutKind, limit: Option<Duration>) -> Ended {
+        let (name, attempt, limit) = (&self.task.call.name, self.number, limit.unwrap_or_default());
+        let text = match kind {
+            TimeoutKind::Heartbeat => format!("attempt {attempt} of activity {name} sent no heartbeat for {limit:?}"),
+            TimeoutKind::ScheduleToClose => {
+                format!(
+                    "activity {name} did not end within {limit:?} of being scheduled; attempt {attempt} was running"
+                )
+            }
+            _ => format!("attempt {attempt} of activity {name} did not end within {limit:?}"),
+        };
+        Ended::Outcome(Outcome::Failed(Failure::timeout(kind, text)))
+    }
+}
+
+/// The user's code at work. Dropping it aborts code that awaits; code that blocks goes on, unheard, with its slot.
+struct Running {
+    handle: JoinHandle<Outcome>,
+}
+
+impl Running {
+    fn start(work: Work, slot: Slot) -> Self {
+        let span = Span::current();
+        let handle = match work {
+            Work::Async(future) => tokio::spawn(
+                async move {
+                    let _slot = slot;
+                    caught(future).await
+                }
+                .instrument(span),
+            ),
+            Work::Blocking(code) => tokio::task::spawn_blocking(move || {
+                let _slot = slot;
+                span.in_scope(|| catch_panic(code).unwrap_or_else(panicked))
+            }),
+        };
+        Self { handle }
+    }
+
+    async fn outcome(&mut self) -> Outcome {
+        match (&mut self.handle).await {
+            Ok(outcome) => outcome,
+            Err(error) => panicked(format!("the activity's task ended: {error}")),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+/// Polls user code so that a panic is an outcome.
+async fn caught(future: impl Future<Output = Outcome>) -> Outcome {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_panic(|| future.as_mut().poll(context)) {
+        Ok(poll) => poll,
+        Err(text) => std::task::Poll::Ready(panicked(text)),
+    })
+    .await
+}
+
+fn panicked(text: String) -> Outcome {
+    Outcome::Failed(Failure::new(FailureKind::Panic, text))
+}
+
+async fn at(started: Instant, limit: Option<Duration>) {
+    // A limit beyond what a clock can tell is none.
+    match limit.and_then(|limit| started.checked_add(limit)) {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn silence(port: &Port, timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => port.silence(timeout).await,
+        None => std::future::pending().await,
+    }
+}
