@@ -397,15 +397,15 @@ impl Engine {
         slot.stage = Stage::Idle;
         self.accept_items(slot);
         let closed = slot.known().is_some_and(KnownTip::is_closed);
-        let run = slot.known().map(|tip| (tip.frame.run, tip.started.as_ref().and_then(|s| s.trace.clone())));
-        if let Some((run, trace)) = run.filter(|_| !closed) {
+        let run = slot.known().map(|tip| (tip.frame.run, tip.started.clone()));
+        if let Some((run, started)) = run.filter(|_| !closed) {
             for step in std::mem::take(&mut slot.batch.steps) {
                 if !slot.steps.insert(step.op) {
                     // The run was built again while the step goes on; its result will find it.
                     continue;
                 }
-                let (key, generation, trace) = (key.clone(), slot.generation, trace.clone());
-                self.actions.push(Action::Step { key, generation, run, step, trace });
+                let (key, generation, started) = (key.clone(), slot.generation, started.clone());
+                self.actions.push(Action::Step { key, generation, run, step, started });
             }
         }
         slot.batch = Batch::default();
