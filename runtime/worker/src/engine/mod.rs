@@ -13,6 +13,8 @@ mod commit;
 mod dispatch;
 mod load;
 mod requests;
+#[cfg(test)]
+mod simulation;
 mod slot;
 mod unit;
 

@@ -65,14 +65,15 @@ impl Track {
     /// an event is in its run's history.
     fn offset(&self, busy: &mut Vec<Key>, recorded: impl Fn(&Key, u64) -> bool) -> Mark {
         for (seq, (key, time)) in &self.open {
-            if busy.contains(key) {
-                continue;
-            }
-            if busy.len() >= Lease::BUSY_MAX || !recorded(key, *seq) {
+            let listed = busy.contains(key);
+            // Of a run that is listed, too, only what is on record comes back to its next owner.
+            if !recorded(key, *seq) || !listed && busy.len() >= Lease::BUSY_MAX {
                 // The event itself is not done. Its own time bounds that of everything before it.
                 return Mark { seq: seq - 1, time: *time };
             }
-            busy.push(key.clone());
+            if !listed {
+                busy.push(key.clone());
+            }
         }
         self.last
     }
@@ -155,6 +156,13 @@ mod tests {
         unit.inbox.done(5);
         let (inbox, _, busy) = unit.offsets(|_, key, _| key.as_str() == "a").unwrap();
         assert_eq!((inbox.seq, busy), (7, vec![key("a")]));
+    }
+
+    #[test]
+    fn an_event_of_a_busy_run_that_is_not_recorded_holds_the_offset() {
+        let mut unit = unit(&[(3, "a"), (5, "b"), (9, "a")]);
+        let (inbox, _, busy) = unit.offsets(|_, _, seq| seq < 9).unwrap();
+        assert_eq!((inbox.seq, busy), (8, vec![key("a"), key("b")]));
     }
 
     #[test]
