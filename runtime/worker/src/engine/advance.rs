@@ -102,7 +102,12 @@ impl Engine {
         }
         let (closed, known_start) = slot.known().map_or((false, false), |tip| (tip.is_closed(), tip.started.is_some()));
         if slot.suspect && !slot.confirmed {
-            if !known_start {
+            if slot.sending > 0 {
+                // What is on its way must not overtake what is sent again: a task could be sent after its own outcome.
+                return Next::Wait;
+            }
+            // The history tells what is to be sent again; a run that was built has used it up.
+            if !known_start || slot.history.is_empty() {
                 slot.must_load = true;
                 slot.must_load_all = true;
                 return Next::Again;
