@@ -11,7 +11,8 @@ use highwater_protocol::{
 };
 
 use super::{
-    Action, Engine, Source,
+    Action, Engine,
+    stale::is_stale,
     slot::{Batch, Item, Slot, Stage, Tip},
 };
 use crate::executor::Job;
@@ -97,8 +98,8 @@ impl Engine {
         if self.forward_foreign(slot) {
             return Next::Again;
         }
-        if !self.drop_stale(key, slot) {
-            return Next::Wait;
+        if let Some(next) = self.drop_stale(key, slot) {
+            return next;
         }
         let (closed, known_start) = slot.known().map_or((false, false), |tip| (tip.is_closed(), tip.started.is_some()));
         if slot.suspect && !slot.confirmed {
@@ -145,47 +146,6 @@ impl Engine {
         }
     }
 
-    /// Events that the run has consumed already are dropped. False when the stream went backwards.
-    fn drop_stale(&mut self, key: &Key, slot: &mut Slot) -> bool {
-        while let Some(front) = slot.pending.front() {
-            let Some(tip) = slot.known() else { return true };
-            let Some((source, seq, time)) = front.position() else { return true };
-            let mark = match source {
-                Source::Inbox => tip.frame.marks.inbox,
-                Source::Fires => tip.frame.marks.fires,
-            };
-            if seq > mark.seq {
-                return true;
-            }
-            if time > mark.time {
-                tracing::error!(
-                    workflow_id = %key, seq, event_time = %time, mark_time = %mark.time,
-                    "the stream went backwards: this event is newer than one that the run consumed at a higher sequence. The server \
-                     lost data (power loss without sync_interval always?). The partition stops here; see the operations guide"
-                );
-                if let Some(unit) = self.units.get_mut(&slot.unit) {
-                    unit.halted = true;
-                }
-                return false;
-            }
-            let item = slot.pending.pop_front().expect("it was there");
-            self.answer_stale(slot, &item);
-            slot.take(&item);
-            slot.suspect |= !slot.confirmed;
-        }
-        true
-    }
-
-    /// The sender of a request that is on record may not have been told.
-    fn answer_stale(&mut self, slot: &Slot, item: &Item) {
-        let (Item::Request(item), Some(tip)) = (item, slot.known()) else { return };
-        let run = tip.frame.run;
-        match &item.request.ask {
-            Ask::Start(start) if start.run.is_some_and(|proposed| proposed != run) => {}
-            _ => self.reply(item.request.reply.as_deref(), Reply::Accepted { run }),
-        }
-    }
-
     fn advance_open(&mut self, key: &Key, slot: &mut Slot) -> Next {
         let Some(tip) = slot.known() else { return Next::Wait };
         let run = tip.frame.run;
@@ -217,7 +177,9 @@ impl Engine {
         let mut first = true;
         while let Some(item) = slot.pending.front() {
             let full = batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
-            if !std::mem::take(&mut first) && (full || stands_alone(item) || !slot.live) {
+            // What stands behind an item of the other source may be on record already.
+            let stale = slot.known().is_some_and(|tip| is_stale(tip, item));
+            if !std::mem::take(&mut first) && (full || stale || stands_alone(item) || !slot.live) {
                 break;
             }
             let item = slot.pending.pop_front().expect("it was there");

@@ -339,6 +339,11 @@ impl Engine {
             (_, Some(starting)) => {
                 slot.confirmed = true;
                 slot.suspect = false;
+                let before = match &slot.tip {
+                    _ if continues => None,
+                    Tip::Known(last) => Some(last.frame.marks.inbox.seq),
+                    Tip::Unknown | Tip::Absent => Some(0),
+                };
                 slot.tip = Tip::Known(Box::new(KnownTip {
                     seq,
                     status,
@@ -348,6 +353,8 @@ impl Engine {
                     started: Some(starting.started),
                     failures,
                     closing,
+                    began: Some(frame.marks.inbox.seq),
+                    before,
                     frame,
                 }));
             }

@@ -37,11 +37,11 @@ impl Engine {
                 slot.suspect = false;
                 slot.must_load_all = false;
             }
-            Loaded::Records { records, whole } => {
+            Loaded::Records { records, whole, before } => {
                 if whole {
                     slot.must_load_all = false;
                 }
-                Self::adopt(slot, records, whole);
+                Self::adopt(slot, records, whole, before);
             }
             Loaded::Partly { last, error } => Self::unreadable_run(key, slot, last, &error),
             Loaded::Unreadable { error } => Self::unreadable_history(key, slot, &error),
@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// Makes the records that were read what is known of the run.
-    fn adopt(slot: &mut Slot, records: Vec<(StoredRecord, Vec<Event>)>, whole: bool) {
+    fn adopt(slot: &mut Slot, records: Vec<(StoredRecord, Vec<Event>)>, whole: bool, before: Option<u64>) {
         let Some((last, last_events)) = records.last() else { return };
         let started = records.first().and_then(|(_, events)| match events.first() {
             Some(Event::Started(started)) if whole || records.len() == 1 => Some(Arc::new((**started).clone())),
@@ -83,6 +83,8 @@ impl Engine {
             started_at: started_at(&last.headers).unwrap_or(last.frame.time),
             queue: last.queue(),
             workflow_type: last.workflow_type(),
+            began: started.as_ref().and(records.first()).map(|(first, _)| first.frame.marks.inbox.seq),
+            before,
             started,
             failures,
             closing: last_events.last().filter(|event| event.class() == Class::Closing).cloned(),
@@ -101,6 +103,8 @@ impl Engine {
             queue: last.queue(),
             workflow_type: last.workflow_type(),
             started: None,
+            began: None,
+            before: None,
             failures: 0,
             closing: None,
             frame: last.frame,

@@ -16,6 +16,7 @@ mod requests;
 #[cfg(test)]
 mod simulation;
 mod slot;
+mod stale;
 mod unit;
 
 use std::{

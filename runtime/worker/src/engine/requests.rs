@@ -167,7 +167,7 @@ impl Engine {
 }
 
 /// A run id for a start that proposes none: the same whenever the message is read again.
-fn derived_run(message: &Message) -> RunId {
+pub(super) fn derived_run(message: &Message) -> RunId {
     let name = format!("{} {} {}", message.subject, message.seq, message.time.as_micros());
     RunId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
 }

@@ -77,6 +77,10 @@ pub(super) struct KnownTip {
     pub(super) workflow_type: Option<TypeName>,
     /// How often in a row the workflow task failed.
     pub(super) failures: u32,
+    /// How far the run's first record consumed the inbox: the sequence of its start, unless it continued from another.
+    pub(super) began: Option<u64>,
+    /// How far the inbox was consumed when the run began.
+    pub(super) before: Option<u64>,
     /// The last event of a closed run.
     pub(super) closing: Option<Event>,
 }

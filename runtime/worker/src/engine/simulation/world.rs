@@ -205,7 +205,14 @@ impl World {
         }
         records.reverse();
         let decode = |record: StoredRecord| (record.clone(), record.body().unwrap().events);
-        Loaded::Records { records: records.into_iter().map(decode).collect(), whole }
+        let records: Vec<_> = records.into_iter().map(decode).collect();
+        let before = match records[0].1.first() {
+            Some(Event::Started(started)) if started.continued_from.is_none() => {
+                Some(started.prior.map_or(0, |prior| self.record(key, prior).frame.marks.inbox.seq))
+            }
+            _ => None,
+        };
+        Loaded::Records { records, whole, before }
     }
 
     fn record(&self, key: &Key, seq: u64) -> StoredRecord {
