@@ -131,6 +131,7 @@ impl Engine {
             return false;
         }
         let Some(Item::Request(item)) = slot.pending.pop_front() else { return false };
+        self.leaves(slot.unit, item.message.seq);
         self.actions.push(Action::Forward { unit: slot.unit, message: item.message, queue });
         true
     }
@@ -156,12 +157,19 @@ impl Engine {
         }
     }
 
+    fn leaves(&mut self, unit: UnitId, seq: u64) {
+        if let Some(unit) = self.units.get_mut(&unit) {
+            unit.track(Action::HANDLED_SOURCE).leaves(seq);
+        }
+    }
+
     pub(super) fn reject(&mut self, unit: UnitId, message: Message, rejection: Rejection) {
         debug_assert_eq!(Action::HANDLED_SOURCE, Source::Inbox);
         let verb = self
             .subjects
             .parse_inbox(&message.subject)
             .map_or_else(|| "unknown".into(), |parts| parts.kind.verb().to_owned());
+        self.leaves(unit, message.seq);
         self.actions.push(Action::Reject { unit, message, verb, rejection });
     }
 }

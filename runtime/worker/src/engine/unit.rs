@@ -1,6 +1,6 @@
 //! One partition of a queue, as its owner knows it: how far it was read, and which events still need the owner's memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_protocol::{Key, Timestamp, lease::Lease, record::Mark};
 
@@ -36,11 +36,13 @@ pub(super) struct Track {
     last: Mark,
     /// Events that were read and whose consequences still need this process, with the run each is for.
     open: BTreeMap<u64, (Key, Timestamp)>,
+    /// Those among them that are being refused or passed on, which no record tells anybody.
+    leaving: BTreeSet<u64>,
 }
 
 impl Track {
     fn new(from: Mark) -> Self {
-        Self { last: from, open: BTreeMap::new() }
+        Self { last: from, open: BTreeMap::new(), leaving: BTreeSet::new() }
     }
 
     /// Takes note of a newly read event; false when it was read before.
@@ -53,8 +55,14 @@ impl Track {
         true
     }
 
+    /// The offset waits until an event has been refused or passed on, even when a record has passed it.
+    pub(super) fn leaves(&mut self, seq: u64) {
+        self.leaving.insert(seq);
+    }
+
     pub(super) fn done(&mut self, seq: u64) {
         self.open.remove(&seq);
+        self.leaving.remove(&seq);
     }
 
     pub(super) fn last(&self) -> Mark {
@@ -67,7 +75,8 @@ impl Track {
         for (seq, (key, time)) in &self.open {
             let listed = busy.contains(key);
             // Of a run that is listed, too, only what is on record comes back to its next owner.
-            if !recorded(key, *seq) || !listed && busy.len() >= Lease::BUSY_MAX {
+            let kept = !self.leaving.contains(seq) && recorded(key, *seq);
+            if !kept || !listed && busy.len() >= Lease::BUSY_MAX {
                 // The event itself is not done. Its own time bounds that of everything before it.
                 return Mark { seq: seq - 1, time: *time };
             }

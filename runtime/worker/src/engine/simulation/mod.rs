@@ -135,9 +135,10 @@ impl Simulation {
             return;
         }
         self.starts += 1;
+        let open = last.as_ref().is_some_and(|last| !last.frame.closed);
         let expect = last.map_or(0, |last| last.seq);
         let (seq, run) = self.world.start(&key, &input, Some(expect));
-        if self.faults.clients && self.dice.roll(3) == 0 {
+        if self.faults.clients && !open && self.dice.roll(3) == 0 {
             self.clients.push(Client::StandIn { key, seq, run, expect });
         }
     }
@@ -181,9 +182,7 @@ impl Simulation {
                     worker.feed(&self.world, super::Input::Release { unit });
                 }
             }
-            3 if self.faults.handovers && self.workers[at].releasing.contains(&unit) => {
-                self.workers[at].hand_over(&mut self.world, unit);
-            }
+            3 if self.faults.handovers => self.lose_patience(at, unit),
             // The lease is taken from a worker that is alive, which hears of it later.
             4 if self.faults.zombies && !self.workers[at].units.contains_key(&unit) => {
                 self.workers[at].gain(&mut self.world, unit);
@@ -199,6 +198,13 @@ impl Simulation {
             8 => self.workers[at].reopen(unit),
             9 if self.faults.clients => self.terminate(),
             _ => {}
+        }
+    }
+
+    /// A partition that does not come to rest is handed over as it is.
+    fn lose_patience(&mut self, at: usize, unit: UnitId) {
+        if self.workers[at].releasing.contains(&unit) {
+            self.workers[at].hand_over(&mut self.world, unit);
         }
     }
 
@@ -236,6 +242,7 @@ impl Simulation {
             }
             39 => self.assign(),
             40 => self.client(),
+            41 if self.calm => self.lose_patience(at, unit),
             44 => self.fault(),
             45 if self.starts < 8 => self.start(),
             46 | 47 if self.signals < 30 => {
@@ -300,20 +307,34 @@ impl Simulation {
                 }
             }
         }
-        self.report();
         panic!("it does not come to rest");
     }
 
     fn report(&self) {
         for key in &self.keys {
-            if let Some(last) = self.world.last(key) {
-                let records = self.world.history[key].len();
-                eprintln!("{key}: {records} records, {:?} {:?}", last.frame, last.body().unwrap().events);
+            for message in self.world.history.get(key).into_iter().flatten() {
+                let record = highwater_broker::history::StoredRecord::from_message(message.clone()).unwrap();
+                let (frame, body) = (&record.frame, record.body().unwrap());
+                let events: Vec<String> = body.events.iter().map(ToString::to_string).collect();
+                let before = body.previous.map(|p| p.events.iter().map(ToString::to_string).collect::<Vec<_>>());
+                let (run, ordinal, inbox, fires) =
+                    (frame.run, frame.ordinal, frame.marks.inbox.seq, frame.marks.fires.seq);
+                eprintln!("{key} {run} #{ordinal} at {}, marks {inbox} {fires}: {before:?} {events:?}", record.seq);
             }
         }
-        eprintln!("leases {:#?}", self.world.leases);
+        eprintln!("leases {:?}", self.world.leases);
+        eprintln!("asked {:#?}", self.world.asked);
+        eprintln!("rejected {:?}", self.world.rejected);
         for worker in &self.workers {
             eprintln!("worker {} of {:?}, slots {:#?}", worker.id, worker.units, worker.engine.slots);
+        }
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("SIMULATION_VERBOSE").is_some() {
+            self.report();
         }
     }
 }
