@@ -27,6 +27,8 @@ pub(crate) struct Unit {
     pub(super) releasing: bool,
     /// The stream went backwards; nothing is touched until an operator has looked.
     pub(super) halted: bool,
+    /// Runs that the owner before listed as busy, until they have come to rest here.
+    recovering: BTreeSet<Key>,
     written: Option<(Mark, Mark, Vec<Key>)>,
 }
 
@@ -96,6 +98,7 @@ impl Unit {
             fires: Track::new(lease.fires),
             releasing: false,
             halted: false,
+            recovering: lease.busy.iter().cloned().collect(),
             written: Some((lease.inbox, lease.fires, lease.busy.clone())),
         }
     }
@@ -105,6 +108,11 @@ impl Unit {
             Source::Inbox => &mut self.inbox,
             Source::Fires => &mut self.fires,
         }
+    }
+
+    /// A run has come to rest.
+    pub(super) fn rests(&mut self, key: &Key) {
+        self.recovering.remove(key);
     }
 
     /// Whether nothing needs this process any more.
@@ -126,7 +134,8 @@ impl Unit {
 
     /// The offsets as they are.
     pub(super) fn offsets_now(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> (Mark, Mark, Vec<Key>) {
-        let mut busy = Vec::new();
+        // Whoever owns the partition next is to go on with these, too.
+        let mut busy: Vec<Key> = self.recovering.iter().cloned().collect();
         let inbox = self.inbox.offset(&mut busy, |key, seq| recorded(Source::Inbox, key, seq));
         let fires = self.fires.offset(&mut busy, |key, seq| recorded(Source::Fires, key, seq));
         let now = (inbox, fires, busy);
@@ -172,6 +181,16 @@ mod tests {
         let mut unit = unit(&[(3, "a"), (5, "b"), (9, "a")]);
         let (inbox, _, busy) = unit.offsets(|_, _, seq| seq < 9).unwrap();
         assert_eq!((inbox.seq, busy), (8, vec![key("a"), key("b")]));
+    }
+
+    #[test]
+    fn a_run_that_was_busy_under_the_owner_before_stays_listed_until_it_rests() {
+        let mut unit = Unit::new(&Lease { busy: vec![key("a")], ..Lease::default() });
+        unit.inbox.read(3, Timestamp(3), &key("b"));
+        unit.inbox.done(3);
+        assert_eq!(unit.offsets(|_, _, _| true).unwrap().2, [key("a")]);
+        unit.rests(&key("a"));
+        assert_eq!(unit.offsets(|_, _, _| true).unwrap().2, []);
     }
 
     #[test]
