@@ -18,7 +18,7 @@ use super::{
 use crate::executor::Job;
 
 /// How many events one transition takes at most.
-const BATCH_MAX: usize = 128;
+pub(super) const BATCH_MAX: usize = 128;
 
 /// Whether a run can go on.
 pub(super) enum Next {
@@ -382,7 +382,7 @@ pub(super) fn stands_alone(item: &Item) -> bool {
 }
 
 /// About how many bytes an item adds to a record.
-fn weight(item: &Item) -> usize {
+pub(super) fn weight(item: &Item) -> usize {
     const FIXED: usize = 64;
     match item {
         Item::Request(request) => request.message.payload.len() + FIXED,

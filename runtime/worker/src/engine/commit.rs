@@ -18,8 +18,9 @@ use highwater_protocol::{
 
 use super::{
     Action, Engine, Item, Source,
-    advance::Meaning,
+    advance::{BATCH_MAX, Meaning, stands_alone, weight},
     slot::{After, Appending, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
+    stale::is_stale,
 };
 use crate::executor::Activated;
 
@@ -148,13 +149,15 @@ impl Engine {
 
     /// What waits for a run whose code does not take events goes into the record that says so.
     fn consume_pending(&mut self, key: &Key, slot: &mut Slot, run: RunId) {
-        const MOST: usize = 128;
-        while slot.batch.items.len() < MOST {
-            let Some(item) = slot.pending.pop_front() else { return };
-            if super::advance::stands_alone(&item) {
-                slot.pending.push_front(item);
+        let mut size = slot.batch.items.iter().map(weight).sum::<usize>();
+        while let Some(item) = slot.pending.front() {
+            let full = slot.batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
+            let stale = slot.known().is_some_and(|tip| is_stale(tip, item));
+            if full && !slot.batch.items.is_empty() || stale || stands_alone(item) {
                 return;
             }
+            size += weight(item);
+            let Some(item) = slot.pending.pop_front() else { return };
             match self.meaning(key, slot, run, &item) {
                 Meaning::Event(event) => {
                     slot.batch.events.push(event);
@@ -317,6 +320,8 @@ impl Engine {
     fn stored(&mut self, key: &Key, slot: &mut Slot, seq: u64) {
         let Some(Appending { frame, events, status, begins, continues }) = slot.batch.appending.take() else { return };
         slot.batch.starting = None;
+        // What comes behind may fail; these are on record now.
+        slot.batch.events.clear();
         slot.next_event = frame.first_event + events.len() as u64;
         if continues {
             self.close_operations(key, slot);

@@ -21,9 +21,8 @@ pub(super) fn offsets(world: &World, unit: UnitId) {
         let recorded = world.last(&asked.key).is_some_and(|last| last.frame.marks.inbox.seq >= *seq);
         assert!(
             recorded || world.rejected.contains_key(seq),
-            "the offset {} passes request {seq} for {}, which is not dealt with",
+            "the offset {} passes request {seq} ({asked:?}) of {unit:?}, which is not dealt with: {lease:?}",
             lease.inbox.seq,
-            asked.key
         );
     }
 }
