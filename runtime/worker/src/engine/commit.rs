@@ -322,6 +322,8 @@ impl Engine {
         slot.batch.starting = None;
         // What comes behind may fail; these are on record now.
         slot.batch.events.clear();
+        // What was read ends before this record, and may be of another run.
+        slot.history.clear();
         slot.next_event = frame.first_event + events.len() as u64;
         if continues {
             self.close_operations(key, slot);
