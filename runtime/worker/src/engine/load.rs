@@ -151,7 +151,12 @@ impl Engine {
             self.stuck_before(key, slot);
             return;
         }
-        let records = slot.history.drain(..).map(|(record, events)| (events, record.frame.time)).collect();
+        // A record of a blocked run without events only moves marks. To the code an empty record is a retry that succeeded.
+        let moves_marks = |record: &StoredRecord, events: &[Event]| {
+            events.is_empty() && record.status() == Some(Status::Blocked)
+        };
+        let history = slot.history.drain(..).filter(|(record, events)| !moves_marks(record, events));
+        let records = history.map(|(record, events)| (events, record.frame.time)).collect();
         let time = self.time();
         self.actions.push(Action::Job(Job::Rebuild {
             key: key.clone(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_broker::history::StoredRecord;
 use highwater_core::run::{Limits, Registry, Run};
-use highwater_protocol::{Event, Key, OpId, Payload, RunId, Timestamp};
+use highwater_protocol::{Event, Key, OpId, Payload, RunId, Status, Timestamp};
 
 use super::{
     super::UnitId,
@@ -37,23 +37,29 @@ pub(super) fn task(world: &World, run: RunId, op: OpId) {
 struct Told {
     records: Vec<(Vec<Event>, Timestamp)>,
     events: u64,
+    count: u64,
 }
 
 fn runs(world: &World, key: &Key) -> BTreeMap<RunId, Told> {
     let mut runs: BTreeMap<RunId, Told> = BTreeMap::new();
-    let mut add = |run: RunId, ordinal: u64, first: u64, events: Vec<Event>, time: Timestamp| {
+    let mut add = |run: RunId, ordinal: u64, first: u64, events: Vec<Event>, time: Timestamp, marks_only: bool| {
         let told = runs.entry(run).or_default();
-        assert_eq!((ordinal, first), (told.records.len() as u64, told.events + 1), "the records of {key} are numbered");
+        assert_eq!((ordinal, first), (told.count, told.events + 1), "the records of {key} are numbered");
         told.events += events.len() as u64;
-        told.records.push((events, time));
+        if !marks_only {
+            told.records.push((events, time));
+        }
+        told.count += 1;
     };
     for message in world.history.get(key).into_iter().flatten() {
         let record = StoredRecord::from_message(message.clone()).unwrap();
         let body = record.body().unwrap();
         if let Some(previous) = body.previous {
-            add(previous.run, previous.ordinal, previous.first_event, previous.events, record.frame.time);
+            add(previous.run, previous.ordinal, previous.first_event, previous.events, record.frame.time, false);
         }
-        add(record.frame.run, record.frame.ordinal, record.frame.first_event, body.events, record.frame.time);
+        let marks_only = body.events.is_empty() && record.status() == Some(Status::Blocked);
+        let (frame, events) = (&record.frame, body.events);
+        add(frame.run, frame.ordinal, frame.first_event, events, frame.time, marks_only);
     }
     runs
 }
