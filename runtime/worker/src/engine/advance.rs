@@ -142,8 +142,20 @@ impl Engine {
     fn needs_code(slot: &Slot) -> bool {
         match slot.pending.front() {
             None => false,
-            Some(item) => !stands_alone(item),
+            Some(item) => !stands_alone(item) && !Self::is_past_retry(slot, item),
         }
+    }
+
+    /// Whether an item is a retry that a later one has taken the place of. Every failure arms one that fires twice, by the
+    /// clock and by the server: if each counted, they would double with every failure.
+    fn is_past_retry(slot: &Slot, item: &Item) -> bool {
+        let Some(tip) = slot.known() else { return false };
+        let (run, timer) = match item {
+            Item::Fire { fire, .. } => (fire.run, fire.timer),
+            Item::Due { run, timer } => (*run, *timer),
+            _ => return false,
+        };
+        matches!(timer, TimerId::TaskRetry(ordinal) if run != tip.frame.run || tip.retry != Some(ordinal))
     }
 
     fn advance_open(&mut self, key: &Key, slot: &mut Slot) -> Next {

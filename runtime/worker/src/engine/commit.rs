@@ -329,10 +329,10 @@ impl Engine {
             self.close_operations(key, slot);
         }
         let (time, closed) = (frame.time, frame.closed);
-        let failures = match events.last() {
-            Some(Event::WorkflowTaskFailed { attempt, .. }) => *attempt,
-            None if status == Status::Blocked => slot.known().map_or(0, |tip| tip.failures),
-            _ => 0,
+        let (failures, retry) = match events.last() {
+            Some(Event::WorkflowTaskFailed { attempt, .. }) => (*attempt, Some(frame.ordinal)),
+            None if status == Status::Blocked => slot.known().map_or((0, None), |tip| (tip.failures, tip.retry)),
+            _ => (0, None),
         };
         let closing = events.last().filter(|event| event.class() == Class::Closing).cloned();
         match (&mut slot.tip, begins) {
@@ -341,6 +341,7 @@ impl Engine {
                 tip.frame = frame;
                 tip.status = status;
                 tip.failures = failures;
+                tip.retry = retry;
                 tip.closing = closing;
             }
             (_, Some(starting)) => {
@@ -359,6 +360,7 @@ impl Engine {
                     workflow_type: Some(starting.started.workflow_type.clone()),
                     started: Some(starting.started),
                     failures,
+                    retry,
                     closing,
                     began: Some(frame.marks.inbox.seq),
                     before,
@@ -407,8 +409,9 @@ impl Engine {
         let run = slot.known().map(|tip| (tip.frame.run, tip.started.clone()));
         if let Some((run, started)) = run.filter(|_| !closed) {
             for step in std::mem::take(&mut slot.batch.steps) {
-                if !slot.steps.insert(step.op) {
-                    // The run was built again while the step goes on; its result will find it.
+                let here = |item: &Item| matches!(item, Item::Step { run: of, op, .. } if (*of, *op) == (run, step.op));
+                if slot.pending.iter().any(here) || !slot.steps.insert((run, step.op)) {
+                    // The run was built again while the step goes on; its result will find it, or waits already.
                     continue;
                 }
                 let (key, generation, started) = (key.clone(), slot.generation, started.clone());

@@ -56,7 +56,7 @@ impl Engine {
             _ => None,
         });
         let mut open = OpenOperations::default();
-        let (mut status, mut failures) = (Status::Running, 0);
+        let (mut status, mut failures, mut retry) = (Status::Running, 0, None);
         for (record, events) in &records {
             for event in events {
                 open.apply(event, record.frame.time);
@@ -65,7 +65,9 @@ impl Engine {
                 status = status_of(events);
             }
             match events.last() {
-                Some(Event::WorkflowTaskFailed { attempt, .. }) => failures = *attempt,
+                Some(Event::WorkflowTaskFailed { attempt, .. }) => {
+                    (failures, retry) = (*attempt, Some(record.frame.ordinal));
+                }
                 Some(_) => failures = 0,
                 None => {}
             }
@@ -73,7 +75,7 @@ impl Engine {
         // A record without events says in its header alone whether the run is still blocked.
         status = last.status().unwrap_or(status);
         if status != Status::Blocked {
-            failures = 0;
+            (failures, retry) = (0, None);
         }
         slot.next_event = last.frame.first_event + last_events.len() as u64;
         slot.tip = Tip::Known(Box::new(KnownTip {
@@ -87,6 +89,7 @@ impl Engine {
             before,
             started,
             failures,
+            retry,
             closing: last_events.last().filter(|event| event.class() == Class::Closing).cloned(),
         }));
         slot.open = open;
@@ -106,6 +109,7 @@ impl Engine {
             began: None,
             before: None,
             failures: 0,
+            retry: None,
             closing: None,
             frame: last.frame,
         }));

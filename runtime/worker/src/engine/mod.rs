@@ -157,7 +157,7 @@ impl Engine {
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
             Input::StepDone { key, generation, run, op, name, outcome } => {
                 self.with(&key, Some(generation), |_, slot| {
-                    slot.steps.remove(&op);
+                    slot.steps.remove(&(run, op));
                     slot.pending.push_back(Item::Step { run, op, name, outcome });
                 });
             }
