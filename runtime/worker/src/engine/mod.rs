@@ -438,10 +438,15 @@ impl Engine {
     }
 }
 
-/// Whether an event is in its run's history.
+/// Whether an event is in its run's history. One that waits may be passed by a mark all the same: whether it counted or
+/// is to be refused is not known before it had its turn.
 fn recorded(slots: &HashMap<Key, Slot>, source: Source, key: &Key, seq: u64) -> bool {
-    slots.get(key).and_then(Slot::known).is_some_and(|tip| match source {
-        Source::Inbox => tip.frame.marks.inbox.seq >= seq,
-        Source::Fires => tip.frame.marks.fires.seq >= seq,
-    })
+    let Some(slot) = slots.get(key) else { return false };
+    let of_source = |item: &Item| item.position().filter(|(of, ..)| *of == source).map(|(_, seq, _)| seq);
+    let waits = slot.pending.iter().find_map(of_source).is_some_and(|first| first <= seq);
+    !waits
+        && slot.known().is_some_and(|tip| match source {
+            Source::Inbox => tip.frame.marks.inbox.seq >= seq,
+            Source::Fires => tip.frame.marks.fires.seq >= seq,
+        })
 }
