@@ -261,7 +261,8 @@ impl Engine {
                 }
                 Ask::Start(_) | Ask::Terminate { .. } => Meaning::Nothing,
             },
-            Item::Fire { fire, .. } if fire.run != run => Meaning::Nothing,
+            // What it led to may have ended that run and begun this one, and the owner then.
+            Item::Fire { fire, .. } if fire.run != run => Meaning::Suspect,
             Item::Fire { fire, .. } => self.timer_event(key, slot, run, fire.timer, true),
             Item::Due { run: meant, .. } if *meant != run => Meaning::Nothing,
             Item::Due { timer, .. } => self.timer_event(key, slot, run, *timer, false),

@@ -126,6 +126,7 @@ impl Engine {
         slot.live = false;
         let failure = self.explain(slot, failure);
         tracing::error!(workflow_id = %key, %failure, "a workflow task failed; the run waits and is tried again");
+        let asked = !slot.questions.is_empty();
         self.refuse_questions(slot, &failure);
         let run = slot.batch_run();
         let closed = slot.batch.starting.is_none() && slot.known().is_some_and(KnownTip::is_closed);
@@ -133,6 +134,12 @@ impl Engine {
             slot.stage = Stage::Idle;
             return;
         };
+        let blocked = slot.batch.starting.is_none() && slot.known().is_some_and(|tip| tip.status == Status::Blocked);
+        if asked && blocked && slot.batch.items.is_empty() && slot.pending.is_empty() {
+            // Only a question made it try, and the retry that is armed goes on.
+            slot.stage = Stage::Idle;
+            return;
+        }
         if slot.batch.starting.is_none() {
             self.consume_pending(key, slot, run);
         }

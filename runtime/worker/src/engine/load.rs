@@ -197,6 +197,10 @@ impl Engine {
     pub(super) fn stuck(&mut self, key: &Key, slot: &mut Slot, after: Duration) {
         let Some(run) = slot.batch_run() else { return };
         self.quarantine.insert(run);
+        if matches!(slot.stage, Stage::Appending | Stage::Loading) {
+            // It was a query that held the thread. What is on its way to or from the history has its answer first.
+            return;
+        }
         let waits = format!(
             "the code kept its thread for {:.1} s without awaiting anything; move blocking calls and long computations into an activity or a step, \
              and await in loops. This worker does not try it again; a worker with other code will",

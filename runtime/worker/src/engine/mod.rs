@@ -153,7 +153,7 @@ impl Engine {
             Input::Appended { key, generation, result } => {
                 self.with(&key, Some(generation), |e, s| e.appended(&key, s, result));
             }
-            Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |e, s| e.sent(&key, s, sent)),
+            Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |_, s| Self::sent(s, sent)),
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
             Input::StepDone { key, generation, run, op, name, outcome } => {
                 self.with(&key, Some(generation), |_, slot| {

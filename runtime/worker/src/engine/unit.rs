@@ -71,6 +71,11 @@ impl Track {
         self.last
     }
 
+    /// Whether an event was read and dealt with.
+    pub(super) fn has_passed(&self, seq: u64) -> bool {
+        seq <= self.last.seq && !self.open.contains_key(&seq)
+    }
+
     /// The position behind which nothing needs this process except the runs listed in `busy`. `recorded` tells whether
     /// an event is in its run's history.
     fn offset(&self, busy: &mut Vec<Key>, recorded: impl Fn(&Key, u64) -> bool) -> Mark {
@@ -127,13 +132,17 @@ impl Unit {
 
     /// The offsets to write, when they changed since they were last asked for.
     pub(super) fn offsets(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> Option<(Mark, Mark, Vec<Key>)> {
-        let before = self.written.take();
+        let before = self.written.clone();
         let now = self.offsets_now(recorded);
         (before.as_ref() != Some(&now)).then_some(now)
     }
 
     /// The offsets as they are.
     pub(super) fn offsets_now(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> (Mark, Mark, Vec<Key>) {
+        if self.halted {
+            // What stopped it stands before offsets that marks would allow.
+            return self.written.clone().unwrap_or_default();
+        }
         // Whoever owns the partition next is to go on with these, too.
         let mut busy: Vec<Key> = self.recovering.iter().cloned().collect();
         let inbox = self.inbox.offset(&mut busy, |key, seq| recorded(Source::Inbox, key, seq));
