@@ -76,6 +76,7 @@ pub(crate) struct Driver {
     readers: Readers,
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
+    stopping: bool,
     steps: JoinSet<()>,
 }
 
@@ -104,6 +105,7 @@ impl Driver {
             readers,
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
+            stopping: false,
             steps: JoinSet::new(),
         }
     }
@@ -117,19 +119,18 @@ impl Driver {
             ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         self.subscribe_queries();
-        let mut stopping = false;
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if !stopping => {
-                    stopping = true;
+                () = stop.cancelled(), if !self.stopping => {
+                    self.stopping = true;
                     let _ = commands.send(Command::Leave);
                     self.release_all();
                 }
                 _ = watch.tick() => self.executor.watch(self.task_timeout),
                 _ = offsets.tick() => {
                     self.write_offsets();
-                    if stopping && self.readers.units().is_empty() {
+                    if self.stopping && self.readers.units().is_empty() {
                         break;
                     }
                 }
@@ -185,6 +186,11 @@ impl Driver {
             Note::Gained { unit, lease } => {
                 self.feed(Input::Gained { unit, lease });
                 self.reopen(|units| units.insert(unit));
+                if self.stopping {
+                    // It was on its way here when this worker began to leave.
+                    self.releasing.insert(unit, Instant::now());
+                    self.feed(Input::Release { unit });
+                }
             }
             Note::Release { unit } => {
                 if self.readers.units().contains(&unit) {
