@@ -12,8 +12,8 @@ use highwater_protocol::{
 
 use super::{
     Action, Engine,
-    stale::is_stale,
     slot::{Batch, Item, Slot, Stage, Tip},
+    stale::is_stale,
 };
 use crate::executor::Job;
 

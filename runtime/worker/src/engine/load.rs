@@ -156,9 +156,8 @@ impl Engine {
             return;
         }
         // A record of a blocked run without events only moves marks. To the code an empty record is a retry that succeeded.
-        let moves_marks = |record: &StoredRecord, events: &[Event]| {
-            events.is_empty() && record.status() == Some(Status::Blocked)
-        };
+        let moves_marks =
+            |record: &StoredRecord, events: &[Event]| events.is_empty() && record.status() == Some(Status::Blocked);
         let history = slot.history.drain(..).filter(|(record, events)| !moves_marks(record, events));
         let records = history.map(|(record, events)| (events, record.frame.time)).collect();
         let time = self.time();

@@ -89,13 +89,11 @@ fn verdict(key: &Key, tip: &KnownTip, item: &RequestItem) -> Verdict {
     let between = !within && tip.before.is_some_and(|before| seq > before);
     let reject = |code: Code, text: String| Verdict::Rejected(Rejection::new(code, text));
     match &item.request.ask {
-        Ask::Activity { .. } => Verdict::Unknown,
         Ask::Start(start) if start.run.unwrap_or_else(|| derived_run(&item.message)) == run => Verdict::Accepted,
         Ask::Start(start) if within && start.id_conflict == IdConflict::UseExisting => Verdict::Accepted,
         Ask::Start(_) if within || between => {
             reject(Code::AlreadyRunning, format!("workflow {key} was started as run {run} by another request"))
         }
-        Ask::Start(_) => Verdict::Unknown,
         Ask::Signal { run: Some(meant), .. }
         | Ask::Cancel { run: Some(meant), .. }
         | Ask::Terminate { run: Some(meant), .. }
@@ -105,9 +103,10 @@ fn verdict(key: &Key, tip: &KnownTip, item: &RequestItem) -> Verdict {
         }
         Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } if within => Verdict::Accepted,
         // A client that nobody answered began the run with its own request as mark; nobody had read this one by then.
-        Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } if between => {
-            reject(Code::NotFound, format!("run {run} of workflow {key} began after this came, and none went on before it"))
-        }
-        Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } => Verdict::Unknown,
+        Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } if between => reject(
+            Code::NotFound,
+            format!("run {run} of workflow {key} began after this came, and none went on before it"),
+        ),
+        _ => Verdict::Unknown,
     }
 }

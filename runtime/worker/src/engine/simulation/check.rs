@@ -74,7 +74,8 @@ pub(super) fn all(world: &World, keys: &[Key]) {
     for key in keys {
         let mut taken: Vec<u64> = Vec::new();
         for (run, told) in runs(world, key) {
-            let failed = |(events, _): &&(Vec<Event>, _)| matches!(events.as_slice(), [Event::WorkflowTaskFailed { .. }]);
+            let failed =
+                |(events, _): &&(Vec<Event>, _)| matches!(events.as_slice(), [Event::WorkflowTaskFailed { .. }]);
             let tries = told.records.iter().filter(failed).count();
             assert!(tries < 100, "{key} {run} was tried {tries} times in vain");
             let mut machine = Run::new(std::sync::Arc::clone(&registry), Limits { payload_max: 1_000_000 });

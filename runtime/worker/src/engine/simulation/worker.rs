@@ -28,7 +28,12 @@ pub(super) enum Pending {
     Perform(Action),
     Answer(Input),
     /// A record was sent, and its answer got lost.
-    Lookup { key: Key, generation: u64, record: RecordId, seq: Option<u64> },
+    Lookup {
+        key: Key,
+        generation: u64,
+        record: RecordId,
+        seq: Option<u64>,
+    },
 }
 
 pub(super) struct Worker {

@@ -45,11 +45,8 @@ pub(super) async fn plan(ctx: Ctx, mut plan: Plan) -> Result<Vec<u64>, Exit<Stri
             1 => check(ctx.step("local", async move |_| Ok::<_, String>(round)).await? == round)?,
             2 => ctx.sleep(short).await?,
             3 => {
-                let (a, b, c) = join!(
-                    ctx.run(work, 1),
-                    ctx.sleep(short),
-                    ctx.step("joined", async |_| Ok::<_, String>(4))
-                );
+                let (a, b, c) =
+                    join!(ctx.run(work, 1), ctx.sleep(short), ctx.step("joined", async |_| Ok::<_, String>(4)));
                 b?;
                 check(a? == worked(1) && c? == 4)?;
             }

@@ -15,7 +15,7 @@ use highwater_protocol::{
     ids::RecordId,
     lease::Lease,
     record::{Body, Frame, Mark, Marks},
-    request::{IdReuse, StartRequest},
+    request::{IdConflict, IdReuse, StartRequest},
     subject::{Subjects, Verb},
     task::{ActivityReport, ActivityTask},
     timer::{Fire, TimerId},
@@ -105,7 +105,7 @@ impl World {
             run: Some(run),
             expect,
             id_reuse: IdReuse::Allow,
-            id_conflict: Default::default(),
+            id_conflict: IdConflict::default(),
             run_timeout: None,
             trace: None,
         };
@@ -134,9 +134,8 @@ impl World {
     pub(super) fn work(&mut self, at: usize, let_go: bool) {
         let Some(((run, op), task)) = self.tasks.iter().nth(at).map(|(id, task)| (*id, task.clone())) else { return };
         let n: u64 = task.call.input.decode().unwrap();
-        let outcome = highwater_protocol::event::Outcome::Completed(
-            Payload::encode(&super::workflows::worked(n)).unwrap(),
-        );
+        let outcome =
+            highwater_protocol::event::Outcome::Completed(Payload::encode(&super::workflows::worked(n)).unwrap());
         let report = ActivityReport { op, attempt: 1, outcome };
         let subject = self.subjects.inbox_activity(&self.queue, run, &task.workflow_id.to_key());
         self.request(subject, Headers::new(), wire::encode(&report));
