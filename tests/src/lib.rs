@@ -1,5 +1,6 @@
 //! Shared helpers of the end-to-end tests.
 
+pub mod collect;
 pub mod deadline;
 pub mod process;
 pub mod raw_nats;

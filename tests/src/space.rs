@@ -9,14 +9,21 @@ use tokio::task::JoinHandle;
 
 use crate::deadline::within;
 
+/// Shows what `RUST_LOG` asks for.
+pub fn show_log() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
 /// A server for all tests of a binary. It ends with the process.
 pub fn server() -> DevServer {
-    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init();
+    show_log();
     DevServer::builder().start_blocking().expect("a server for the tests starts")
 }
 
 /// Opens a namespace on a connection of its own.
 pub async fn open(server: &DevServer, namespace: &str) -> Highwater {
+    show_log();
     let opening = Highwater::open(ConnectOptions::new(server.url()), namespace);
     within("opening the namespace", opening).await.expect("the namespace opens")
 }
