@@ -232,10 +232,9 @@ fn public(verb: &str, name: &str, headers: &Headers, body: Bytes) -> Result<Ask,
     })
 }
 
-/// The trace context of a message's headers.
+/// The trace context of a message's headers. One that is not valid is none: tracing is not worth refusing a request for.
 pub fn trace(headers: &Headers) -> Option<Trace> {
-    let parent = headers.get(header::TRACEPARENT)?.to_owned();
-    Some(Trace { parent, state: headers.get(header::TRACESTATE).map(str::to_owned) })
+    Trace::of_headers(headers.get(header::TRACEPARENT)?, headers.get(header::TRACESTATE))
 }
 
 /// The reply subject, if it is one that a stranger may choose.
@@ -311,7 +310,7 @@ mod tests {
             id_reuse: IdReuse::AllowIfFailed,
             id_conflict: IdConflict::TerminateExisting,
             run_timeout: Some(Duration::from_millis(1500)),
-            trace: Some(Trace { parent: "00-a-b-01".into(), state: None }),
+            trace: Some(Trace::of_run(RunId::generate())),
         };
         let request = parse_at("q.start.ship.k", &start.headers(Some("_INBOX.a.1")), "1").unwrap();
         assert_eq!(request.reply.as_deref(), Some("_INBOX.a.1"));

@@ -40,7 +40,7 @@ pub(super) struct Link {
     /// Without credentials, for messages.
     pub(super) url: String,
     pub(super) task_ack_wait: Duration,
-    replies: Arc<Replies>,
+    pub(super) replies: Arc<Replies>,
     /// Grows when the connection is lost.
     lost: watch::Receiver<u64>,
     /// How many sends wait for the connection to come back.

@@ -12,6 +12,7 @@ mod broker;
 mod connection;
 mod core;
 mod cursor;
+mod dial;
 mod direct;
 mod filter;
 mod headers;

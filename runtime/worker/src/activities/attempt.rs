@@ -21,6 +21,7 @@ use super::{
     trace::attempt_span,
     work::{Attempt, Ended},
 };
+use crate::trace::Traced;
 
 /// The part of the largest payload that heartbeat details may take, so that they fit beside a failure.
 const HEARTBEAT_PART: usize = 2;
@@ -212,10 +213,15 @@ impl Case<'_> {
         tracing::debug!("the attempt starts");
         let running =
             Attempt { host, set, task, number: attempt, state, entry, port: port.clone(), left, slot: slot.clone() };
-        let outcome = match running.run().await {
+        let traced = Traced::attempt(task, attempt);
+        let outcome = match traced.around(running.run()).await {
             Ended::Outcome(outcome) => outcome,
-            Ended::Abandoned => return self.abandon(entry, &port).await,
+            Ended::Abandoned => {
+                traced.abandon();
+                return self.abandon(entry, &port).await;
+            }
         };
+        traced.finish(&outcome);
         let asked = registered.token.is_cancelled();
         let outcome = match outcome {
             Outcome::Failed(failure) if asked => cancelled(Some(failure)),

@@ -28,6 +28,7 @@ use super::{
     host::{Host, Slot},
     state::StateEntry,
 };
+use crate::trace;
 
 /// How running the code ended.
 #[derive(Debug)]
@@ -123,17 +124,17 @@ impl Running {
     fn start(work: Work, slot: Slot) -> Self {
         let span = Span::current();
         let handle = match work {
-            Work::Async(future) => tokio::spawn(
-                async move {
+            Work::Async(future) => {
+                let work = async move {
                     let _slot = slot;
                     caught(future).await
-                }
-                .instrument(span),
-            ),
-            Work::Blocking(code) => tokio::task::spawn_blocking(move || {
+                };
+                tokio::spawn(trace::carry(work.instrument(span)))
+            }
+            Work::Blocking(code) => tokio::task::spawn_blocking(trace::carry_call(move || {
                 let _slot = slot;
                 span.in_scope(|| panic::catch(code).unwrap_or_else(panicked))
-            }),
+            })),
         };
         Self { handle }
     }

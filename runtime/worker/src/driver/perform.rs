@@ -6,8 +6,8 @@ use futures_util::{FutureExt, StreamExt};
 use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
 use highwater_core::run::StepRun;
 use highwater_protocol::{
-    Failure, FailureKind, Headers, Key, Payload, QueueName, RunId, TypeName, WorkflowId,
-    event::{Outcome, Trace},
+    Failure, FailureKind, Headers, Key, Payload, QueueName, RunId, Started, TypeName, WorkflowId,
+    event::Outcome,
     header,
     query::QueryRejected,
     rejection::Rejection,
@@ -16,12 +16,13 @@ use highwater_protocol::{
     subject::{InboxKind, Verb},
 };
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::Instrument;
 
 use super::{Driver, load::load, send, send::insist};
 use crate::{
     engine::{Action, Input, Question, UnitId},
     executor::Job,
-    trace,
+    trace::{self, Traced},
 };
 
 impl Driver {
@@ -74,8 +75,8 @@ impl Driver {
                 let subject = broker.subjects().closed(&key);
                 tokio::spawn(send_reply(broker, subject, reply));
             }
-            Action::Step { key, generation, run, step, trace } => {
-                self.steps.spawn(run_step(answer, key, generation, run, step, trace));
+            Action::Step { key, generation, run, step, started } => {
+                self.steps.spawn(run_step(answer, key, generation, run, step, started));
             }
             Action::LocalTimer { key, run, timer, at, now } => {
                 self.timers.insert((key, run, timer), at.since(now));
@@ -144,22 +145,22 @@ async fn run_step(
     generation: u64,
     run: RunId,
     step: StepRun,
-    trace: Option<Trace>,
+    started: Option<Arc<Started>>,
 ) {
     let StepRun { op, name, work } = step;
-    let span = trace::step_span(&key, run, op, &name, trace.as_ref());
-    let outcome =
-        match std::panic::AssertUnwindSafe(tracing::Instrument::instrument(work, span.clone())).catch_unwind().await {
-            Ok(outcome) => outcome,
-            Err(panic) => {
-                let text = panic
-                    .downcast_ref::<&str>()
-                    .map(|t| (*t).to_owned())
-                    .or_else(|| panic.downcast_ref::<String>().cloned());
-                Outcome::Failed(Failure::new(FailureKind::Panic, text.unwrap_or_else(|| "a panic without text".into())))
-            }
-        };
-    trace::finish(&span, &outcome);
+    let (traced, log) = (Traced::step(&key, run, started.as_deref(), &name), trace::step_log(&key, run, op, &name));
+    let work = traced.around(work.instrument(log));
+    let outcome = match std::panic::AssertUnwindSafe(work).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|t| (*t).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned());
+            Outcome::Failed(Failure::new(FailureKind::Panic, text.unwrap_or_else(|| "a panic without text".into())))
+        }
+    };
+    traced.finish(&outcome);
     let _ = answer.send(Input::StepDone { key, generation, run, op, name, outcome });
 }
 

@@ -24,11 +24,11 @@ use super::{
 use crate::executor::Activated;
 
 /// The longest wait between two tries of a workflow task.
-const RETRY_MAX: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_mins(1);
 /// The longest wait when no worker knows the type, since one that does may come any moment.
 const RETRY_UNKNOWN_MAX: Duration = Duration::from_secs(5);
 /// The wait when the code held its thread: each try costs a thread.
-const RETRY_STUCK: Duration = Duration::from_secs(600);
+const RETRY_STUCK: Duration = Duration::from_mins(10);
 
 impl Engine {
     /// The code took its events, or would not.
@@ -162,7 +162,7 @@ impl Engine {
                 slot.pending.push_front(item);
                 return;
             }
-            match self.to_event(key, slot, run, &item) {
+            match self.meaning(key, slot, run, &item) {
                 Meaning::Event(event) => {
                     slot.batch.events.push(event);
                     slot.batch.items.push(item);
@@ -397,15 +397,15 @@ impl Engine {
         slot.stage = Stage::Idle;
         self.accept_items(slot);
         let closed = slot.known().is_some_and(KnownTip::is_closed);
-        let run = slot.known().map(|tip| (tip.frame.run, tip.started.as_ref().and_then(|s| s.trace.clone())));
-        if let Some((run, trace)) = run.filter(|_| !closed) {
+        let run = slot.known().map(|tip| (tip.frame.run, tip.started.clone()));
+        if let Some((run, started)) = run.filter(|_| !closed) {
             for step in std::mem::take(&mut slot.batch.steps) {
                 if !slot.steps.insert(step.op) {
                     // The run was built again while the step goes on; its result will find it.
                     continue;
                 }
-                let (key, generation, trace) = (key.clone(), slot.generation, trace.clone());
-                self.actions.push(Action::Step { key, generation, run, step, trace });
+                let (key, generation, started) = (key.clone(), slot.generation, started.clone());
+                self.actions.push(Action::Step { key, generation, run, step, started });
             }
         }
         slot.batch = Batch::default();

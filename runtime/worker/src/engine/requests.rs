@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use highwater_broker::Message;
 use highwater_protocol::{
-    Event, Key, RunId, Started, Status,
+    Event, Key, RunId, Started, Status, Trace,
     rejection::{Code, Rejection},
     reply::Reply,
     request::{Ask, IdConflict, IdReuse, StartRequest},
@@ -24,7 +24,7 @@ impl Engine {
         let Item::Request(request) = &item else { return };
         let Ask::Start(start) = &request.request.ask else { return };
         let run = start.run.unwrap_or_else(|| derived_run(&request.message));
-        let started = Arc::new(started(request, start, behind));
+        let started = Arc::new(started(request, start, run, behind));
         let expect = behind.unwrap_or(0);
         slot.unit = request.unit;
         slot.live = false;
@@ -204,7 +204,7 @@ fn derived_run(message: &Message) -> RunId {
     RunId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
 }
 
-fn started(item: &RequestItem, start: &StartRequest, prior: Option<u64>) -> Started {
+fn started(item: &RequestItem, start: &StartRequest, run: RunId, prior: Option<u64>) -> Started {
     Started {
         workflow_id: item.request.workflow_id.clone(),
         workflow_type: start.workflow_type.clone(),
@@ -212,7 +212,8 @@ fn started(item: &RequestItem, start: &StartRequest, prior: Option<u64>) -> Star
         input: start.input.clone(),
         run_timeout: start.run_timeout,
         reply: item.request.reply.clone(),
-        trace: start.trace.clone(),
+        // A run that nobody traces gets a trace that every worker finds again.
+        trace: Some(start.trace.clone().unwrap_or_else(|| Trace::of_run(run))),
         prior,
         continued_from: None,
         signals: Vec::new(),

@@ -194,6 +194,7 @@ pub(crate) struct Question {
 
 /// One workflow id.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a question of its own, with its answer in its name")]
 pub(super) struct Slot {
     /// The partition of the run's queue, when this process owns that; otherwise where its first item was read.
     pub(super) unit: UnitId,
