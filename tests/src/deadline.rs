@@ -3,17 +3,17 @@
 use std::{fmt::Debug, time::Duration};
 
 /// How long a condition may take. Far more than any needs, so that a slow machine fails nothing.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The pause between two looks at a condition that nothing announces.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Awaits something that must come.
 pub async fn within<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future.into_future()).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: not within {DEADLINE:?}"),
-    }
+    let Ok(value) = tokio::time::timeout(DEADLINE, future.into_future()).await else {
+        panic!("{what}: not within {DEADLINE:?}");
+    };
+    value
 }
 
 /// Looks until `wanted` accepts what `look` sees, and returns that. When it never does, the test fails with the last sight.

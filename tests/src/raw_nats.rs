@@ -109,8 +109,11 @@ impl RawNats {
         if headers.is_empty() {
             bytes.extend(format!("PUB {subject} {reply} {}\r\n", body.len()).into_bytes());
         } else {
-            let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            let head = format!("NATS/1.0\r\n{lines}\r\n");
+            let mut head = "NATS/1.0\r\n".to_owned();
+            for (name, value) in headers {
+                head.extend([name, ": ", value, "\r\n"]);
+            }
+            head.push_str("\r\n");
             bytes.extend(format!("HPUB {subject} {reply} {} {}\r\n", head.len(), head.len() + body.len()).into_bytes());
             bytes.extend(head.into_bytes());
         }

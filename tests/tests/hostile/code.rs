@@ -55,7 +55,7 @@ async fn a_panic_blocks_its_run_alone_until_the_code_is_fixed() -> Result<()> {
 static OVER: AtomicBool = AtomicBool::new(false);
 
 #[workflow]
-pub async fn spins(_ctx: Ctx, _: ()) -> Result<(), Exit> {
+pub async fn spins(_ctx: Ctx, (): ()) -> Result<(), Exit> {
     while !OVER.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -91,7 +91,7 @@ async fn a_loop_that_never_awaits_loses_its_thread_and_blocks_nobody_else() -> R
 }
 
 #[workflow]
-pub async fn blocks_the_tokio_way(ctx: Ctx, _: ()) -> Result<(), Exit> {
+pub async fn blocks_the_tokio_way(ctx: Ctx, (): ()) -> Result<(), Exit> {
     let _ = ctx;
     tokio::time::sleep(Duration::from_secs(1)).await;
     Ok(())

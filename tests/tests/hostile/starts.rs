@@ -94,9 +94,14 @@ async fn the_same_start_while_the_server_is_killed_and_comes_back_is_one_run() -
     let (results, ()) = within("a hundred starts and a restart", futures_util::future::join(starts, restart)).await;
     for result in results {
         match result? {
-            Ok(()) | Err(StartError::AlreadyRunning { .. } | StartError::AlreadyUsed { .. }) => {}
-            // The honest answer when the server went away in between.
-            Err(StartError::OutcomeUnknown { .. } | StartError::Broker { .. }) => {}
+            // The last two are the honest answer when the server went away in between.
+            Ok(())
+            | Err(
+                StartError::AlreadyRunning { .. }
+                | StartError::AlreadyUsed { .. }
+                | StartError::OutcomeUnknown { .. }
+                | StartError::Broker { .. },
+            ) => {}
             Err(error) => panic!("{error}"),
         }
     }

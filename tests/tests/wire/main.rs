@@ -40,7 +40,7 @@ pub struct Account {
 #[workflow(name = "account")]
 impl Account {
     #[run]
-    pub async fn run(ctx: Ctx<Self>, _: ()) -> Result<Vec<u32>, Exit> {
+    pub async fn run(ctx: Ctx<Self>, (): ()) -> Result<Vec<u32>, Exit> {
         ctx.wait_until(|account| account.closed).await?;
         Ok(ctx.read(|account| account.deposits.clone()))
     }
@@ -51,7 +51,7 @@ impl Account {
     }
 
     #[signal]
-    pub fn close(&mut self, _: ()) {
+    pub fn close(&mut self, (): ()) {
         self.closed = true;
     }
 

@@ -5,8 +5,11 @@ use highwater_tests::{deadline::until, raw_nats::RawNats, rejected};
 
 use crate::{shop, still_works};
 
+/// The names and values of headers.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// Publishes to `hw.<namespace>.do.<rest>` and checks the answer and what is kept.
-async fn check(raw: &mut RawNats, namespace: &str, request: (&str, &[(&str, &str)], &[u8]), code: &str, reason: &str) {
+async fn check(raw: &mut RawNats, namespace: &str, request: (&str, Headers<'_>, &[u8]), code: &str, reason: &str) {
     let (rest, headers, body) = request;
     let reply = raw.inbox().await.unwrap();
     let headers = [headers, &[("Hw-Reply", &reply)]].concat();
@@ -22,10 +25,10 @@ async fn check(raw: &mut RawNats, namespace: &str, request: (&str, &[(&str, &str
 async fn every_request_that_cannot_be_read_says_what_is_wrong_with_it() -> Result<()> {
     let (highwater, worker, mut raw) = shop("unread").await;
     let long = format!("start.shop.double.{}", "x".repeat(600));
-    let none: &[(&str, &str)] = &[];
+    let none: Headers<'_> = &[];
     let body: &[u8] = b"{\"amount\": 5}";
     let form = "hw.<namespace>.do.<verb>.<queue>.<name>.<workflow id>";
-    let cases: [(&str, &[(&str, &str)], &[u8], &str, &str); 17] = [
+    let cases: [(&str, Headers<'_>, &[u8], &str, &str); 17] = [
         ("start.shop.double", none, body, "bad-subject", form),
         ("start", none, body, "bad-subject", form),
         ("start.shop.double.a.b", none, body, "bad-subject", "=2E"),
@@ -64,8 +67,8 @@ async fn every_request_that_comes_at_the_wrong_time_says_so() -> Result<()> {
     raw.next_on("hw.untimely.closed.0.done").await?;
     raw.store("hw.untimely.do.start.shop.account.open", &[("Hw-Reply", &open)], b"").await?;
     raw.next_on(&open).await?;
-    let other_run: &[(&str, &str)] = &[("Hw-Run", "01890000000070008000000000000000")];
-    let cases: [(&str, &[(&str, &str)], &str, &str); 10] = [
+    let other_run: Headers<'_> = &[("Hw-Run", "01890000000070008000000000000000")];
+    let cases: [(&str, Headers<'_>, &str, &str); 10] = [
         ("start.shop.account.open", &[], "already-running", "is running as run"),
         ("start.shop.double.done", &[], "already-used", "is completed"),
         ("signal.shop.deposit.done", &[], "closed", "is completed"),

@@ -99,14 +99,16 @@ impl Driver {
                     return;
                 };
                 while let Some(message) = queries.next().await {
-                    match question(&*broker, index, message) {
-                        None => {}
-                        Some(Ok(input)) => {
-                            if answer.send(input).is_err() {
-                                return;
-                            }
+                    let goes_on = match question(&*broker, index, message) {
+                        None => true,
+                        Some(Ok(input)) => answer.send(input).is_ok(),
+                        Some(Err((reply, rejected))) => {
+                            send_answer(Arc::clone(&broker), reply, Err(rejected)).await;
+                            true
                         }
-                        Some(Err((reply, rejected))) => send_answer(Arc::clone(&broker), reply, Err(rejected)).await,
+                    };
+                    if !goes_on {
+                        return;
                     }
                 }
             });

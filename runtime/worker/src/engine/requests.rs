@@ -136,12 +136,11 @@ impl Engine {
             return;
         }
         let home = self.queues.iter().position(|name| *name == queue).map(|queue| UnitId { queue, ..slot.unit });
-        match home.filter(|home| self.units.contains_key(home)) {
-            Some(home) => slot.unit = home,
-            None => {
-                let reason = format!("workflow {key} is on queue {queue}; ask there");
-                self.answer_all(slot, "wrong-queue", &reason);
-            }
+        if let Some(home) = home.filter(|home| self.units.contains_key(home)) {
+            slot.unit = home;
+        } else {
+            let reason = format!("workflow {key} is on queue {queue}; ask there");
+            self.answer_all(slot, "wrong-queue", &reason);
         }
     }
 
