@@ -14,7 +14,7 @@ use crate::{Guard, TelemetryError, export::Export, settings};
 const RUST_LOG: &str = "RUST_LOG";
 
 /// What is logged when `RUST_LOG` does not say.
-const DEFAULT_FILTER: &str = "info";
+const DEFAULT_FILTER: &str = "info,async_nats=warn";
 
 /// Crates whose `tracing` spans are not exported: the worker's and the client's have OpenTelemetry spans of their own,
 /// and those of the exporter's connection would be exported through it, which makes more of them, without end.
