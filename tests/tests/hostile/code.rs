@@ -78,6 +78,13 @@ async fn a_loop_that_never_awaits_loses_its_thread_and_blocks_nobody_else() -> R
     for told in ["stuck", "without awaiting anything", "move blocking calls and long computations into an activity"] {
         assert!(failure.contains(told), "{failure}");
     }
+    // To ask a blocked run again and again changes nothing in it.
+    let before = run.history().await?.len();
+    for _ in 0..3 {
+        let error = run.query::<_, u32>("any", &()).await.expect_err("it cannot answer").to_string();
+        assert!(error.contains("the run is blocked: stuck"), "{error}");
+    }
+    assert_eq!(run.history().await?.len(), before);
     for other in others {
         other.signal("go", &1).await?;
         assert_eq!(within("the result of another run", other.result()).await?, 1);

@@ -132,6 +132,12 @@ impl Engine {
             slot.stage = Stage::Idle;
             return;
         };
+        let known_blocked = slot.known().is_some_and(|tip| tip.status == Status::Blocked);
+        if known_blocked && slot.batch.items.is_empty() && slot.pending.is_empty() {
+            // It was only asked something. That must change nothing, and least of all put its next try off.
+            slot.stage = Stage::Idle;
+            return;
+        }
         if slot.batch.starting.is_none() {
             self.consume_pending(key, slot, run);
         }
