@@ -157,6 +157,17 @@ impl RawNats {
         }
     }
 
+    /// The next message on any subject.
+    pub async fn next(&mut self) -> Result<RawMessage> {
+        loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return Ok(message);
+            }
+            let read = self.read().await?;
+            self.waiting.extend(read);
+        }
+    }
+
     /// Waits until the server has taken everything that was sent. A refusal that it told on the way is an error.
     pub async fn flush(&mut self) -> Result<()> {
         self.send(b"PING\r\n").await?;

@@ -1,6 +1,7 @@
 //! Programs without our library: they start, signal, ask and wait by the bytes of the NATS protocol alone, as
 //! `highwater::wire` tells them.
 
+mod document;
 mod permissions;
 mod query;
 mod rejected;

@@ -69,7 +69,7 @@ impl Engine {
             _ => After::Reject(Rejection::new(
                 Code::AlreadyRunning,
                 format!(
-                    "workflow {key} is running as run {run}; use another id, or a conflict policy that says what to do"
+                    "workflow {key} is running as run {run}; use another id, or the conflict policy use-existing or terminate-existing"
                 ),
             )),
         };
@@ -102,7 +102,7 @@ impl Engine {
         };
         if !allowed {
             let text = format!(
-                "workflow {key} was used by run {run}, which is {status}; use another id, or the reuse policy `allow`"
+                "workflow {key} was used by run {run}, which is {status}; use another id, or the reuse policy allow"
             );
             self.reject_item(slot, item, Rejection::new(Code::AlreadyUsed, text));
             return Next::Again;

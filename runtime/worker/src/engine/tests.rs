@@ -125,7 +125,8 @@ impl Fixture {
         if !actions.iter().any(|action| matches!(action, Action::Job(Job::Rebuild { .. }))) {
             return actions;
         }
-        let transition = Transition { events: Vec::new(), steps: Vec::new(), conclusion: None };
+        let time = Timestamp(100);
+        let transition = Transition { time, events: Vec::new(), steps: Vec::new(), conclusion: None };
         let result = Ok(Activated { transition, signals: Vec::new() });
         self.feed(Input::Thread(Report::Activated { key, generation, result }))
     }
