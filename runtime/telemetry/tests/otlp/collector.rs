@@ -1,5 +1,7 @@
 //! An OTLP/gRPC collector in the test's own process.
 
+#![allow(dead_code, reason = "every test reads what it is about")]
+
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use opentelemetry_proto::tonic::{
