@@ -9,7 +9,7 @@
 //! - [`join`]: waiting for many operations in an order that replays.
 //! - [`fault`]: errors as code sees them.
 //! - [`open`]: what a run has asked for and not got yet.
-//! - [`panic`]: panics of user code, with their place.
+//! - [`mod@panic`]: panics of user code, with their place.
 //! - [`run`]: one run as a state machine, fed with events: replay, command matching, closing.
 
 #![warn(missing_docs)]

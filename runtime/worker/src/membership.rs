@@ -22,7 +22,7 @@ use crate::{
 /// How often the leases are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often consumed messages are purged.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
+const PURGE_EVERY: Duration = Duration::from_mins(1);
 /// How long consumed requests stay, for their ids to be remembered by the server.
 const PURGE_AFTER: Duration = Duration::from_secs(40);
 
@@ -219,12 +219,11 @@ impl Membership {
                     held.releasing = true;
                     let _ = self.notes.send(Note::Release { unit });
                 }
-                Some(_) => {}
                 // A live holder hands over by itself; what is nobody's, or a dead worker's, is taken.
                 None if mine && owner.is_none_or(|owner| owner == me || !self.live.contains_key(&owner)) => {
-                    wanted.push((unit, lease))
+                    wanted.push((unit, lease));
                 }
-                None => {}
+                Some(_) | None => {}
             }
         }
         join_all_take(self, wanted).await;

@@ -65,6 +65,8 @@ impl fmt::Display for Conclusion {
 pub struct Transition {
     /// What to record: the inbound events that counted, each followed by the commands they led to.
     pub events: Vec<Event>,
+    /// The workflow's time in it. The record must say the same: the code has seen it.
+    pub time: Timestamp,
     /// The local steps to run once that is recorded.
     pub steps: Vec<StepRun>,
     /// How the code ended, if it did so now: a run concludes once.

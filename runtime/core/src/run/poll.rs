@@ -53,6 +53,7 @@ impl Run {
 
     /// Moves what the code issued into the transition, failing calls that are too large, which the code sees at once.
     pub(super) fn collect(&mut self, transition: &mut Transition) -> Result<(), TaskFailure> {
+        transition.time = self.live.as_ref().map(|live| live.shared.now()).unwrap_or_default();
         if self.closed {
             return Ok(());
         }

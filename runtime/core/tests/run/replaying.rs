@@ -89,7 +89,9 @@ fn the_first_poll_knows_the_time_and_time_never_goes_back() {
     for (line, millis) in [("start", 5_000), ("signal tick", 9_000), ("signal tick", 3_000), ("signal tick", 10_000)] {
         let events = vec![crate::play::parse(&mut play, line)];
         let transition = play.run.activate(RUN, events, Timestamp::from_millis(millis)).unwrap();
-        history.push(Piece { events: transition.events, time: Timestamp::from_millis(millis) });
+        // What the code has seen, which is later than a clock that went back says.
+        assert!(transition.time >= Timestamp::from_millis(millis));
+        history.push(Piece { events: transition.events, time: transition.time });
         conclusion = transition.conclusion;
     }
     let conclusion = conclusion.expect("three ticks came");
@@ -279,6 +281,20 @@ fn several_failed_tasks_in_a_row_keep_all_their_events() {
     let end = run.activate(RUN, vec![paid], records[2].time).unwrap();
     assert_eq!(end.events.last(), Some(&Event::TimerCancelled { op: OpId(2) }));
     assert!(end.conclusion.is_some(), "the signal is still there");
+}
+
+#[test]
+fn a_failed_task_may_have_recorded_what_concerns_nobody() {
+    let registry = registry(race);
+    let mut records = history(race, &["start", "fire 2"]);
+    let closed = |json: &str| {
+        let outcome = Outcome::Completed(Payload::json(json.to_owned()));
+        Event::ActivityClosed { op: OpId(1), attempt: 1, outcome }
+    };
+    // The activity lost the race already, the timer has fired already, and neither is an operation any more.
+    records.push(failed(&records, vec![closed("5"), Event::TimerFired { op: OpId(2) }, go()], 1));
+    let (_, end) = replay(&registry, &records).expect("as if they had been left out");
+    assert!(end.conclusion.is_some());
 }
 
 fn go() -> Event {

@@ -72,16 +72,22 @@ impl Engine {
         self.answer_all(slot, "not-found", &reason);
         let Some(item) = slot.pending.pop_front() else { return Next::Wait };
         match &item {
-            Item::Request(request) if matches!(request.request.ask, Ask::Start(_)) => {
+            Item::Request(request) if matches!(&request.request.ask, Ask::Start(start) if start.expect.unwrap_or(0) == 0) =>
+            {
                 self.begin(key, slot, item, None);
                 return Next::Wait;
+            }
+            Item::Request(request) if matches!(request.request.ask, Ask::Start(_)) => {
+                let text =
+                    format!("workflow {key} had a history when its starter looked, and has none now; look again");
+                self.reject_item(slot, item, Rejection::new(Code::Conflict, text));
             }
             Item::Request(request) if !matches!(request.request.ask, Ask::Activity { .. }) => {
                 self.reject_item(slot, item, Rejection::new(Code::NotFound, reason));
             }
             // The run that this was for is gone with its history.
             Item::Request(_) | Item::Fire { .. } | Item::Step { .. } | Item::Due { .. } | Item::Refused { .. } => {
-                slot.take(&item)
+                slot.take(&item);
             }
         }
         Next::Again
@@ -210,7 +216,7 @@ impl Engine {
                 break;
             }
             let item = slot.pending.pop_front().expect("it was there");
-            match self.to_event(key, slot, run, &item) {
+            match self.meaning(key, slot, run, &item) {
                 Meaning::Event(event) => {
                     size += weight(&item);
                     batch.events.push(event);
@@ -243,7 +249,7 @@ impl Engine {
     }
 
     /// What an item means to an open run.
-    pub(super) fn to_event(
+    pub(super) fn meaning(
         &mut self,
         key: &Key,
         slot: &mut Slot,
@@ -323,7 +329,6 @@ impl Engine {
                 Meaning::Nothing
             }
             // A retry needs no event: the run was built again before it got here. A run timeout never gets here.
-            TimerId::TaskRetry(_) | TimerId::Run => Meaning::Nothing,
             _ => Meaning::Nothing,
         }
     }

@@ -24,11 +24,11 @@ use super::{
 use crate::executor::Activated;
 
 /// The longest wait between two tries of a workflow task.
-const RETRY_MAX: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_mins(1);
 /// The longest wait when no worker knows the type, since one that does may come any moment.
 const RETRY_UNKNOWN_MAX: Duration = Duration::from_secs(5);
 /// The wait when the code held its thread: each try costs a thread.
-const RETRY_STUCK: Duration = Duration::from_secs(600);
+const RETRY_STUCK: Duration = Duration::from_mins(10);
 
 impl Engine {
     /// The code took its events, or would not.
@@ -162,7 +162,7 @@ impl Engine {
                 slot.pending.push_front(item);
                 return;
             }
-            match self.to_event(key, slot, run, &item) {
+            match self.meaning(key, slot, run, &item) {
                 Meaning::Event(event) => {
                     slot.batch.events.push(event);
                     slot.batch.items.push(item);

@@ -27,7 +27,7 @@ impl Engine {
         self.actions.push(Action::Load { key: key.clone(), generation: slot.generation, all });
     }
 
-    pub(super) fn loaded(&mut self, key: &Key, slot: &mut Slot, loaded: Loaded) {
+    pub(super) fn loaded(key: &Key, slot: &mut Slot, loaded: Loaded) {
         slot.stage = Stage::Idle;
         slot.must_load = false;
         slot.live = false;

@@ -144,11 +144,11 @@ impl Engine {
             Input::Request { message } => self.request(message),
             Input::Fired { message } => self.fired(message),
             Input::Loaded { key, generation, loaded } => {
-                self.with(&key, Some(generation), |e, s| e.loaded(&key, s, loaded))
+                self.with(&key, Some(generation), |_, s| Self::loaded(&key, s, loaded));
             }
             Input::Thread(report) => self.thread(report),
             Input::Appended { key, generation, result } => {
-                self.with(&key, Some(generation), |e, s| e.appended(&key, s, result))
+                self.with(&key, Some(generation), |e, s| e.appended(&key, s, result));
             }
             Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |e, s| e.sent(&key, s, sent)),
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
@@ -156,10 +156,10 @@ impl Engine {
                 self.with(&key, Some(generation), |_, slot| {
                     slot.steps.remove(&op);
                     slot.pending.push_back(Item::Step { run, op, name, outcome });
-                })
+                });
             }
             Input::Due { key, run, timer } => {
-                self.with(&key, None, |_, slot| slot.pending.push_back(Item::Due { run, timer }))
+                self.with(&key, None, |_, slot| slot.pending.push_back(Item::Due { run, timer }));
             }
             Input::Question { unit, key, question } => self.question(unit, &key, question),
             Input::ServerTime { server } => self.clock.observe(server, now),
@@ -303,7 +303,7 @@ impl Engine {
                 }
             }
             Err(error) => {
-                tracing::error!(subject = message.subject, seq = message.seq, %error, "a fired timer cannot be read; it is skipped")
+                tracing::error!(subject = message.subject, seq = message.seq, %error, "a fired timer cannot be read; it is skipped");
             }
         }
     }
@@ -385,7 +385,7 @@ impl Engine {
     fn thread(&mut self, report: Report) {
         match report {
             Report::Activated { key, generation, result } => {
-                self.with(&key, Some(generation), |e, s| e.activated(&key, s, result))
+                self.with(&key, Some(generation), |e, s| e.activated(&key, s, result));
             }
             Report::Missing { key, generation } => self.with(&key, Some(generation), |e, s| e.reset(&key, s)),
             Report::Queried { key, token, answer } => {
@@ -395,7 +395,7 @@ impl Engine {
                 self.with(&key, None, |_, slot| slot.asking = slot.asking.saturating_sub(1));
             }
             Report::ThreadLost { thread, culprit, generation, after } => {
-                self.thread_lost(thread, &culprit, generation, after)
+                self.thread_lost(thread, &culprit, generation, after);
             }
         }
     }

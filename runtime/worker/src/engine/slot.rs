@@ -170,6 +170,7 @@ pub(crate) struct Question {
 
 /// One workflow id.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a question of its own, with its answer in its name")]
 pub(super) struct Slot {
     pub(super) unit: UnitId,
     /// When it was used last, as a count of uses.

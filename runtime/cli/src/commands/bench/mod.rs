@@ -90,12 +90,11 @@ async fn private_server() -> Result<DevServer, Error> {
 }
 
 async fn open(globals: &Globals, private: Option<&DevServer>) -> Result<Highwater, Error> {
-    match private {
-        Some(server) => Highwater::open(ConnectOptions::new(server.url()), "bench").await.map_err(Error::failed),
-        None => {
-            let connection = globals.connect().await?;
-            let broker = connection.open_or_create(&globals.namespace()?).await.map_err(Error::failed)?;
-            Ok(Highwater::on(Arc::new(broker)))
-        }
+    if let Some(server) = private {
+        Highwater::open(ConnectOptions::new(server.url()), "bench").await.map_err(Error::failed)
+    } else {
+        let connection = globals.connect().await?;
+        let broker = connection.open_or_create(&globals.namespace()?).await.map_err(Error::failed)?;
+        Ok(Highwater::on(Arc::new(broker)))
     }
 }
