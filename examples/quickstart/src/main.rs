@@ -102,6 +102,7 @@ async fn main() -> anyhow::Result<()> {
     }
     stop.stop();
     working.await??;
+    highwater.close().await;
     if let Some(server) = private {
         server.stop().await?;
     }

@@ -6,7 +6,12 @@
 //!
 //! `GOLDEN_WRITE=1 cargo test -p highwater-protocol --test golden` writes the files that are missing, and no others.
 
-use std::{fmt::Debug, fs, path::PathBuf, time::Duration};
+use std::{
+    fmt::{Debug, Write},
+    fs,
+    path::PathBuf,
+    time::Duration,
+};
 
 use highwater_protocol::{
     Event, Failure, FailureKind, Key, Namespace, OpId, Payload, QueueName, RunId, Started, Timestamp, TypeName,
@@ -31,8 +36,14 @@ fn path(name: &str) -> PathBuf {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let line = |chunk: &[u8]| chunk.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    bytes.chunks(32).map(line).collect::<Vec<_>>().join("\n") + "\n"
+    let mut text = String::new();
+    for chunk in bytes.chunks(32) {
+        for byte in chunk {
+            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -89,7 +100,7 @@ fn started() -> Started {
         workflow_type: name("order"),
         queue: queue(),
         input: Payload::json("{\"amount\":5}"),
-        run_timeout: Some(Duration::from_secs(3600)),
+        run_timeout: Some(Duration::from_hours(1)),
         reply: Some("_INBOX.a.1".into()),
         trace: Some(trace()),
         prior: Some(9),
@@ -108,7 +119,7 @@ fn call() -> ActivityScheduled {
             retry: RetryPolicy {
                 initial_interval: Duration::from_millis(250),
                 backoff_coefficient: 1.5,
-                maximum_interval: Duration::from_secs(60),
+                maximum_interval: Duration::from_mins(1),
                 maximum_attempts: 5,
                 jitter: 0.25,
             },

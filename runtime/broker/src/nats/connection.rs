@@ -25,12 +25,16 @@ const CLIENT_CAPACITY: usize = 1 << 16;
 /// A server that is silent is asked for a sign of life this often; after the third the connection counts as lost.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long closing waits for what was sent to go out.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
 /// A connection to NATS. Clones share it; it is closed when the last one and everything made from it is dropped.
 ///
 /// Once connected it comes back for ever after any interruption.
 #[derive(Clone, Debug)]
 pub struct NatsConnection {
     pub(super) link: Arc<Link>,
+    closed: watch::Receiver<bool>,
 }
 
 impl NatsConnection {
@@ -50,6 +54,7 @@ impl NatsConnection {
         let addresses = address::parse(&options.urls)?;
         let url = address::without_secrets(&options.urls);
         let (lost_sender, lost) = watch::channel(0);
+        let (closed_sender, closed) = watch::channel(false);
 
         let nats = prepare(&options, addresses.user).await?;
         // The prefix of answers is only known once there is a client, and the callback is wanted before.
@@ -57,8 +62,13 @@ impl NatsConnection {
         let lost_sender = Arc::new(lost_sender);
         let nats = nats.event_callback(move |event| {
             let replies = replies_receiver.borrow().upgrade();
-            let lost_sender = lost_sender.clone();
-            async move { notice(&event, replies.as_deref(), &lost_sender) }
+            let (lost_sender, closed_sender) = (lost_sender.clone(), closed_sender.clone());
+            async move {
+                if matches!(event, Event::Closed) {
+                    closed_sender.send_replace(true);
+                }
+                notice(&event, replies.as_deref(), &lost_sender);
+            }
         });
         let client = dial::dial(&nats, &addresses.servers, &url, deadline).await?;
 
@@ -73,7 +83,17 @@ impl NatsConnection {
             .await
             .map_err(|error| ConnectError::Unreachable { url: url.clone(), reason: error.to_string() })?;
         let link = Link::new(client, url, options.task_ack_wait, replies, subscriber, lost);
-        Ok(Self { link: Arc::new(link) })
+        Ok(Self { link: Arc::new(link), closed })
+    }
+
+    /// Closes the connection for everybody who shares it, after what was sent has gone out. For the end of a program that
+    /// stops its server too: without this the connection would be told lost.
+    pub async fn close(&self) {
+        let mut closed = self.closed.clone();
+        if self.link.client.drain().await.is_ok() {
+            // A connection that does not close in time is cut when the program ends.
+            let _ = tokio::time::timeout(CLOSE_MAX, closed.wait_for(|closed| *closed)).await;
+        }
     }
 
     /// The address or addresses, without credentials.
@@ -102,7 +122,7 @@ fn notice(event: &Event, replies: Option<&Replies>, lost: &watch::Sender<u64>) {
                 replies.lost();
             }
         }
-        Event::Connected => tracing::debug!("connected to NATS"),
+        Event::Connected => tracing::info!("connected to NATS"),
         Event::ServerError(ServerError::Other(text)) => {
             tracing::warn!("NATS says: {text}");
             if let (Some((verb, subject)), Some(replies)) = (violation(text), replies) {
@@ -112,6 +132,8 @@ fn notice(event: &Event, replies: Option<&Replies>, lost: &watch::Sender<u64>) {
                 }
             }
         }
+        // Every attempt to come back says so; that the connection is lost was told before.
+        Event::ClientError(_) | Event::Closed | Event::Draining => tracing::debug!("NATS connection: {event}"),
         other => tracing::warn!("NATS connection: {other}"),
     }
 }

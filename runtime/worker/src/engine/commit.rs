@@ -53,44 +53,37 @@ impl Engine {
         }
         slot.batch.steps = transition.steps;
         let mut events = transition.events;
-        let continues = self.conclude(slot, &mut events, transition.conclusion, signals);
-        if events.is_empty() && continues.is_none() {
+        let continues = Self::conclude(slot, &mut events, transition.conclusion, signals);
+        let unblocked = slot.batch.starting.is_none() && slot.known().is_some_and(|tip| tip.status == Status::Blocked);
+        // A retry that succeeds is recorded even when the code asks for nothing: otherwise the run would look blocked.
+        if events.is_empty() && continues.is_none() && !unblocked {
             self.batch_done(key, slot);
             return;
         }
-        let time = self.time();
-        self.draft(slot, events, time, continues);
+        self.draft(slot, events, transition.time, continues);
         self.append_next(key, slot);
     }
 
     /// Adds the closing event. For a run that continues as new, also tells which run that is.
     fn conclude(
-        &self,
         slot: &Slot,
         events: &mut Vec<Event>,
         conclusion: Option<Conclusion>,
         signals: Vec<Signal>,
     ) -> Option<Starting> {
         let closing = match conclusion? {
-            Conclusion::Completed(result) => match self.limits.check("the workflow's result", &result) {
-                None => Event::Completed { result },
-                Some(failure) => Event::Failed { failure },
-            },
+            Conclusion::Completed(result) => Event::Completed { result },
             Conclusion::Failed(failure) => Event::Failed { failure },
             Conclusion::Cancelled(failure) => Event::Cancelled { failure },
-            Conclusion::ContinueAsNew(input) => match self.limits.check("the input of the next run", &input) {
-                None => {
-                    let started =
-                        slot.batch.starting.as_ref().map(|s| &s.started).or_else(|| slot.known()?.started.as_ref())?;
-                    let from = slot.batch_run()?;
-                    let run = RunId::generate();
-                    events.push(Event::ContinuedAsNew { run });
-                    let next =
-                        Started { input, prior: None, continued_from: Some(from), signals, ..(**started).clone() };
-                    return Some(Starting { run, started: Arc::new(next), expect: 0 });
-                }
-                Some(failure) => Event::Failed { failure },
-            },
+            Conclusion::ContinueAsNew(input) => {
+                let starting = slot.batch.starting.as_ref();
+                let started = starting.map(|s| &s.started).or_else(|| slot.known()?.started.as_ref())?;
+                let from = slot.batch_run()?;
+                let run = RunId::generate();
+                events.push(Event::ContinuedAsNew { run });
+                let next = Started { input, prior: None, continued_from: Some(from), signals, ..(**started).clone() };
+                return Some(Starting { run, started: Arc::new(next), expect: 0 });
+            }
         };
         events.push(closing);
         None
@@ -331,8 +324,8 @@ impl Engine {
         let (time, closed) = (frame.time, frame.closed);
         let failures = match events.last() {
             Some(Event::WorkflowTaskFailed { attempt, .. }) => *attempt,
-            Some(_) => 0,
-            None => slot.known().map_or(0, |tip| tip.failures),
+            None if status == Status::Blocked => slot.known().map_or(0, |tip| tip.failures),
+            _ => 0,
         };
         let closing = events.last().filter(|event| event.class() == Class::Closing).cloned();
         match (&mut slot.tip, begins) {

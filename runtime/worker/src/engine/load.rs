@@ -70,6 +70,11 @@ impl Engine {
                 None => {}
             }
         }
+        // A record without events says in its header alone whether the run is still blocked.
+        status = last.status().unwrap_or(status);
+        if status != Status::Blocked {
+            failures = 0;
+        }
         slot.next_event = last.frame.first_event + last_events.len() as u64;
         slot.tip = Tip::Known(Box::new(KnownTip {
             seq: last.seq,
