@@ -100,6 +100,8 @@ impl Site {
         for (name, value) in &service.environment {
             command.env(name, self.translate(service, value)?);
         }
+        // A machine that is busy with other tests is slow to connect, and every span counts here.
+        command.env("OTEL_EXPORTER_OTLP_TIMEOUT", "20000");
         command.stdin(Stdio::null()).kill_on_drop(true);
         Ok(command)
     }
@@ -110,7 +112,7 @@ impl Site {
         let located = Locator::from_env().locate().await?;
         let ports = self.home.path().join("ports");
         fs::create_dir_all(&ports)?;
-        let mut command = self.command(located.path(), service)?;
+        let mut command = self.command(&located.path, service)?;
         command.args(["--addr", "127.0.0.1", "--port", "-1", "--http_port", "-1", "--ports_file_dir"]).arg(&ports);
         let process = command.stderr(Stdio::null()).spawn()?;
         let known = within("the server tells its ports", || async { Ok(read_ports(&ports)) }).await?;

@@ -47,6 +47,7 @@ impl World {
             .args(arguments)
             .env("NATS_URL", self.server.url())
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.collector.endpoint)
+            .env("RUST_LOG", "error")
             .env("OTEL_BSP_SCHEDULE_DELAY", "50")
             // A machine that is busy with other tests is slow to connect, and every span counts here.
             .env("OTEL_EXPORTER_OTLP_TIMEOUT", "20000")
