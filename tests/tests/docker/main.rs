@@ -37,7 +37,7 @@ async fn stop(mut worker: Child) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_orders_of_the_starter_are_done_once_and_each_is_one_trace() -> anyhow::Result<()> {
     let compose = Compose::read("compose.yaml")?;
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let mut site = Site::new()?;
     let nats = site.nats(compose.service("nats")?).await?;
     nats.healthy(compose.service("nats")?).await?;

@@ -25,7 +25,7 @@ use tokio::{
 use super::compose::{Service, folder};
 
 /// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Pause between two looks at something that does not tell when it changes.
 const POLL: Duration = Duration::from_millis(20);

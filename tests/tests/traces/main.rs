@@ -19,7 +19,7 @@ use tokio::{
 };
 
 /// How long a run may take altogether, the takeover from a worker that was killed included.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Pause between two looks at something that does not tell when it changes.
 const POLL: Duration = Duration::from_millis(20);
@@ -34,7 +34,7 @@ impl World {
     async fn new() -> anyhow::Result<Self> {
         let server = DevServer::builder().start().await?;
         let highwater = Highwater::connect_to(server.url()).await?;
-        Ok(Self { collector: Collector::start().await, server, highwater })
+        Ok(Self { collector: Collector::start(), server, highwater })
     }
 
     /// A process that exports to the collector soon after each span.
