@@ -4,6 +4,7 @@ use highwater_protocol::{
     Event, Failure, FailureKind, Key, Status, TimeoutKind,
     event::Outcome,
     query::QueryRejected,
+    record::Mark,
     rejection::{Code, Rejection},
     reply::Reply,
     request::Ask,
@@ -11,8 +12,8 @@ use highwater_protocol::{
 };
 
 use super::{
-    Action, Engine, Source,
-    slot::{Batch, Item, Slot, Stage, Tip},
+    Action, Engine,
+    slot::{Batch, Item, KnownTip, Position, Slot, Stage, Tip},
 };
 use crate::executor::Job;
 
@@ -94,7 +95,8 @@ impl Engine {
     }
 
     fn advance_known(&mut self, key: &Key, slot: &mut Slot) -> Next {
-        if self.forward_foreign(slot) {
+        self.settle_unit(key, slot);
+        if self.pass_on_foreign(slot) {
             return Next::Again;
         }
         if !self.drop_stale(key, slot) {
@@ -144,21 +146,18 @@ impl Engine {
     fn drop_stale(&mut self, key: &Key, slot: &mut Slot) -> bool {
         while let Some(front) = slot.pending.front() {
             let Some(tip) = slot.known() else { return true };
-            let Some((source, seq, time)) = front.position() else { return true };
-            let mark = match source {
-                Source::Inbox => tip.frame.marks.inbox,
-                Source::Fires => tip.frame.marks.fires,
-            };
-            if seq > mark.seq {
+            let Some(Position { unit, source, mark: Mark { seq, time } }) = front.position() else { return true };
+            if !self.is_stale(tip, front) {
                 return true;
             }
+            let mark = tip.mark(source);
             if time > mark.time {
                 tracing::error!(
                     workflow_id = %key, seq, event_time = %time, mark_time = %mark.time,
                     "the stream went backwards: this event is newer than one that the run consumed at a higher sequence. The server \
                      lost data (power loss without sync_interval always?). The partition stops here; see the operations guide"
                 );
-                if let Some(unit) = self.units.get_mut(&slot.unit) {
+                if let Some(unit) = self.units.get_mut(&unit) {
                     unit.halted = true;
                 }
                 return false;
@@ -169,6 +168,17 @@ impl Engine {
             slot.suspect |= !slot.confirmed;
         }
         true
+    }
+
+    /// Whether the run has consumed an item already. Marks say nothing about other queues than the run's.
+    fn is_stale(&self, tip: &KnownTip, item: &Item) -> bool {
+        !self.is_foreign(tip, item)
+            && item.position().is_some_and(|position| position.mark.seq <= tip.mark(position.source).seq)
+    }
+
+    /// Whether an item is for this run from this owner, and not consumed yet.
+    pub(super) fn is_news(&self, slot: &Slot, item: &Item) -> bool {
+        slot.known().is_none_or(|tip| !self.is_foreign(tip, item) && !self.is_stale(tip, item))
     }
 
     /// The sender of a request that is on record may not have been told.
@@ -212,7 +222,8 @@ impl Engine {
         let mut first = true;
         while let Some(item) = slot.pending.front() {
             let full = batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
-            if !std::mem::take(&mut first) && (full || stands_alone(item) || !slot.live) {
+            let first = std::mem::take(&mut first);
+            if !first && (full || stands_alone(item) || !slot.live || !self.is_news(slot, item)) {
                 break;
             }
             let item = slot.pending.pop_front().expect("it was there");

@@ -11,7 +11,7 @@ use highwater_protocol::{
     Event, Failure, FailureKind, Key, Record, RunId, Started, Status, Timestamp,
     event::{Class, Signal},
     ids::RecordId,
-    record::{Body, Frame, Mark, PreviousRun, status_of},
+    record::{Body, Frame, PreviousRun, status_of},
     reply::{Closed, Reply},
     wire,
 };
@@ -132,6 +132,12 @@ impl Engine {
             slot.stage = Stage::Idle;
             return;
         };
+        let known_blocked = slot.known().is_some_and(|tip| tip.status == Status::Blocked);
+        if known_blocked && slot.batch.items.is_empty() && slot.pending.is_empty() {
+            // It was only asked something. That must change nothing, and least of all put its next try off.
+            slot.stage = Stage::Idle;
+            return;
+        }
         if slot.batch.starting.is_none() {
             self.consume_pending(key, slot, run);
         }
@@ -151,7 +157,7 @@ impl Engine {
         const MOST: usize = 128;
         while slot.batch.items.len() < MOST {
             let Some(item) = slot.pending.pop_front() else { return };
-            if super::advance::stands_alone(&item) {
+            if super::advance::stands_alone(&item) || !self.is_news(slot, &item) {
                 slot.pending.push_front(item);
                 return;
             }
@@ -216,9 +222,9 @@ impl Engine {
         let tip = slot.known();
         let mut marks = tip.map(|tip| tip.frame.marks).unwrap_or_default();
         for item in &slot.batch.items {
-            if let Some((source, seq, time)) = item.position() {
-                let mark = if source == Source::Inbox { &mut marks.inbox } else { &mut marks.fires };
-                *mark = mark.max(Mark { seq, time });
+            if let Some(position) = item.position() {
+                let mark = if position.source == Source::Inbox { &mut marks.inbox } else { &mut marks.fires };
+                *mark = mark.max(position.mark);
             }
         }
         let next_event = slot.next_event;
@@ -411,7 +417,7 @@ impl Engine {
             match (item, &after) {
                 (Item::Request(request), After::Reject(rejection)) => {
                     slot.seen_inbox = slot.seen_inbox.max(request.message.seq);
-                    self.reject(slot.unit, request.message, rejection.clone());
+                    self.reject(request.unit, request.message, rejection.clone());
                 }
                 (item, _) => {
                     slot.take(&item);

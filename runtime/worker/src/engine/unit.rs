@@ -65,14 +65,15 @@ impl Track {
     /// an event is in its run's history.
     fn offset(&self, busy: &mut Vec<Key>, recorded: impl Fn(&Key, u64) -> bool) -> Mark {
         for (seq, (key, time)) in &self.open {
-            if busy.contains(key) {
-                continue;
-            }
-            if busy.len() >= Lease::BUSY_MAX || !recorded(key, *seq) {
+            let listed = busy.contains(key);
+            // A run that is rebuilt finds in its history what it has consumed, and nothing of what still waits for it.
+            if !recorded(key, *seq) || !listed && busy.len() >= Lease::BUSY_MAX {
                 // The event itself is not done. Its own time bounds that of everything before it.
                 return Mark { seq: seq - 1, time: *time };
             }
-            busy.push(key.clone());
+            if !listed {
+                busy.push(key.clone());
+            }
         }
         self.last
     }
@@ -155,6 +156,16 @@ mod tests {
         unit.inbox.done(5);
         let (inbox, _, busy) = unit.offsets(|_, key, _| key.as_str() == "a").unwrap();
         assert_eq!((inbox.seq, busy), (7, vec![key("a")]));
+    }
+
+    #[test]
+    fn what_a_busy_run_has_not_recorded_yet_holds_the_offset() {
+        let mut unit = unit(&[(3, "a"), (5, "b"), (8, "a"), (9, "b")]);
+        assert!(unit.fires.read(7, Timestamp(7), &key("a")));
+        unit.inbox.done(5);
+        let recorded = |source, key: &Key, seq| source == Source::Inbox && key.as_str() == "a" && seq < 8;
+        let (inbox, fires, busy) = unit.offsets(recorded).unwrap();
+        assert_eq!((inbox.seq, fires.seq, busy), (7, 6, vec![key("a")]));
     }
 
     #[test]
