@@ -5,13 +5,15 @@ mod collector;
 mod compose;
 mod site;
 
-use std::{collections::BTreeSet, fs, path::Path, process::Stdio};
+use std::{collections::BTreeSet, fs, net::TcpListener, path::Path, process::Stdio};
 
 use anyhow::{Context, bail, ensure};
 use collector::Collector;
 use compose::{Compose, Service, folder};
+use highwater_broker::nats::{ConnectOptions, NatsConnection};
+use highwater_protocol::{Namespace, namespace::Settings};
 use rustix::process::{Pid, Signal, kill_process};
-use site::{PATIENCE, Site};
+use site::{Nats, PATIENCE, Site, within};
 use tokio::{process::Child, time::timeout};
 
 /// The program that a service of our image runs. These are built from the example's own sources.
@@ -21,6 +23,27 @@ fn program(service: &Service) -> anyhow::Result<&'static Path> {
         Some("orders-starter") => env!("CARGO_BIN_EXE_orders-starter"),
         other => bail!("the image has no program {other:?}"),
     }))
+}
+
+/// Starts as many workers as the file says.
+fn workers(compose: &Compose, site: &Site) -> anyhow::Result<Vec<Child>> {
+    let worker = compose.service("worker")?;
+    let spawn = |_| anyhow::Ok(site.command(program(worker)?, worker)?.stdout(Stdio::null()).spawn()?);
+    (0..worker.deploy.replicas.unwrap_or(1)).map(spawn).collect()
+}
+
+/// Starts the starter.
+fn start(compose: &Compose, site: &Site) -> anyhow::Result<Child> {
+    let starter = compose.service("starter")?;
+    Ok(site.command(program(starter)?, starter)?.stdout(Stdio::piped()).spawn()?)
+}
+
+/// What the starter said when it was done.
+async fn finish(starter: Child) -> anyhow::Result<String> {
+    let output = timeout(PATIENCE, starter.wait_with_output()).await.context("the orders take too long")??;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{}: {text}", output.status);
+    Ok(text)
 }
 
 /// Ends a worker as Docker does, by the signal that the image names.
@@ -39,30 +62,21 @@ async fn the_orders_of_the_starter_are_done_once_and_each_is_one_trace() -> anyh
     let compose = Compose::read("compose.yaml")?;
     let collector = Collector::start();
     let mut site = Site::new()?;
-    let nats = site.nats(compose.service("nats")?).await?;
+    let nats = site.nats(compose.service("nats")?, None).await?;
     nats.healthy(compose.service("nats")?).await?;
     site.stands_for("nats:4222", &nats.client);
     site.stands_for("http://jaeger:4317", &collector.endpoint);
 
-    let worker = compose.service("worker")?;
-    let replicas = worker.deploy.replicas.unwrap_or(1);
-    assert_eq!(replicas, 2);
-    let spawn = |_| anyhow::Ok(site.command(program(worker)?, worker)?.spawn()?);
-    let workers = (0..replicas).map(spawn).collect::<Result<Vec<_>, _>>()?;
-    let starter = compose.service("starter")?;
-    let starting = site.command(program(starter)?, starter)?.stdout(Stdio::piped()).spawn()?;
-    let output = timeout(PATIENCE, starting.wait_with_output()).await.context("the orders take too long")??;
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
+    let workers = workers(&compose, &site)?;
+    assert_eq!(workers.len(), 2);
+    let text = finish(start(&compose, &site)?).await?;
     for worker in workers {
         stop(worker).await?;
     }
 
     let orders = ["order-1", "order-2", "order-3"];
-    for order in orders {
-        assert!(text.contains(&format!("{order} completed")), "{text}");
-    }
-    let ledger = fs::read_to_string(site.mounted("ledger")?.join("orders.txt"))?;
+    assert!(orders.iter().all(|order| text.contains(&format!("{order} completed"))), "{text}");
+    let ledger = fs::read_to_string(site.volume("ledger")?.join("orders.txt"))?;
     let seen = collector.seen();
     for order in orders {
         for activity in ["charge", "reserve", "email"] {
@@ -79,6 +93,69 @@ async fn the_orders_of_the_starter_are_done_once_and_each_is_one_trace() -> anyh
         assert_eq!((of_order.len(), traces.len()), (4, 1), "{of_order:#?}");
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_does_the_orders_although_a_server_is_killed() -> anyhow::Result<()> {
+    let compose = Compose::read("compose.cluster.yaml")?;
+    let collector = Collector::start();
+    let mut site = Site::new()?;
+    site.stands_for("http://jaeger:4317", &collector.endpoint);
+    let names = ["nats-1", "nats-2", "nats-3"];
+    let ports = free_ports(names.len())?;
+    for (name, port) in names.iter().zip(&ports) {
+        site.stands_for(&format!("{name}:6222"), &format!("127.0.0.1:{port}"));
+    }
+    let mut servers = Vec::new();
+    for (name, port) in names.iter().zip(&ports) {
+        servers.push(site.nats(compose.service(name)?, Some(*port)).await?);
+    }
+    for (name, server) in names.iter().zip(&servers) {
+        server.healthy(compose.service(name)?).await?;
+        site.stands_for(&format!("{name}:4222"), &server.client);
+    }
+    create_namespace(&compose, &servers).await?;
+
+    let workers = workers(&compose, &site)?;
+    let starter = start(&compose, &site)?;
+    let ledger = site.volume("ledger")?.join("orders.txt");
+    within("the orders are reserved", || async {
+        let lines = fs::read_to_string(&ledger).unwrap_or_default();
+        Ok((lines.lines().filter(|line| line.contains(" reserve ") && line.contains(" done ")).count() == 3)
+            .then_some(()))
+    })
+    .await?;
+    servers[1].kill().await?;
+    let text = finish(starter).await?;
+    assert_eq!(text.matches(" completed: ").count(), 3, "{text}");
+    for worker in workers {
+        stop(worker).await?;
+    }
+    let emails = collector.seen().iter().filter(|span| span.name == "activity email").count();
+    assert!(emails >= 3, "{:#?}", collector.seen());
+    Ok(())
+}
+
+/// Ports that were free a moment ago: the servers of a cluster have to know each other's before they start.
+fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    Ok(listeners
+        .iter()
+        .map(|listener| listener.local_addr().map(|address| address.port()))
+        .collect::<Result<_, _>>()?)
+}
+
+/// Does what the command of the service `namespace` does, again and again like Docker does.
+async fn create_namespace(compose: &Compose, servers: &[Nats]) -> anyhow::Result<()> {
+    let command = compose.service("namespace")?.command.join(" ");
+    assert_eq!(command, "highwater namespace create default --replicas 3");
+    let urls: Vec<_> = servers.iter().map(|server| server.client.clone()).collect();
+    let connection = NatsConnection::connect(ConnectOptions::new(urls.join(","))).await?;
+    let settings = Settings { replicas: 3, ..Settings::default() };
+    within("the namespace is made", || async {
+        Ok(connection.create_namespace(&Namespace::default(), settings.clone()).await.ok().map(drop))
+    })
+    .await
 }
 
 #[test]

@@ -41,8 +41,7 @@ pub(crate) struct Site {
 pub(crate) struct Nats {
     pub(crate) client: String,
     monitoring: String,
-    /// Ends with the test.
-    _process: Child,
+    process: Child,
 }
 
 #[derive(Deserialize)]
@@ -61,20 +60,19 @@ impl Site {
         self.hosts.insert(host.into(), address.into());
     }
 
-    /// Where something mounted is: a file of ours as a copy, a volume as a folder that all services share.
-    pub(crate) fn mounted(&self, what: &str) -> anyhow::Result<PathBuf> {
-        let here = self.home.path().join(what.trim_start_matches("./"));
-        if !what.starts_with("./") {
-            fs::create_dir_all(&here)?;
-        }
+    /// Where a volume is: a folder that all services share.
+    pub(crate) fn volume(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let here = self.home.path().join(name);
+        fs::create_dir_all(&here)?;
         Ok(here)
     }
 
-    /// A command, an argument, a variable or a line of a file, as it is said here.
-    fn translate(&self, service: &Service, text: &str) -> anyhow::Result<String> {
+    /// An argument, a variable or a line of a file, as it is said here. `files` has the service's copies of our files.
+    fn translate(&self, service: &Service, files: &Path, text: &str) -> anyhow::Result<String> {
         let mut text = text.to_owned();
         for (what, place) in service.mounts() {
-            text = text.replace(place, self.mounted(what)?.to_str().context("a path that is no text")?);
+            let here = what.strip_prefix("./").map_or_else(|| self.volume(what), |file| Ok(files.join(file)))?;
+            text = text.replace(place, here.to_str().context("a path that is no text")?);
         }
         for (host, address) in &self.hosts {
             text = text.replace(host, address);
@@ -84,9 +82,10 @@ impl Site {
 
     /// Runs a program with the service's arguments and environment, and with no other of the variables it listens to.
     pub(crate) fn command(&self, program: &Path, service: &Service) -> anyhow::Result<Command> {
-        for (what, _) in service.mounts().filter(|(what, _)| what.starts_with("./")) {
-            let text = fs::read_to_string(folder().join(what)).context(what.to_owned())?;
-            fs::write(self.mounted(what)?, self.translate(service, &text)?)?;
+        let files = tempfile::tempdir_in(self.home.path())?.keep();
+        for file in service.mounts().filter_map(|(what, _)| what.strip_prefix("./")) {
+            let text = fs::read_to_string(folder().join(file)).with_context(|| file.to_owned())?;
+            fs::write(files.join(file), self.translate(service, &files, &text)?)?;
         }
         let mut command = Command::new(program);
         for (name, _) in std::env::vars() {
@@ -95,10 +94,10 @@ impl Site {
             }
         }
         for argument in service.command.iter().skip(1) {
-            command.arg(self.translate(service, argument)?);
+            command.arg(self.translate(service, &files, argument)?);
         }
         for (name, value) in &service.environment {
-            command.env(name, self.translate(service, value)?);
+            command.env(name, self.translate(service, &files, value)?);
         }
         // A machine that is busy with other tests is slow to connect, and every span counts here.
         command.env("OTEL_EXPORTER_OTLP_TIMEOUT", "20000");
@@ -106,23 +105,31 @@ impl Site {
         Ok(command)
     }
 
-    /// Starts a NATS server with the service's command and configuration, at free ports of this machine.
-    pub(crate) async fn nats(&self, service: &Service) -> anyhow::Result<Nats> {
+    /// Starts a NATS server with the service's command and configuration, at free ports of this machine. Its port for
+    /// other servers is `cluster`, if it has any.
+    pub(crate) async fn nats(&self, service: &Service, cluster: Option<u16>) -> anyhow::Result<Nats> {
         ensure!(service.command.first().is_some_and(|program| program == "nats-server"), "{service:?}");
         let located = Locator::from_env().locate().await?;
-        let ports = self.home.path().join("ports");
-        fs::create_dir_all(&ports)?;
+        let ports = tempfile::tempdir_in(self.home.path())?.keep();
         let mut command = self.command(&located.path, service)?;
         command.args(["--addr", "127.0.0.1", "--port", "-1", "--http_port", "-1", "--ports_file_dir"]).arg(&ports);
+        if let Some(port) = cluster {
+            command.args(["--cluster", &format!("nats://127.0.0.1:{port}")]);
+        }
         let process = command.stderr(Stdio::null()).spawn()?;
         let known = within("the server tells its ports", || async { Ok(read_ports(&ports)) }).await?;
         let bare = |urls: &[String]| urls.first().and_then(|url| url.split("://").nth(1)).map(str::to_owned);
         let client = bare(&known.nats).context("no client port")?;
-        Ok(Nats { client, monitoring: bare(&known.monitoring).context("no monitoring port")?, _process: process })
+        Ok(Nats { client, monitoring: bare(&known.monitoring).context("no monitoring port")?, process })
     }
 }
 
 impl Nats {
+    /// Ends it without a word.
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.process.kill().await?)
+    }
+
     /// Waits until the service's own health check is content.
     pub(crate) async fn healthy(&self, service: &Service) -> anyhow::Result<()> {
         let check = service.healthcheck.as_ref().context("no health check")?;
