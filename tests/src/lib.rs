@@ -6,3 +6,4 @@ pub mod process;
 pub mod raw_nats;
 pub mod rejected;
 pub mod space;
+pub mod traced;
