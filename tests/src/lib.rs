@@ -1,1 +1,9 @@
 //! Shared helpers of the end-to-end tests.
+
+pub mod collect;
+pub mod deadline;
+pub mod process;
+pub mod raw_nats;
+pub mod rejected;
+pub mod space;
+pub mod traced;

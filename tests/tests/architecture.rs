@@ -87,6 +87,29 @@ fn the_core_reaches_neither_tokio_nor_nats_and_only_the_broker_names_nats() {
 }
 
 #[test]
+fn the_telemetry_sdk_is_in_no_build_that_does_not_ask_for_it() {
+    let sdk = ["opentelemetry_sdk", "opentelemetry-otlp", "tracing-opentelemetry", "tracing-subscriber"];
+    for (name, (normal, _)) in &manifests() {
+        let named: Vec<_> = sdk.iter().filter(|dependency| normal.contains(**dependency)).collect();
+        let may = ["highwater-telemetry", "highwater-tests"].contains(&name.as_str());
+        assert!(may || named.is_empty(), "{name} depends on {named:?}");
+    }
+    let facade = fs::read_to_string(root().join("runtime/highwater/Cargo.toml")).unwrap();
+    assert!(facade.contains("highwater-telemetry = { workspace = true, optional = true }"));
+    assert!(!facade.lines().any(|line| line.starts_with("default = ")), "{facade}");
+}
+
+#[test]
+fn one_file_of_a_crate_names_opentelemetry() {
+    for folder in ["protocol", "core", "broker", "worker", "client"] {
+        for file in sources(&root().join("runtime").join(folder).join("src")) {
+            let names = fs::read_to_string(&file).unwrap().contains("opentelemetry::");
+            assert!(!names || file.ends_with("trace.rs"), "{} names OpenTelemetry", file.display());
+        }
+    }
+}
+
+#[test]
 fn no_async_nats_type_is_in_the_public_api() {
     for file in sources(&root().join("runtime/broker/src")) {
         let text = fs::read_to_string(&file).unwrap();

@@ -23,13 +23,13 @@ impl Shop {
     pub async fn charge(&self, context: &ActivityContext, order: Order) -> Result<String, String> {
         // The key is the same at every attempt, so the payment provider charges once.
         let key = context.idempotency_key().simple().to_string();
-        println!("  activity: charging {} cents, idempotency key {}…", order.cents, &key[..8]);
+        println!("activity   charging {} cents, idempotency key {}…", order.cents, &key[..8]);
         Ok(format!("receipt-{}", &key[..8]))
     }
 
     #[activity(start_to_close = "10s")]
     pub async fn ship(&self, order: Order) -> Result<String, String> {
-        println!("  activity: shipping {}", order.item);
+        println!("activity   shipping {}", order.item);
         Ok(format!("parcel with {}", order.item))
     }
 }
@@ -68,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
     let private = match std::env::var_os("NATS_URL") {
         Some(_) => None,
         None => {
-            println!("starting a private NATS server");
+            println!("server     starting a private NATS server");
             Some(DevServer::builder().start().await?)
         }
     };
@@ -83,7 +83,7 @@ async fn main() -> anyhow::Result<()> {
 
     let order = Order { item: "a lamp".into(), cents: 4_900 };
     let handle = highwater.client().start(OrderWorkflow::run, order).queue("quickstart").await?;
-    println!("started workflow {}", handle.id());
+    println!("client     started workflow {}", handle.id());
 
     let mut result = std::pin::pin!(handle.result().into_future());
     let result = loop {
@@ -91,14 +91,15 @@ async fn main() -> anyhow::Result<()> {
             result = &mut result => break result?,
             () = tokio::time::sleep(Duration::from_millis(400)) => {
                 let stage: String = handle.query("stage", &()).await?;
-                println!("  query: the order is {stage}");
+                println!("query      the order is {stage}");
             }
         }
     };
-    println!("result: {result}");
+    println!("client     result: {result}");
 
+    println!("history    what was recorded, and what any worker could rebuild the run from:");
     for event in handle.history().await? {
-        println!("  history {:>2}: {}", event.number, event.event);
+        println!("{:>10} {}", event.number, event.event);
     }
     stop.stop();
     working.await??;
@@ -107,6 +108,6 @@ async fn main() -> anyhow::Result<()> {
         server.stop().await?;
     }
     telemetry.shutdown();
-    println!("stopped");
+    println!("worker     stopped");
     Ok(())
 }

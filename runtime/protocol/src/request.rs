@@ -237,20 +237,25 @@ pub fn trace(headers: &Headers) -> Option<Trace> {
     Trace::of_headers(headers.get(header::TRACEPARENT)?, headers.get(header::TRACESTATE))
 }
 
-/// The reply subject, if it is one that a stranger may choose. The owner publishes with its own rights, so a sender
-/// may only name an inbox: a subject whose first token begins with `_INBOX`.
+/// The reply subject, if it is one that a stranger may choose.
 pub fn reply(headers: &Headers) -> Result<Option<String>, Rejection> {
     let Some(subject) = headers.get(header::REPLY) else { return Ok(None) };
-    let tokens_fine = subject
-        .split('.')
-        .all(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic() && b != b'*' && b != b'>'));
-    if subject.starts_with("_INBOX") && tokens_fine && subject.len() <= crate::ids::LENGTH_MAX {
+    if is_inbox(subject) {
         return Ok(Some(subject.to_owned()));
     }
     Err(Rejection::new(
         Code::BadHeader,
         format!("{} must be an inbox subject (_INBOX…), not {subject:?}", header::REPLY),
     ))
+}
+
+/// Whether a stranger may have answers sent there. The owner publishes with its own rights, so a sender may only name an
+/// inbox: a subject whose first token begins with `_INBOX`.
+pub fn is_inbox(subject: &str) -> bool {
+    let tokens_fine = subject
+        .split('.')
+        .all(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic() && b != b'*' && b != b'>'));
+    subject.starts_with("_INBOX") && tokens_fine && subject.len() <= crate::ids::LENGTH_MAX
 }
 
 fn parsed<T>(

@@ -19,10 +19,10 @@ use tokio::runtime::{self, Runtime};
 
 use crate::TelemetryError;
 
-/// How long the last flush may take when the collector has taken spans before.
+/// How long the last flush may take when the collector took the spans before, unless the environment says.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
-/// How long it may take when the collector has never answered. A program that is done must not wait for something that
+/// How long it may take when the collector did not, or was not asked yet. A program that is done must not wait for something that
 /// may not be there.
 const FLUSH_MAX_UNPROVEN: Duration = Duration::from_millis(800);
 
@@ -31,12 +31,13 @@ const FLUSH_MAX_UNPROVEN: Duration = Duration::from_millis(800);
 pub(crate) struct Export {
     provider: SdkTracerProvider,
     answered: Arc<AtomicBool>,
+    timeout: Option<Duration>,
     runtime: Runtime,
 }
 
 impl Export {
-    /// Connects lazily: whether a collector is there shows at the first batch.
-    pub(crate) fn new(default_service_name: &str) -> Result<Self, TelemetryError> {
+    /// Connects lazily: whether a collector is there shows at the first batch. `timeout` is what the environment says.
+    pub(crate) fn new(default_service_name: &str, timeout: Option<Duration>) -> Result<Self, TelemetryError> {
         // The exporter's connection lives on a runtime of its own. On the program's, the last flush would wait for a
         // runtime that waits for the flush, when it has but one thread, or has ended already.
         let runtime = runtime::Builder::new_multi_thread()
@@ -61,7 +62,7 @@ impl Export {
             .with_resource(resource(default_service_name))
             .with_span_processor(BatchSpanProcessor::builder(exporter).build())
             .build();
-        Ok(Self { provider, answered, runtime })
+        Ok(Self { provider, answered, timeout, runtime })
     }
 
     pub(crate) fn provider(&self) -> &SdkTracerProvider {
@@ -70,7 +71,8 @@ impl Export {
 
     /// Exports what has ended, within a bounded time.
     pub(crate) fn shutdown(self) {
-        let limit = if self.answered.load(Ordering::Relaxed) { FLUSH_MAX } else { FLUSH_MAX_UNPROVEN };
+        let usual = if self.answered.load(Ordering::Relaxed) { FLUSH_MAX } else { FLUSH_MAX_UNPROVEN };
+        let limit = self.timeout.unwrap_or(usual);
         let began = Instant::now();
         if let Err(error) = self.provider.shutdown_with_timeout(limit) {
             tracing::warn!(%error, waited = ?began.elapsed(), "the last spans may not have been exported");

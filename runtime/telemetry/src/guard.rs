@@ -6,7 +6,8 @@ use crate::export::Export;
 
 /// Keeps telemetry going; exports what is left when it is dropped or [shut down](Self::shutdown).
 ///
-/// That takes at most five seconds, and less than one when the collector has not answered before. It blocks the thread.
+/// That takes at most five seconds, and less than one when the collector has not taken any before; or else what
+/// `OTEL_EXPORTER_OTLP_TIMEOUT` says. It blocks the thread.
 #[derive(Debug)]
 #[must_use = "dropping this ends the export"]
 pub struct Guard {

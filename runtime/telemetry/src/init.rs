@@ -13,12 +13,12 @@ use crate::{Guard, TelemetryError, export::Export, settings};
 
 const RUST_LOG: &str = "RUST_LOG";
 
-/// What is logged when `RUST_LOG` does not say.
-const DEFAULT_FILTER: &str = "info,async_nats=warn";
+/// What is logged when `RUST_LOG` does not say: what Highwater and the program tell, and what goes wrong below them.
+const DEFAULT_FILTER: &str = "info,async_nats=warn,opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn";
 
 /// Crates whose `tracing` spans are not exported: the worker's and the client's have OpenTelemetry spans of their own,
 /// and those of the exporter's connection would be exported through it, which makes more of them, without end.
-const NOT_EXPORTED: [&str; 13] = [
+const NOT_EXPORTED: [&str; 14] = [
     "async_nats",
     "h2",
     "highwater_broker",
@@ -28,6 +28,7 @@ const NOT_EXPORTED: [&str; 13] = [
     "hyper",
     "hyper_util",
     "opentelemetry",
+    "opentelemetry-otlp",
     "opentelemetry_otlp",
     "opentelemetry_sdk",
     "tonic",
@@ -40,8 +41,9 @@ const NOT_EXPORTED: [&str; 13] = [
 /// Call it once, at the beginning of `main`; it needs no async runtime.
 pub fn init(default_service_name: &str) -> Result<Guard, TelemetryError> {
     let filter = log_filter(std::env::var(RUST_LOG).ok())?;
-    let export = if settings::exports(|name| std::env::var(name).ok())? {
-        Some(Export::new(default_service_name)?)
+    let variable = |name: &str| std::env::var(name).ok();
+    let export = if settings::exports(variable)? {
+        Some(Export::new(default_service_name, settings::export_timeout(variable))?)
     } else {
         None
     };
@@ -89,8 +91,9 @@ mod tests {
 
     #[test]
     fn an_empty_filter_is_the_default_one() {
-        assert_eq!(log_filter(Some(" ".into())).unwrap().to_string(), DEFAULT_FILTER);
-        assert_eq!(log_filter(None).unwrap().to_string(), DEFAULT_FILTER);
+        let default = log_filter(None).unwrap().to_string();
+        assert_eq!(log_filter(Some(" ".into())).unwrap().to_string(), default);
+        assert!(default.contains("info") && default.contains("opentelemetry=warn"), "{default}");
         assert_eq!(log_filter(Some("warn".into())).unwrap().to_string(), "warn");
     }
 }

@@ -20,10 +20,10 @@
 //! | `OTEL_EXPORTER_OTLP_PROTOCOL`, `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL` | `grpc` or nothing; others are refused |
 //! | `OTEL_TRACES_EXPORTER` | `otlp` (default) or `none`; others are refused |
 //! | `OTEL_SDK_DISABLED` | `true` switches everything off |
-//! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | win over the name given to [`init`] |
+//! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | win over the name given to [`init()`] |
 //! | `OTEL_EXPORTER_OTLP_HEADERS`, `…_TIMEOUT`, `…_COMPRESSION` (gzip), `…_INSECURE` | as the specification says |
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_…`, `OTEL_SPAN_…_LIMIT` | as the specification says |
-//! | `RUST_LOG` | what is logged to stderr; `info,async_nats=warn` unless set |
+//! | `RUST_LOG` | what is logged to stderr; unless set, `info` and above, of the libraries below only `warn` |
 //!
 //! # What is exported
 //!

@@ -1,11 +1,14 @@
 //! Whether to export, by the environment. How to is read by the SDK itself.
 
+use std::time::Duration;
+
 use crate::TelemetryError;
 
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
 
 /// Whether spans are to be exported over OTLP.
 pub(crate) fn exports(variable: impl Fn(&str) -> Option<String>) -> Result<bool, TelemetryError> {
@@ -32,6 +35,12 @@ pub(crate) fn exports(variable: impl Fn(&str) -> Option<String>) -> Result<bool,
         }
         _ => Ok(true),
     }
+}
+
+/// How long an export may take, where the environment says so. What is no number of milliseconds the SDK complains of.
+pub(crate) fn export_timeout(variable: impl Fn(&str) -> Option<String>) -> Option<Duration> {
+    let timeout = TIMEOUTS.into_iter().find_map(|name| variable(name)?.trim().parse().ok());
+    timeout.filter(|millis| *millis > 0).map(Duration::from_millis)
 }
 
 #[cfg(test)]
@@ -66,6 +75,13 @@ mod tests {
         assert!(error.contains("OTEL_EXPORTER_OTLP_PROTOCOL") && error.contains("http/protobuf"), "{error}");
         let error = with(&[ENDPOINT, ("OTEL_TRACES_EXPORTER", "zipkin")]).unwrap_err().to_string();
         assert!(error.contains("OTEL_TRACES_EXPORTER") && error.contains("zipkin"), "{error}");
+    }
+
+    #[test]
+    fn a_timeout_is_in_milliseconds() {
+        let timeout = |value: &str| export_timeout(|name| (name == "OTEL_EXPORTER_OTLP_TIMEOUT").then(|| value.into()));
+        assert_eq!(timeout("1500"), Some(Duration::from_millis(1500)));
+        assert_eq!((timeout("0"), timeout("soon"), timeout("")), (None, None, None));
     }
 
     #[test]

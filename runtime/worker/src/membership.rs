@@ -106,7 +106,7 @@ impl Membership {
         self.announce().await;
         self.list_workers().await;
         let mut watch = self.watch().await;
-        while !(self.leaving && self.held.is_empty()) {
+        while !self.is_over() {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
@@ -126,6 +126,13 @@ impl Membership {
         if let Err(error) = self.broker.kv_delete(Bucket::Workers, key).await {
             tracing::warn!(%error, "could not take leave; the others notice when the announcement expires");
         }
+    }
+
+    /// Everything is handed over, or nobody is left to do it: the driver has ended while a partition was on its way to
+    /// it. The others take such a partition like a dead worker's, once this one's announcement is gone.
+    fn is_over(&self) -> bool {
+        let deserted = self.notes.is_closed() && self.commands.is_empty();
+        self.leaving && (self.held.is_empty() || deserted)
     }
 
     async fn announce(&self) {

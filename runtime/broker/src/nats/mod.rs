@@ -22,6 +22,7 @@ mod link;
 mod names;
 mod namespace;
 mod options;
+mod outbox;
 mod publish;
 mod puller;
 mod read;

@@ -246,3 +246,24 @@ trait NowOrPending: Future + Sized {
 }
 
 impl<F: Future> NowOrPending for F {}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_nobody_polls_while_the_server_is_away_holds_no_other_up() {
+    let server = server("").await;
+    drop(broker(&server).await);
+    let connection = connect(&server).await;
+    let broker = connection.open_namespace(&shop()).await.unwrap();
+    server.kill().await.unwrap();
+    within(async {
+        while connection.is_connected() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // As a stream that is not read at the moment has it: begun, and then left alone.
+    let mut left = broker.publish(history("left".into()));
+    assert!(futures_util::poll!(&mut left).is_pending());
+    server.restart().await.unwrap();
+    insist(&broker, history("goes on".into())).await;
+    within(left).await.unwrap();
+}

@@ -1,5 +1,7 @@
 //! An OTLP/gRPC collector in the test's own process.
 
+#![allow(dead_code, reason = "every test reads what it is about")]
+
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use opentelemetry_proto::tonic::{
@@ -41,7 +43,8 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) async fn start() -> Self {
+    /// Needs an async runtime around it.
+    pub(crate) fn start() -> Self {
         let incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         let address = incoming.local_addr().expect("it is bound");
         let (sender, seen) = watch::channel(Vec::new());
@@ -110,7 +113,7 @@ impl Seen {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {

@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
+/// For tests that count spans: a machine that is busy with other tests is slow to connect.
+const PATIENT: (&str, &str) = ("OTEL_EXPORTER_OTLP_TIMEOUT", "20000");
+
 /// Runs the program to its end, in this environment and no other.
 async fn run(flavour: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-probe"));
@@ -46,8 +49,8 @@ fn find<'a>(seen: &'a [Seen], name: &str) -> &'a Seen {
 #[tokio::test]
 async fn spans_of_both_kinds_reach_the_collector_under_one_another() {
     for flavour in ["current", "multi"] {
-        let collector = Collector::start().await;
-        let output = run(flavour, &[(ENDPOINT, &collector.endpoint)]).await;
+        let collector = Collector::start();
+        let output = run(flavour, &[(ENDPOINT, &collector.endpoint), PATIENT]).await;
         assert!(output.status.success(), "{output:?}");
         assert_eq!(said(&output, "exports:"), "true");
 
@@ -67,7 +70,7 @@ async fn spans_of_both_kinds_reach_the_collector_under_one_another() {
 
 #[tokio::test]
 async fn the_environment_names_the_service_and_goes_with_every_batch() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let variables = [
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", collector.endpoint.as_str()),
         (ENDPOINT, "http://127.0.0.1:1"),
@@ -75,6 +78,7 @@ async fn the_environment_names_the_service_and_goes_with_every_batch() {
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=blue"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        PATIENT,
     ];
     let output = run("multi", &variables).await;
     assert!(output.status.success(), "{output:?}");
@@ -87,15 +91,16 @@ async fn the_environment_names_the_service_and_goes_with_every_batch() {
 
 #[tokio::test]
 async fn a_name_among_the_resource_attributes_goes_before_the_programs_own() {
-    let collector = Collector::start().await;
-    let variables = [(ENDPOINT, collector.endpoint.as_str()), ("OTEL_RESOURCE_ATTRIBUTES", "service.name=shop")];
+    let collector = Collector::start();
+    let variables =
+        [(ENDPOINT, collector.endpoint.as_str()), ("OTEL_RESOURCE_ATTRIBUTES", "service.name=shop"), PATIENT];
     run("multi", &variables).await;
     assert_eq!(collector.wait_until(|seen| seen.len() == 3).await[0].resource["service.name"], "shop");
 }
 
 #[tokio::test]
 async fn the_sampler_of_the_environment_decides() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let output = run("multi", &[(ENDPOINT, &collector.endpoint), ("OTEL_TRACES_SAMPLER", "always_off")]).await;
     assert!(output.status.success(), "{output:?}");
     assert!(collector.seen().is_empty(), "{:#?}", collector.seen());

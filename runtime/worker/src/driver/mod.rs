@@ -76,8 +76,8 @@ pub(crate) struct Driver {
     readers: Readers,
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
-    stopping: bool,
     steps: JoinSet<()>,
+    stopping: bool,
 }
 
 impl Driver {
@@ -105,8 +105,8 @@ impl Driver {
             readers,
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
-            stopping: false,
             steps: JoinSet::new(),
+            stopping: false,
         }
     }
 
@@ -186,16 +186,14 @@ impl Driver {
             Note::Gained { unit, lease } => {
                 self.feed(Input::Gained { unit, lease });
                 self.reopen(|units| units.insert(unit));
+                // It was on its way when the stop came: left by another worker that stops, perhaps.
                 if self.stopping {
-                    // It was on its way here when this worker began to leave.
-                    self.releasing.insert(unit, Instant::now());
-                    self.feed(Input::Release { unit });
+                    self.begin_release(unit);
                 }
             }
             Note::Release { unit } => {
                 if self.readers.units().contains(&unit) {
-                    self.releasing.entry(unit).or_insert_with(Instant::now);
-                    self.feed(Input::Release { unit });
+                    self.begin_release(unit);
                 }
             }
             Note::Lost { unit } => {
@@ -215,9 +213,13 @@ impl Driver {
 
     fn release_all(&mut self) {
         for unit in self.readers.units().clone() {
-            self.releasing.insert(unit, Instant::now());
-            self.feed(Input::Release { unit });
+            self.begin_release(unit);
         }
+    }
+
+    fn begin_release(&mut self, unit: UnitId) {
+        self.releasing.entry(unit).or_insert_with(Instant::now);
+        self.feed(Input::Release { unit });
     }
 
     fn write_offsets(&mut self) {

@@ -9,7 +9,7 @@ use futures_util::{FutureExt, StreamExt};
 use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
 use highwater_core::run::StepRun;
 use highwater_protocol::{
-    Failure, FailureKind, Headers, Key, Payload, QueueName, RunId, Started, TypeName,
+    Failure, FailureKind, Headers, Key, Payload, QueueName, RunId, Started, TypeName, WorkflowId,
     event::Outcome,
     header,
     query::QueryRejected,
@@ -109,9 +109,15 @@ impl Driver {
                     return;
                 };
                 while let Some(message) = queries.next().await {
-                    if let Some(input) = question(&*broker, index, message)
-                        && answer.send(input).is_err()
-                    {
+                    let goes_on = match question(&*broker, index, message) {
+                        None => true,
+                        Some(Ok(input)) => answer.send(input).is_ok(),
+                        Some(Err((reply, rejected))) => {
+                            send_answer(Arc::clone(&broker), reply, Err(rejected)).await;
+                            true
+                        }
+                    };
+                    if !goes_on {
                         return;
                     }
                 }
@@ -120,13 +126,29 @@ impl Driver {
     }
 }
 
-fn question(broker: &dyn Broker, queue: usize, message: PlainMessage) -> Option<Input> {
+/// What a query asks, or what is wrong with it. Nothing when there is nowhere to answer to.
+fn question(
+    broker: &dyn Broker,
+    queue: usize,
+    message: PlainMessage,
+) -> Option<Result<Input, (String, QueryRejected)>> {
     let reply = message.reply?;
-    let (partition, _, name, key) = broker.subjects().parse_query(&message.subject)?;
-    let key = Key::escape("workflow id", &Key::unescape("workflow id", key).ok()?).ok()?;
-    let name = TypeName::from_token(name).ok()?;
+    if !request::is_inbox(&reply) {
+        tracing::warn!(subject = message.subject, reply, "a query gets no answer, as its reply subject is no inbox");
+        return None;
+    }
+    let subjects = broker.subjects();
+    let (_, name, key) = subjects.parse_query(&message.subject)?;
+    let names = WorkflowId::from_token(key).and_then(|id| Ok((id.to_key(), TypeName::from_token(name)?)));
+    let (key, name) = match names {
+        Ok(names) => names,
+        Err(error) => {
+            return Some(Err((reply, QueryRejected { code: "bad-subject".into(), reason: error.to_string() })));
+        }
+    };
     let input = Payload::with_content_type(message.payload, message.headers.get(header::CONTENT_TYPE));
-    Some(Input::Question { unit: UnitId { queue, partition }, key, question: Question { name, input, reply } })
+    let unit = UnitId { queue, partition: key.partition(subjects.partitions()) };
+    Some(Ok(Input::Question { unit, key, question: Question { name, input, reply } }))
 }
 
 async fn run_step(

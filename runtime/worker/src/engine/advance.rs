@@ -13,7 +13,6 @@ use highwater_protocol::{
 use super::{
     Action, Engine,
     slot::{Batch, Item, Slot, Stage, Tip},
-    stale::is_stale,
 };
 use crate::executor::Job;
 
@@ -95,7 +94,8 @@ impl Engine {
     }
 
     fn advance_known(&mut self, key: &Key, slot: &mut Slot) -> Next {
-        if self.forward_foreign(slot) {
+        self.settle_unit(key, slot);
+        if self.pass_on_foreign(slot) {
             return Next::Again;
         }
         if let Some(next) = self.drop_stale(key, slot) {
@@ -189,9 +189,8 @@ impl Engine {
         let mut first = true;
         while let Some(item) = slot.pending.front() {
             let full = batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
-            // What stands behind an item of the other source may be on record already.
-            let stale = slot.known().is_some_and(|tip| is_stale(tip, item));
-            if !std::mem::take(&mut first) && (full || stale || stands_alone(item) || !slot.live) {
+            let first = std::mem::take(&mut first);
+            if !first && (full || stands_alone(item) || !slot.live || !self.is_news(slot, item)) {
                 break;
             }
             let item = slot.pending.pop_front().expect("it was there");

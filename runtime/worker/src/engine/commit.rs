@@ -11,7 +11,7 @@ use highwater_protocol::{
     Event, Failure, FailureKind, Key, Record, RunId, Started, Status, Timestamp,
     event::{Class, Signal},
     ids::RecordId,
-    record::{Body, Frame, Mark, PreviousRun, status_of},
+    record::{Body, Frame, PreviousRun, status_of},
     reply::{Closed, Reply},
     wire,
 };
@@ -20,7 +20,6 @@ use super::{
     Action, Engine, Item, Source,
     advance::{BATCH_MAX, Meaning, stands_alone, weight},
     slot::{After, Appending, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
-    stale::is_stale,
 };
 use crate::executor::Activated;
 
@@ -126,7 +125,6 @@ impl Engine {
         slot.live = false;
         let failure = self.explain(slot, failure);
         tracing::error!(workflow_id = %key, %failure, "a workflow task failed; the run waits and is tried again");
-        let asked = !slot.questions.is_empty();
         self.refuse_questions(slot, &failure);
         let run = slot.batch_run();
         let closed = slot.batch.starting.is_none() && slot.known().is_some_and(KnownTip::is_closed);
@@ -134,9 +132,9 @@ impl Engine {
             slot.stage = Stage::Idle;
             return;
         };
-        let blocked = slot.batch.starting.is_none() && slot.known().is_some_and(|tip| tip.status == Status::Blocked);
-        if asked && blocked && slot.batch.items.is_empty() && slot.pending.is_empty() {
-            // Only a question made it try, and the retry that is armed goes on.
+        let known_blocked = slot.known().is_some_and(|tip| tip.status == Status::Blocked);
+        if known_blocked && slot.batch.items.is_empty() && slot.pending.is_empty() {
+            // It was only asked something. That must change nothing, and least of all put its next try off.
             slot.stage = Stage::Idle;
             return;
         }
@@ -159,8 +157,7 @@ impl Engine {
         let mut size = slot.batch.items.iter().map(weight).sum::<usize>();
         while let Some(item) = slot.pending.front() {
             let full = slot.batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
-            let stale = slot.known().is_some_and(|tip| is_stale(tip, item));
-            if full && !slot.batch.items.is_empty() || stale || stands_alone(item) {
+            if full && !slot.batch.items.is_empty() || stands_alone(item) || !self.is_news(slot, item) {
                 return;
             }
             size += weight(item);
@@ -226,9 +223,9 @@ impl Engine {
         let tip = slot.known();
         let mut marks = tip.map(|tip| tip.frame.marks).unwrap_or_default();
         for item in &slot.batch.items {
-            if let Some((source, seq, time)) = item.position() {
-                let mark = if source == Source::Inbox { &mut marks.inbox } else { &mut marks.fires };
-                *mark = mark.max(Mark { seq, time });
+            if let Some(position) = item.position() {
+                let mark = if position.source == Source::Inbox { &mut marks.inbox } else { &mut marks.fires };
+                *mark = mark.max(position.mark);
             }
         }
         let next_event = slot.next_event;
@@ -435,7 +432,7 @@ impl Engine {
             match (item, &after) {
                 (Item::Request(request), After::Reject(rejection)) => {
                     slot.seen_inbox = slot.seen_inbox.max(request.message.seq);
-                    self.reject(slot.unit, request.message, rejection.clone());
+                    self.reject(request.unit, request.message, rejection.clone());
                 }
                 (item, _) => {
                     slot.take(&item);

@@ -132,7 +132,7 @@ impl Engine {
         for item in items {
             match item {
                 Item::Request(request) if !matches!(request.request.ask, Ask::Activity { .. }) => {
-                    self.reject(slot.unit, request.message, Rejection::new(Code::Unreadable, reason));
+                    self.reject(request.unit, request.message, Rejection::new(Code::Unreadable, reason));
                 }
                 other => slot.pending.push_back(other),
             }

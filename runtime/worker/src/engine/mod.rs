@@ -17,6 +17,8 @@ mod requests;
 mod simulation;
 mod slot;
 mod stale;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 use std::{
@@ -180,9 +182,9 @@ impl Engine {
 
     /// The offsets that changed since this was asked last.
     pub(crate) fn offsets(&mut self) -> Vec<(UnitId, Mark, Mark, Vec<Key>)> {
-        let slots = &self.slots;
-        let recorded = |source: Source, key: &Key, seq: u64| recorded(slots, source, key, seq);
+        let (slots, queues) = (&self.slots, &self.queues);
         let changed = |(id, unit): (&UnitId, &mut Unit)| {
+            let recorded = |source: Source, key: &Key, seq: u64| recorded(slots, &queues[id.queue], source, key, seq);
             unit.offsets(recorded).map(|(inbox, fires, busy)| (*id, inbox, fires, busy))
         };
         self.units.iter_mut().filter_map(changed).collect()
@@ -190,9 +192,9 @@ impl Engine {
 
     /// The last offsets of a partition that is handed over.
     pub(crate) fn offsets_of(&mut self, id: UnitId) -> Option<(Mark, Mark, Vec<Key>)> {
-        let slots = &self.slots;
+        let (slots, queue) = (&self.slots, self.queues.get(id.queue)?);
         let unit = self.units.get_mut(&id)?;
-        Some(unit.offsets_now(|source, key, seq| recorded(slots, source, key, seq)))
+        Some(unit.offsets_now(|source, key, seq| recorded(slots, queue, source, key, seq)))
     }
 
     /// How far a partition has been read.
@@ -216,11 +218,11 @@ impl Engine {
         self.units.insert(id, Unit::new(&lease));
         for key in lease.busy {
             // The owner before ended with these runs in the middle of something.
-            let mut slot = self.new_slot(id);
-            slot.must_load = true;
-            slot.suspect = true;
-            self.slots.insert(key.clone(), slot);
-            self.with(&key, None, |_, _| {});
+            self.slot_for(id, &key);
+            self.with(&key, None, |_, slot| {
+                slot.must_load = true;
+                slot.suspect = true;
+            });
         }
     }
 
@@ -235,8 +237,24 @@ impl Engine {
         let keys: Vec<Key> =
             self.slots.iter().filter(|(_, slot)| slot.unit == id).map(|(key, _)| key.clone()).collect();
         for key in keys {
-            self.slots.remove(&key);
-            self.actions.push(Action::Evict { key });
+            let Some(slot) = self.slots.remove(&key) else { continue };
+            self.actions.push(Action::Evict { key: key.clone() });
+            // What was read in another partition is still this process's to deal with.
+            for (unit, source, seq) in slot.taken {
+                self.handled(unit, source, seq);
+            }
+            for item in slot.batch.items.into_iter().chain(slot.pending) {
+                if let Some(position) = item.position().filter(|position| position.unit != id) {
+                    self.push(position.unit, &key, item);
+                }
+            }
+        }
+    }
+
+    fn slot_for(&mut self, unit: UnitId, key: &Key) {
+        if !self.slots.contains_key(key) {
+            let slot = self.new_slot(unit);
+            self.slots.insert(key.clone(), slot);
         }
     }
 
@@ -279,7 +297,7 @@ impl Engine {
                     self.reject(id, message, rejection);
                     return;
                 }
-                let item = Item::Request(Box::new(RequestItem { message, request }));
+                let item = Item::Request(Box::new(RequestItem { unit: id, message, request }));
                 self.push(id, &key, item);
             }
             Err(rejection) => {
@@ -302,7 +320,7 @@ impl Engine {
             Ok(fire) => {
                 let key = fire.key.clone();
                 if self.note(id, Source::Fires, message.seq, message.time, &key) {
-                    self.push(id, &key, Item::Fire { seq: message.seq, time: message.time, fire });
+                    self.push(id, &key, Item::Fire { unit: id, seq: message.seq, time: message.time, fire });
                 }
             }
             Err(error) => {
@@ -316,10 +334,7 @@ impl Engine {
     }
 
     fn push(&mut self, unit: UnitId, key: &Key, item: Item) {
-        if !self.slots.contains_key(key) {
-            let slot = self.new_slot(unit);
-            self.slots.insert(key.clone(), slot);
-        }
+        self.slot_for(unit, key);
         self.with(key, None, |_, slot| slot.pending.push_back(item));
     }
 
@@ -327,10 +342,7 @@ impl Engine {
         if self.units.get(&unit).is_none_or(|unit| unit.releasing || unit.halted) {
             return;
         }
-        if !self.slots.contains_key(key) {
-            let slot = self.new_slot(unit);
-            self.slots.insert(key.clone(), slot);
-        }
+        self.slot_for(unit, key);
         self.with(key, None, |_, slot| slot.questions.push(question));
     }
 
@@ -380,9 +392,9 @@ impl Engine {
     fn done(&mut self, key: &Key, slot: &mut Slot) {
         if let Some(unit) = self.units.get_mut(&slot.unit) {
             unit.rests(key);
-            for (source, seq) in slot.taken.drain(..) {
-                unit.track(source).done(seq);
-            }
+        }
+        for (unit, source, seq) in slot.taken.drain(..) {
+            self.handled(unit, source, seq);
         }
     }
 
@@ -438,15 +450,12 @@ impl Engine {
     }
 }
 
-/// Whether an event is in its run's history. One that waits may be passed by a mark all the same: whether it counted or
-/// is to be refused is not known before it had its turn.
-fn recorded(slots: &HashMap<Key, Slot>, source: Source, key: &Key, seq: u64) -> bool {
+/// Whether an event of a queue is in its run's history. Marks say nothing about other queues than the run's. One that waits
+/// may be passed by a mark all the same: whether it counted or is to be refused is not known before it had its turn.
+fn recorded(slots: &HashMap<Key, Slot>, queue: &QueueName, source: Source, key: &Key, seq: u64) -> bool {
     let Some(slot) = slots.get(key) else { return false };
-    let of_source = |item: &Item| item.position().filter(|(of, ..)| *of == source).map(|(_, seq, _)| seq);
+    let of_source = |item: &Item| item.position().filter(|at| at.source == source).map(|at| at.mark.seq);
     let waits = slot.pending.iter().find_map(of_source).is_some_and(|first| first <= seq);
-    !waits
-        && slot.known().is_some_and(|tip| match source {
-            Source::Inbox => tip.frame.marks.inbox.seq >= seq,
-            Source::Fires => tip.frame.marks.fires.seq >= seq,
-        })
+    let recorded = |tip: &slot::KnownTip| tip.queue.as_ref() == Some(queue) && tip.mark(source).seq >= seq;
+    !waits && slot.known().is_some_and(recorded)
 }

@@ -2,16 +2,17 @@
 
 use highwater_protocol::{
     Key,
+    record::Mark,
     rejection::{Code, Rejection},
     reply::Reply,
     request::{Ask, IdConflict},
 };
 
 use super::{
-    Engine, Item, RequestItem, Source,
+    Engine, Item, RequestItem,
     advance::Next,
     requests::derived_run,
-    slot::{KnownTip, Slot},
+    slot::{KnownTip, Position, Slot},
 };
 
 /// What the sender of a request that is read again is to know.
@@ -24,34 +25,34 @@ enum Verdict {
     Unknown,
 }
 
-/// Whether the run's marks have passed an item.
-pub(super) fn is_stale(tip: &KnownTip, item: &Item) -> bool {
-    item.position().is_some_and(|(source, seq, _)| match source {
-        Source::Inbox => seq <= tip.frame.marks.inbox.seq,
-        Source::Fires => seq <= tip.frame.marks.fires.seq,
-    })
-}
-
 impl Engine {
+    /// Whether the run has consumed an item already. Marks say nothing about other queues than the run's.
+    fn is_stale(&self, tip: &KnownTip, item: &Item) -> bool {
+        !self.is_foreign(tip, item)
+            && item.position().is_some_and(|position| position.mark.seq <= tip.mark(position.source).seq)
+    }
+
+    /// Whether an item is for this run from this owner, and not consumed yet.
+    pub(super) fn is_news(&self, slot: &Slot, item: &Item) -> bool {
+        slot.known().is_none_or(|tip| !self.is_foreign(tip, item) && !self.is_stale(tip, item))
+    }
+
     /// Events that the run has consumed already are dropped. Says what is next when the one in front cannot be judged.
     pub(super) fn drop_stale(&mut self, key: &Key, slot: &mut Slot) -> Option<Next> {
         while let Some(front) = slot.pending.front() {
             let tip = slot.known()?;
-            if !is_stale(tip, front) {
+            if !self.is_stale(tip, front) {
                 return None;
             }
-            let (source, seq, time) = front.position()?;
-            let mark = match source {
-                Source::Inbox => tip.frame.marks.inbox,
-                Source::Fires => tip.frame.marks.fires,
-            };
+            let Position { unit, source, mark: Mark { seq, time } } = front.position()?;
+            let mark = tip.mark(source);
             if time > mark.time {
                 tracing::error!(
                     workflow_id = %key, seq, event_time = %time, mark_time = %mark.time,
                     "the stream went backwards: this event is newer than one that the run consumed at a higher sequence. The server \
                      lost data (power loss without sync_interval always?). The partition stops here; see the operations guide"
                 );
-                if let Some(unit) = self.units.get_mut(&slot.unit) {
+                if let Some(unit) = self.units.get_mut(&unit) {
                     unit.halted = true;
                 }
                 return Some(Next::Wait);

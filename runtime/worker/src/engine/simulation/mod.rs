@@ -362,22 +362,22 @@ fn play(default: u64, faults: Faults) {
 
 #[test]
 fn runs_end_right_when_nothing_goes_wrong() {
-    play(60, Faults::default());
+    play(30, Faults::default());
 }
 
 #[test]
 fn a_lost_answer_changes_nothing() {
-    play(60, Faults { answers: true, clients: true, ..Faults::default() });
+    play(30, Faults { answers: true, clients: true, ..Faults::default() });
 }
 
 #[test]
 fn killed_workers_lose_nothing() {
-    play(100, Faults { answers: true, kills: true, ..Faults::default() });
+    play(50, Faults { answers: true, kills: true, ..Faults::default() });
 }
 
 #[test]
 fn a_handover_loses_nothing() {
-    play(100, Faults { answers: true, handovers: true, clients: true, ..Faults::default() });
+    play(50, Faults { answers: true, handovers: true, clients: true, ..Faults::default() });
 }
 
 #[test]
@@ -391,5 +391,5 @@ fn whatever_happens_every_request_counts_once() {
         deploys: true,
         clients: true,
     };
-    play(200, all);
+    play(100, all);
 }
