@@ -58,7 +58,7 @@ async fn gives_up(ctx: Ctx, (): ()) -> Result<String, Exit> {
 /// The counters belong to one test at a time.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-async fn worker(highwater: &Highwater) -> Result<Running> {
+fn worker(highwater: &Highwater) -> Result<Running> {
     let worker = highwater.worker().workflow(cancellable).workflow(gives_up).workflow(waits);
     Ok(Running::spawn(worker.activities(FreeActivities::new().with(work).with(clean_up)).build()?))
 }
@@ -78,7 +78,7 @@ async fn a_cancellation_reaches_a_running_activity_and_leaves_time_to_clean_up()
     let _turn = TURN.lock().await;
     reset();
     let highwater = space::open(&SERVER, "cancel").await;
-    let worker = worker(&highwater).await?;
+    let worker = worker(&highwater)?;
     let run = highwater.client().start(cancellable, ()).await?;
     reaches("the activity runs", &STARTED, 1).await;
     run.cancel("changed our mind").await?;
@@ -97,7 +97,7 @@ async fn an_activity_that_loses_a_select_is_cancelled() -> Result<()> {
     let _turn = TURN.lock().await;
     reset();
     let highwater = space::open(&SERVER, "lost-select").await;
-    let worker = worker(&highwater).await?;
+    let worker = worker(&highwater)?;
     let run = highwater.client().start(gives_up, ()).await?;
     assert_eq!(within("the result", run.result()).await?, "took too long");
     if STARTED.load(Ordering::SeqCst) > 0 {
@@ -118,7 +118,7 @@ async fn a_run_is_terminated_with_its_activity_while_a_worker_runs() -> Result<(
     let _turn = TURN.lock().await;
     reset();
     let highwater = space::open(&SERVER, "terminate").await;
-    let worker = worker(&highwater).await?;
+    let worker = worker(&highwater)?;
     let run = highwater.client().start(waits, ()).await?;
     reaches("the activity runs", &STARTED, 1).await;
     run.terminate("it is stuck").await?;

@@ -1,6 +1,7 @@
 //! Every feature, on a real worker and a real server.
 
 mod activities;
+mod auth;
 mod cancelling;
 mod changed;
 mod composing;
