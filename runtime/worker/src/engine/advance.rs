@@ -287,7 +287,6 @@ impl Engine {
         let passed = if durable { Meaning::Suspect } else { Meaning::Nothing };
         match timer {
             TimerId::Sleep(op) if slot.open.timers.contains_key(&op) => Meaning::Event(Event::TimerFired { op }),
-            TimerId::Sleep(_) => passed,
             TimerId::ScheduleToClose(op) => {
                 let Some(open) = slot.open.activities.get(&op) else { return passed };
                 let text = format!("activity {} had no outcome in time", open.call.name);

@@ -51,6 +51,11 @@ impl Engine {
     /// Makes the records that were read what is known of the run.
     fn adopt(slot: &mut Slot, records: Vec<(StoredRecord, Vec<Event>)>, whole: bool, before: Option<u64>) {
         let Some((last, last_events)) = records.last() else { return };
+        if slot.known().is_some_and(|tip| tip.seq != last.seq) {
+            // Somebody else has written since, and may have ended before what its records ask for was sent.
+            slot.confirmed = false;
+            slot.suspect = true;
+        }
         let started = records.first().and_then(|(_, events)| match events.first() {
             Some(Event::Started(started)) if whole || records.len() == 1 => Some(Arc::new((**started).clone())),
             _ => None,
