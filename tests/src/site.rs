@@ -1,6 +1,6 @@
 //! Where workflows and activities leave traces.
 
-use std::{path::Path, sync::OnceLock};
+use std::{path::Path, sync::OnceLock, time::Duration};
 
 use crate::{Entry, Gates, Ledger};
 
@@ -46,11 +46,11 @@ impl Site {
         self.ledger.add(&entry).map_err(|error| error.to_string())
     }
 
-    /// Does something that a test can count and hold up: notes that it started, passes the gate of its name, and notes
-    /// that it is done.
-    pub async fn perform(&self, name: &str, detail: impl Into<String>) -> Result<(), String> {
-        let detail = detail.into();
-        self.note(format!("{name} started"), detail.clone())?;
+    /// Does something that a test can count and hold up: notes that it started, takes its time, passes the gate of its
+    /// name, and notes that it is done.
+    pub async fn perform(&self, name: &str, takes: Duration, detail: &str) -> Result<(), String> {
+        self.note(format!("{name} started"), detail)?;
+        tokio::time::sleep(takes).await;
         self.gates.pass(name).await;
         self.note(format!("{name} done"), detail)
     }

@@ -37,8 +37,7 @@ impl Shop {
     /// Yields the value of its name.
     #[activity(start_to_close = "2m")]
     pub async fn work(&self, context: &ActivityContext, job: Job) -> Result<u64, String> {
-        tokio::time::sleep(job.takes).await;
-        self.site.perform(&job.name, context.idempotency_key().to_string()).await?;
+        self.site.perform(&job.name, job.takes, &context.idempotency_key().to_string()).await?;
         Ok(value_of(&job.name))
     }
 }
@@ -46,8 +45,7 @@ impl Shop {
 /// A local step that does what [`Shop::work`] does.
 async fn step(ctx: &Ctx, job: Job) -> Result<u64, CallError<String>> {
     ctx.step("work", move |step| async move {
-        tokio::time::sleep(job.takes).await;
-        Site::here().perform(&job.name, step.idempotency_key().to_string()).await?;
+        Site::here().perform(&job.name, job.takes, &step.idempotency_key().to_string()).await?;
         Ok(value_of(&job.name))
     })
     .await

@@ -345,7 +345,7 @@ impl Engine {
             self.advance(key, &mut slot);
         }
         if slot.is_quiescent() {
-            self.done(&mut slot);
+            self.done(key, &mut slot);
         }
         let closed = slot.known().is_some_and(slot::KnownTip::is_closed);
         if slot.is_forgettable() && (!slot.live || closed) {
@@ -374,8 +374,9 @@ impl Engine {
         }
     }
 
-    fn done(&mut self, slot: &mut Slot) {
+    fn done(&mut self, key: &Key, slot: &mut Slot) {
         if let Some(unit) = self.units.get_mut(&slot.unit) {
+            unit.settled(key);
             for (source, seq) in slot.taken.drain(..) {
                 unit.track(source).done(seq);
             }

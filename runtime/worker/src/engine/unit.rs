@@ -1,6 +1,6 @@
 //! One partition of a queue, as its owner knows it: how far it was read, and which events still need the owner's memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_protocol::{Key, Timestamp, lease::Lease, record::Mark};
 
@@ -23,6 +23,9 @@ pub(crate) enum Source {
 pub(crate) struct Unit {
     pub(super) inbox: Track,
     pub(super) fires: Track,
+    /// Runs that the owner before left in the middle of something, until they are quiescent here. Their events are behind
+    /// the offsets, so should this owner end as well, only this list tells the next one of them.
+    inherited: BTreeSet<Key>,
     /// No new events are taken: the partition is being handed over.
     pub(super) releasing: bool,
     /// The stream went backwards; nothing is touched until an operator has looked.
@@ -65,14 +68,15 @@ impl Track {
     /// an event is in its run's history.
     fn offset(&self, busy: &mut Vec<Key>, recorded: impl Fn(&Key, u64) -> bool) -> Mark {
         for (seq, (key, time)) in &self.open {
-            if busy.contains(key) {
-                continue;
-            }
-            if busy.len() >= Lease::BUSY_MAX || !recorded(key, *seq) {
+            let listed = busy.contains(key);
+            // A busy run is rebuilt from its history, where an event that is not recorded yet is missing.
+            if !recorded(key, *seq) || !listed && busy.len() >= Lease::BUSY_MAX {
                 // The event itself is not done. Its own time bounds that of everything before it.
                 return Mark { seq: seq - 1, time: *time };
             }
-            busy.push(key.clone());
+            if !listed {
+                busy.push(key.clone());
+            }
         }
         self.last
     }
@@ -84,6 +88,7 @@ impl Unit {
         Self {
             inbox: Track::new(lease.inbox),
             fires: Track::new(lease.fires),
+            inherited: lease.busy.iter().cloned().collect(),
             releasing: false,
             halted: false,
             written: Some((lease.inbox, lease.fires, lease.busy.clone())),
@@ -97,9 +102,14 @@ impl Unit {
         }
     }
 
+    /// A run needs nothing of this process any more.
+    pub(super) fn settled(&mut self, key: &Key) {
+        self.inherited.remove(key);
+    }
+
     /// Whether nothing needs this process any more.
     pub(super) fn is_quiet(&self) -> bool {
-        self.inbox.open.is_empty() && self.fires.open.is_empty()
+        self.inherited.is_empty() && self.inbox.open.is_empty() && self.fires.open.is_empty()
     }
 
     /// How many events are under way.
@@ -116,7 +126,7 @@ impl Unit {
 
     /// The offsets as they are.
     pub(super) fn offsets_now(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> (Mark, Mark, Vec<Key>) {
-        let mut busy = Vec::new();
+        let mut busy: Vec<Key> = self.inherited.iter().cloned().collect();
         let inbox = self.inbox.offset(&mut busy, |key, seq| recorded(Source::Inbox, key, seq));
         let fires = self.fires.offset(&mut busy, |key, seq| recorded(Source::Fires, key, seq));
         let now = (inbox, fires, busy);
@@ -155,6 +165,30 @@ mod tests {
         unit.inbox.done(5);
         let (inbox, _, busy) = unit.offsets(|_, key, _| key.as_str() == "a").unwrap();
         assert_eq!((inbox.seq, busy), (7, vec![key("a")]));
+    }
+
+    #[test]
+    fn an_event_of_a_busy_run_that_is_not_recorded_holds_the_offset() {
+        let mut unit = unit(&[(3, "a"), (5, "a"), (8, "b")]);
+        unit.fires.read(4, Timestamp(4), &key("a"));
+        unit.inbox.done(8);
+        let (inbox, fires, busy) = unit.offsets(|source, _, seq| source == Source::Inbox && seq <= 3).unwrap();
+        assert_eq!((inbox.seq, fires.seq, busy), (4, 3, vec![key("a")]));
+    }
+
+    #[test]
+    fn runs_that_the_owner_before_left_busy_stay_listed_until_they_are_settled() {
+        let lease = Lease { busy: vec![key("a"), key("b")], ..Lease::default() };
+        let mut unit = Unit::new(&lease);
+        unit.inbox.read(3, Timestamp(3), &key("c"));
+        unit.inbox.done(3);
+        unit.settled(&key("a"));
+        assert!(!unit.is_quiet());
+        let (inbox, _, busy) = unit.offsets(|_, _, _| false).unwrap();
+        assert_eq!((inbox.seq, busy), (3, vec![key("b")]));
+        unit.settled(&key("b"));
+        assert!(unit.is_quiet());
+        assert_eq!(unit.offsets(|_, _, _| false).unwrap().2, vec![]);
     }
 
     #[test]
