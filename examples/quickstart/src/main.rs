@@ -63,6 +63,8 @@ impl OrderWorkflow {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // Exports spans when OTEL_EXPORTER_OTLP_ENDPOINT says where to. Without it, this only sets up logging.
+    let telemetry = highwater::telemetry::init("quickstart")?;
     let private = match std::env::var_os("NATS_URL") {
         Some(_) => None,
         None => {
@@ -101,9 +103,11 @@ async fn main() -> anyhow::Result<()> {
     }
     stop.stop();
     working.await??;
+    highwater.close().await;
     if let Some(server) = private {
         server.stop().await?;
     }
+    telemetry.shutdown();
     println!("worker     stopped");
     Ok(())
 }

@@ -89,12 +89,12 @@ impl StoredRecord {
 
     /// The queue of the run, by its header.
     pub fn queue(&self) -> Option<QueueName> {
-        QueueName::new(self.headers.get(header::QUEUE)?).ok()
+        QueueName::from_token(self.headers.get(header::QUEUE)?).ok()
     }
 
     /// The workflow type of the run, by its header.
     pub fn workflow_type(&self) -> Option<TypeName> {
-        TypeName::new(self.headers.get(header::TYPE)?).ok()
+        TypeName::from_token(self.headers.get(header::TYPE)?).ok()
     }
 }
 
@@ -118,8 +118,8 @@ impl Summary {
     pub fn headers(&self, record: &Record) -> Headers {
         let headers = Headers::new()
             .with(header::RUN, record.frame.run.to_string())
-            .with(header::TYPE, self.workflow_type.as_str())
-            .with(header::QUEUE, self.queue.as_str())
+            .with(header::TYPE, self.workflow_type.to_key().to_string())
+            .with(header::QUEUE, self.queue.to_key().to_string())
             .with(header::STATUS, self.status.as_str())
             .with(header::STARTED_AT, self.started_at.as_micros().to_string());
         let headers = match &self.trace {

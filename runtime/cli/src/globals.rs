@@ -60,6 +60,11 @@ impl Globals {
         Ok(Namespace::new(self.namespace.as_str())?)
     }
 
+    /// Whether a server is named.
+    pub(crate) fn url_given(&self) -> bool {
+        text(self.url.as_deref()).is_some()
+    }
+
     /// Connects.
     pub(crate) async fn connect(&self) -> Result<NatsConnection, Error> {
         Ok(NatsConnection::connect(self.options()?).await?)

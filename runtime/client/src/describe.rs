@@ -194,7 +194,7 @@ fn serving(announcement: Announcement, queue: &QueueName, workflow_type: &TypeNa
 
 impl Description {
     fn of(id: WorkflowId, history: RunHistory) -> Result<Self, HistoryError> {
-        let RunHistory { run, events, bytes } = history;
+        let RunHistory { run, events, bytes, status } = history;
         let Some(HistoryEvent { event: Event::Started(started), time: started_at, .. }) = events.first() else {
             let first = events.first().map_or(0, |first| first.record);
             return Err(run::damaged(run, first, "is the first of its run and has no Started event"));
@@ -202,8 +202,9 @@ impl Description {
         let last = events.last().map_or(0, |last| last.record);
         let of_last: Vec<Event> =
             events.iter().filter(|event| event.record == last).map(|event| event.event.clone()).collect();
-        let status = status_of(&of_last);
+        let status = status.unwrap_or_else(|| status_of(&of_last));
         let (blocked, failure, continued_as) = ending(of_last.last());
+        let blocked = blocked.filter(|_| status == Status::Blocked);
         let mut open = OpenOperations::default();
         for HistoryEvent { event, time, .. } in events.iter().filter(|_| !status.is_closed()) {
             open.apply(event, *time);

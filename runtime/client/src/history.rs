@@ -1,7 +1,7 @@
 //! What happened to a run, event by event.
 
 use highwater_broker::history::{HistoryError, StoredRecord};
-use highwater_protocol::{Event, RunId, Timestamp, WorkflowId};
+use highwater_protocol::{Event, RunId, Status, Timestamp, WorkflowId};
 
 use crate::{
     handle::{Addressed, WorkflowHandle},
@@ -68,6 +68,8 @@ pub(crate) struct RunHistory {
     pub(crate) events: Vec<HistoryEvent>,
     /// The size of its records' bodies, in bytes.
     pub(crate) bytes: u64,
+    /// Where the run stands by its last record's header, which counts when that record has no events.
+    pub(crate) status: Option<Status>,
 }
 
 impl<W> WorkflowHandle<W> {
@@ -104,7 +106,8 @@ impl<W> WorkflowHandle<W> {
             },
         };
         let before = tail.records_before(broker).await?;
-        let mut history = RunHistory { run: tail.run, events: Vec::new(), bytes: 0 };
+        let status = last.status().filter(|_| tail.run == last.frame.run);
+        let mut history = RunHistory { run: tail.run, events: Vec::new(), bytes: 0, status };
         for record in &before {
             history.bytes += record.body_size() as u64;
             history.take(record.seq, record.frame.time, record.frame.first_event, events_of(record)?);

@@ -15,14 +15,19 @@ use serde::Serialize;
 
 use crate::{activity, definition::Outcome, fault::Fault};
 
-/// Records what an activity returned, whatever alias its return type hides behind.
-pub fn outcome<R>(result: R, non_retryable: impl FnOnce(&R::Err) -> bool) -> event::Outcome
+/// Takes what an activity returned and what judges its error.
+pub type Recorder<R> = fn(R, fn(&<R as Outcome>::Err) -> bool) -> event::Outcome;
+
+/// What records the result of an activity, whatever alias its type hides behind; the second argument judges its error.
+///
+/// It takes no value, so that the compiler points at the type when it does not fit.
+pub fn recorder<R>() -> Recorder<R>
 where
     R: Outcome,
     R::Ok: Serialize,
     R::Err: Fault,
 {
-    activity::outcome(result.into_result(), non_retryable)
+    |result, non_retryable| activity::outcome(result.into_result(), non_retryable)
 }
 
 /// The work of an attempt whose input does not fit.

@@ -5,9 +5,6 @@ use std::{error::Error, fmt};
 use highwater_protocol::{Failure, FailureKind, Payload, TimeoutKind};
 use serde::{Serialize, de::DeserializeOwned};
 
-#[doc(hidden)]
-pub use crate::panic::catch as catch_panic;
-
 /// An error type of the user's that can be recorded and read back.
 ///
 /// Implemented for everything that can be shown and serialised: an enum with `thiserror` and `serde` derives, or a

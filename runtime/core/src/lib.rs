@@ -9,6 +9,7 @@
 //! - [`join`]: waiting for many operations in an order that replays.
 //! - [`fault`]: errors as code sees them.
 //! - [`open`]: what a run has asked for and not got yet.
+//! - [`mod@panic`]: panics of user code, with their place.
 //! - [`run`]: one run as a state machine, fed with events: replay, command matching, closing.
 
 #![warn(missing_docs)]
@@ -19,7 +20,7 @@ pub mod definition;
 pub mod fault;
 pub mod join;
 pub mod open;
-mod panic;
+pub mod panic;
 pub mod run;
 
 #[doc(hidden)]

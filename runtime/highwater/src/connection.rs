@@ -86,6 +86,11 @@ impl Highwater {
         Worker::builder(Arc::clone(&self.broker) as _)
     }
 
+    /// Closes the connection for everybody who shares it, after what was sent has gone out.
+    pub async fn close(&self) {
+        self.broker.connection().close().await;
+    }
+
     /// The namespace's broker, for administration.
     pub fn broker(&self) -> &Arc<NatsBroker> {
         &self.broker

@@ -42,16 +42,20 @@
 //! - [`workflow`] and [`Ctx`]: writing workflows; [`Exit`] is how they end other than with a value.
 //! - [`activities`], [`activity`] and [`ActivityContext`]: writing activities, the code that may do everything.
 //! - [`select!`], [`join!`], [`try_join!`], [`join_all`] and [`try_join_all`]: several operations at a time.
-
 //! - [`Highwater`]: the connection, from which a [`Client`] and [`Worker`]s come.
+//! - [`wire`]: starting workflows and talking to them without this library, with any NATS client.
+//! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say.
 
 mod authoring;
 mod connection;
+pub mod wire;
 
 pub use authoring::*;
 pub use connection::{Highwater, OpenError};
 pub use highwater_broker::{ConnectError, NamespaceError, nats::ConnectOptions};
 pub use highwater_client::{self as client, Client, WorkflowHandle};
+#[cfg(feature = "otlp")]
+pub use highwater_telemetry as telemetry;
 pub use highwater_worker::{self as worker, Worker, WorkerBuilder};
 
 /// What nearly every program with workflows names.

@@ -79,7 +79,12 @@ fn select_polls_in_the_written_order_and_drops_the_losers_before_the_body() {
 #[test]
 fn of_two_that_are_ready_the_first_written_wins() {
     for _ in 0..100 {
-        assert_eq!(run(async { select! { a = ready(1) => a, b = ready(2) => b } }), 1);
+        assert_eq!(
+            run(async {
+                select! { a = ready(1) => a, b = ready(2) => b }
+            }),
+            1
+        );
     }
 }
 

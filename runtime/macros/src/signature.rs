@@ -193,7 +193,7 @@ impl ActivitySignature {
             quote!(|_| false)
         };
         let output = &self.output;
-        let outcome = quote_spanned!(located(output.span())=> ::highwater::__private::outcome::<#output>);
+        let outcome = quote_spanned!(output.span()=> ::highwater::__private::recorder::<#output>());
         let work = if options.blocking {
             quote!(::highwater::__private::Work::Blocking(::std::boxed::Box::new(move || #outcome(#call, #errors))))
         } else {
@@ -229,7 +229,7 @@ pub(crate) fn returning(output: &Type, body: &Block) -> Tokens {
             if let ::core::option::Option::Some(never) = ::core::option::Option::None::<#output> {
                 return never;
             }
-            #[allow(unused_braces, clippy::let_unit_value, clippy::unused_unit)]
+            #[allow(unused_braces, clippy::diverging_sub_expression, clippy::let_unit_value, clippy::unused_unit)]
             let output: #output = #body;
             #[allow(unreachable_code)]
             output

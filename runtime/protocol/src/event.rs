@@ -12,6 +12,8 @@ use crate::{
     time::Timestamp,
 };
 
+pub use crate::trace::Trace;
+
 /// The number of an operation within its run: given when the operation is made, in the order in which the code makes
 /// them, so the same code gives the same numbers at every replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,16 +24,6 @@ impl fmt::Display for OpId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// A W3C trace context as it travels in messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trace {
-    /// The `traceparent` header.
-    pub parent: String,
-    /// The `tracestate` header.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
 }
 
 /// One fact in the history of a run.

@@ -24,9 +24,9 @@ pub const RUN_TIMEOUT: &str = "Hw-Run-Timeout-Ms";
 pub const REASON: &str = "Hw-Reason";
 /// The code of a rejection: see [`crate::rejection::Code`].
 pub const CODE: &str = "Hw-Code";
-/// On a record: the workflow type.
+/// On a record: the workflow type, escaped as in subjects, since a header cannot hold every character.
 pub const TYPE: &str = "Hw-Type";
-/// On a record: the queue.
+/// On a record: the queue, likewise.
 pub const QUEUE: &str = "Hw-Queue";
 /// On a record: the run's status.
 pub const STATUS: &str = "Hw-Status";

@@ -5,7 +5,8 @@
 //!
 //! Reading order: [`ids`] and [`key`] (who), [`subject`] (where), [`payload`] and [`failure`] (what people
 //! put in), [`event`] and [`record`] (what a run's history is made of), [`request`] (what is sent to runs),
-//! [`task`] and [`timer`] (what runs ask for), [`worker`], [`lease`] and [`namespace`] (who runs what).
+//! [`task`] and [`timer`] (what runs ask for), [`worker`], [`lease`] and [`namespace`] (who runs what); beside all of
+//! it, [`trace`] (where it is seen from outside).
 
 pub mod event;
 pub mod failure;
@@ -26,6 +27,7 @@ pub mod subject;
 pub mod task;
 pub mod time;
 pub mod timer;
+pub mod trace;
 pub mod wire;
 pub mod worker;
 
@@ -38,3 +40,4 @@ pub use payload::Payload;
 pub use record::{Mark, Record, Status};
 pub use retry::RetryPolicy;
 pub use time::Timestamp;
+pub use trace::Trace;

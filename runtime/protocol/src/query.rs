@@ -1,8 +1,9 @@
 //! Queries: a core request to the owner of a run, answered from memory and stored nowhere.
 //!
-//! A query is a request to `hw.<namespace>.query.<shard>.<partition>.<queue>.<name>.<key>` whose body is the
-//! argument. The answer's body is the query's result, or, with [`header::CODE`] in its headers, nothing: the code and
-//! the reason then say what went wrong. An owner that has just lost the partition does not answer.
+//! A query is a request to `hw.<namespace>.query.<queue>.<name>.<key>` whose body is the argument. The answer's body is
+//! the query's result, or, with [`header::CODE`] in its headers, nothing: the code and the reason then say what went
+//! wrong. An owner that has just lost the partition does not answer. Nor does any to a reply subject that is no inbox, as
+//! the answer is published with the worker's rights.
 
 use crate::header::{self, Headers};
 
@@ -10,7 +11,7 @@ use crate::header::{self, Headers};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct QueryRejected {
-    /// `not-found`, `unknown-query`, `bad-argument`, `failed` or `blocked`.
+    /// `not-found`, `bad-subject`, `wrong-queue`, `unknown-query`, `bad-argument`, `failed` or `blocked`.
     pub code: String,
     /// For people.
     pub reason: String,

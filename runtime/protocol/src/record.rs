@@ -350,7 +350,7 @@ mod tests {
         let mut current = frame(0, Vec::new());
         for seq in 100..300u64 {
             let next = Frame { back: current.next_back(seq), ordinal: current.ordinal + 1, ..current.clone() };
-            let expected = if next.ordinal % 64 == 0 { 64 } else { next.ordinal % 64 };
+            let expected = if next.ordinal.is_multiple_of(64) { 64 } else { next.ordinal % 64 };
             assert_eq!(next.back.len() as u64, expected, "record {}", next.ordinal);
             assert_eq!(next.back_start() % 64, 0);
             assert_eq!(next.back.last(), Some(&seq));

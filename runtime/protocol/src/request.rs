@@ -232,26 +232,30 @@ fn public(verb: &str, name: &str, headers: &Headers, body: Bytes) -> Result<Ask,
     })
 }
 
-/// The trace context of a message's headers.
+/// The trace context of a message's headers. One that is not valid is none: tracing is not worth refusing a request for.
 pub fn trace(headers: &Headers) -> Option<Trace> {
-    let parent = headers.get(header::TRACEPARENT)?.to_owned();
-    Some(Trace { parent, state: headers.get(header::TRACESTATE).map(str::to_owned) })
+    Trace::of_headers(headers.get(header::TRACEPARENT)?, headers.get(header::TRACESTATE))
 }
 
-/// The reply subject, if it is one that a stranger may choose. The owner publishes with its own rights, so a sender
-/// may only name an inbox: a subject whose first token begins with `_INBOX`.
+/// The reply subject, if it is one that a stranger may choose.
 pub fn reply(headers: &Headers) -> Result<Option<String>, Rejection> {
     let Some(subject) = headers.get(header::REPLY) else { return Ok(None) };
-    let tokens_fine = subject
-        .split('.')
-        .all(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic() && b != b'*' && b != b'>'));
-    if subject.starts_with("_INBOX") && tokens_fine && subject.len() <= crate::ids::LENGTH_MAX {
+    if is_inbox(subject) {
         return Ok(Some(subject.to_owned()));
     }
     Err(Rejection::new(
         Code::BadHeader,
         format!("{} must be an inbox subject (_INBOX…), not {subject:?}", header::REPLY),
     ))
+}
+
+/// Whether a stranger may have answers sent there. The owner publishes with its own rights, so a sender may only name an
+/// inbox: a subject whose first token begins with `_INBOX`.
+pub fn is_inbox(subject: &str) -> bool {
+    let tokens_fine = subject
+        .split('.')
+        .all(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic() && b != b'*' && b != b'>'));
+    subject.starts_with("_INBOX") && tokens_fine && subject.len() <= crate::ids::LENGTH_MAX
 }
 
 fn parsed<T>(
@@ -306,7 +310,7 @@ mod tests {
             id_reuse: IdReuse::AllowIfFailed,
             id_conflict: IdConflict::TerminateExisting,
             run_timeout: Some(Duration::from_millis(1500)),
-            trace: Some(Trace { parent: "00-a-b-01".into(), state: None }),
+            trace: Some(Trace::of_run(RunId::generate())),
         };
         let request = parse_at("q.start.ship.k", &start.headers(Some("_INBOX.a.1")), "1").unwrap();
         assert_eq!(request.reply.as_deref(), Some("_INBOX.a.1"));

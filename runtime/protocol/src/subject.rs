@@ -284,27 +284,22 @@ impl Subjects {
         format!("{}.closed.{SHARD}.{key}", self.root)
     }
 
-    /// Core requests: a query for the run of a workflow id.
+    /// Core requests: a query for the run of a workflow id. There is no partition in it, as with requests to the inbox, so
+    /// that whoever asks needs to know names only.
     pub fn query(&self, queue: &QueueName, name: &TypeName, key: &Key) -> String {
-        format!(
-            "{}.query.{SHARD}.{}.{}.{}.{key}",
-            self.root,
-            key.partition(self.partitions),
-            queue.to_key(),
-            name.to_key()
-        )
+        format!("{}.query.{}.{}.{key}", self.root, queue.to_key(), name.to_key())
     }
 
     /// What the workers of a queue subscribe to; the owner of the partition answers.
     pub fn query_filter_of_queue(&self, queue: &QueueName) -> String {
-        format!("{}.query.{SHARD}.*.{}.*.*", self.root, queue.to_key())
+        format!("{}.query.{}.*.*", self.root, queue.to_key())
     }
 
-    /// The partition, queue, name and key tokens of a query's subject.
-    pub fn parse_query<'a>(&self, subject: &'a str) -> Option<(u16, &'a str, &'a str, &'a str)> {
+    /// The queue, name and key tokens of a query's subject.
+    pub fn parse_query<'a>(&self, subject: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
         let rest = subject.strip_prefix(&self.root)?.strip_prefix(".query.")?;
         match rest.split('.').collect::<Vec<_>>().as_slice() {
-            [_, partition, queue, name, key] => Some((partition.parse().ok()?, queue, name, key)),
+            [queue, name, key] => Some((queue, name, key)),
             _ => None,
         }
     }
@@ -339,6 +334,7 @@ mod tests {
         assert_eq!(s.history(&key), "hw.shop.h.0.order=2E1");
         assert_eq!(s.public(Verb::Start, &queue, Some(&name), &key), "hw.shop.do.start.main.ship.order=2E1");
         assert_eq!(s.public(Verb::Cancel, &queue, None, &key), "hw.shop.do.cancel.main.-.order=2E1");
+        assert_eq!(s.query(&queue, &name, &key), "hw.shop.query.main.ship.order=2E1");
         assert_eq!(s.task(&queue, run, OpId(3), 1), "hw.shop.act.0.main.5.00000000000000000000000000000001.3.1");
         assert_eq!(
             s.transform_destination(),

@@ -23,6 +23,9 @@ pub(crate) fn candidates(queue: &QueueName, live: &BTreeMap<WorkerId, Announceme
     serving.iter().filter(|(_, types)| !surpassed(types)).map(|(id, _)| *id).collect()
 }
 
+/// Whether a worker may have a partition, in one of the rounds of giving them out.
+type Eligible<'a> = &'a dyn Fn(usize, WorkerId) -> bool;
+
 /// The owner that each partition of a queue is to have, given the owners that they have now; empty when there is no worker.
 pub(crate) fn assign(queue: &QueueName, workers: &[WorkerId], current: &[Option<WorkerId>]) -> Vec<WorkerId> {
     if workers.is_empty() {
@@ -40,8 +43,7 @@ pub(crate) fn assign(queue: &QueueName, workers: &[WorkerId], current: &[Option<
     let keeps = |partition: usize, worker: WorkerId| current[partition] == Some(worker);
     let anyone = |_: usize, _: WorkerId| true;
     // First everybody keeps up to the floor, then some keep one more; then what is left fills up to the floor, and then to one more.
-    let rounds: [(&dyn Fn(usize, WorkerId) -> bool, bool); 4] =
-        [(&keeps, false), (&keeps, true), (&anyone, false), (&anyone, true)];
+    let rounds: [(Eligible<'_>, bool); 4] = [(&keeps, false), (&keeps, true), (&anyone, false), (&anyone, true)];
     for (eligible, beyond_floor) in rounds {
         for (_, partition, worker) in &ranked {
             let count = held.get_mut(worker).expect("every ranked worker is listed");

@@ -19,7 +19,7 @@ pub(crate) struct ServerClock {
 }
 
 /// How long an estimate counts.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 impl ServerClock {
     /// A clock that knows one server time, read at `at`.

@@ -22,7 +22,7 @@ use crate::{
 /// How often the leases are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often consumed messages are purged.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
+const PURGE_EVERY: Duration = Duration::from_mins(1);
 /// How long consumed requests stay, for their ids to be remembered by the server.
 const PURGE_AFTER: Duration = Duration::from_secs(40);
 
@@ -106,7 +106,7 @@ impl Membership {
         self.announce().await;
         self.list_workers().await;
         let mut watch = self.watch().await;
-        while !(self.leaving && self.held.is_empty()) {
+        while !self.is_over() {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
@@ -126,6 +126,13 @@ impl Membership {
         if let Err(error) = self.broker.kv_delete(Bucket::Workers, key).await {
             tracing::warn!(%error, "could not take leave; the others notice when the announcement expires");
         }
+    }
+
+    /// Everything is handed over, or nobody is left to do it: the driver has ended while a partition was on its way to
+    /// it. The others take such a partition like a dead worker's, once this one's announcement is gone.
+    fn is_over(&self) -> bool {
+        let deserted = self.notes.is_closed() && self.commands.is_empty();
+        self.leaving && (self.held.is_empty() || deserted)
     }
 
     async fn announce(&self) {
@@ -219,12 +226,11 @@ impl Membership {
                     held.releasing = true;
                     let _ = self.notes.send(Note::Release { unit });
                 }
-                Some(_) => {}
                 // A live holder hands over by itself; what is nobody's, or a dead worker's, is taken.
                 None if mine && owner.is_none_or(|owner| owner == me || !self.live.contains_key(&owner)) => {
-                    wanted.push((unit, lease))
+                    wanted.push((unit, lease));
                 }
-                None => {}
+                Some(_) | None => {}
             }
         }
         join_all_take(self, wanted).await;

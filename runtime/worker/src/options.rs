@@ -1,6 +1,6 @@
 //! Putting a worker together.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use highwater_broker::Broker;
 use highwater_core::{
@@ -40,7 +40,7 @@ pub enum BuildError {
 #[derive(Debug)]
 pub struct WorkerBuilder {
     pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) queues: BTreeMap<QueueName, ()>,
+    pub(crate) queues: BTreeSet<QueueName>,
     pub(crate) registry: Registry,
     pub(crate) sets: Vec<Sets>,
     pub(crate) slots: usize,
@@ -67,7 +67,7 @@ impl WorkerBuilder {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             broker,
-            queues: BTreeMap::new(),
+            queues: BTreeSet::new(),
             registry: Registry::new(),
             sets: Vec::new(),
             slots: 200,
@@ -84,7 +84,7 @@ impl WorkerBuilder {
     pub fn queue(mut self, name: &str) -> Self {
         match QueueName::new(name) {
             Ok(queue) => {
-                self.queues.insert(queue, ());
+                self.queues.insert(queue);
             }
             Err(error) => self.note(error.into()),
         }
@@ -154,7 +154,7 @@ impl WorkerBuilder {
             return Err(error);
         }
         if self.queues.is_empty() {
-            self.queues.insert(QueueName::new(DEFAULT_QUEUE)?, ());
+            self.queues.insert(QueueName::new(DEFAULT_QUEUE)?);
         }
         let catalog = ActivityCatalog::new(self.sets.drain(..).map(|set| set.0).collect())?;
         if catalog.is_empty() && self.registry.names().is_empty() {

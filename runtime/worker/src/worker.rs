@@ -85,7 +85,7 @@ impl Worker {
         let name = builder.name.unwrap_or_else(|| format!("pid {}", std::process::id()));
         Self {
             broker: builder.broker,
-            queues: builder.queues.into_keys().collect(),
+            queues: builder.queues.into_iter().collect(),
             registry: Arc::new(builder.registry),
             catalog: Arc::new(catalog),
             options: Options {

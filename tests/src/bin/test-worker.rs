@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use highwater::prelude::*;
-use highwater_tests::{Site, workflows};
+use highwater_tests::crash::{Site, workflows};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 

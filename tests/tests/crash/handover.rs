@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use highwater_tests::{
+use highwater_tests::crash::{
     PATIENCE, QUEUE, World,
     workflows::{Tally, tally},
 };
@@ -47,7 +47,7 @@ async fn each_ran_once(world: &World, runs: Vec<JoinHandle<Tally>>) {
 /// Waits until this much more has been done.
 async fn progress(world: &World, lines: usize) {
     let before = world.ledger.entries().len();
-    highwater_tests::eventually("work goes on", async || {
+    highwater_tests::crash::eventually("work goes on", async || {
         (world.ledger.entries().len() >= before + lines).then_some(())
     })
     .await;

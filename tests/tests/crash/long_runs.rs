@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use highwater::Outcome;
 use highwater_protocol::Event;
-use highwater_tests::{
+use highwater_tests::crash::{
     PATIENCE, QUEUE,
     workflows::{Laps, Tally, laps, tally, value_of},
 };

@@ -7,7 +7,7 @@ mod random_kills;
 mod restarts;
 mod zombies;
 
-use highwater_tests::World;
+use highwater_tests::crash::World;
 
 /// A server, and worker processes on it as they are asked for.
 async fn world() -> World {

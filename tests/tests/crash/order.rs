@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use highwater::WorkflowHandle;
-use highwater_tests::{
+use highwater_tests::crash::{
     PATIENCE, QUEUE, World, eventually,
     workflows::{order, order_total},
 };

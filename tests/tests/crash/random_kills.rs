@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use highwater_tests::{
+use highwater_tests::crash::{
     PATIENCE, QUEUE, World, eventually,
     workflows::{Tally, tally},
 };

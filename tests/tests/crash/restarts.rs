@@ -5,7 +5,7 @@ use std::time::Duration;
 use highwater::WorkflowHandle;
 use highwater_broker::Broker;
 use highwater_protocol::Timestamp;
-use highwater_tests::{PATIENCE, QUEUE, World, eventually, schedule_of, workflows::naps};
+use highwater_tests::crash::{PATIENCE, QUEUE, World, eventually, schedule_of, workflows::naps};
 
 use crate::world;
 

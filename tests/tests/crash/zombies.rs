@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use highwater::Outcome;
 use highwater_protocol::{Event, event::Class};
-use highwater_tests::{
+use highwater_tests::crash::{
     PATIENCE, QUEUE, World, eventually, partitions_of,
     workflows::{Tally, tally},
 };

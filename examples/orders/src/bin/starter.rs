@@ -33,6 +33,7 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    let telemetry = highwater::telemetry::init("orders-starter")?;
     let client = Highwater::connect().await?.client();
 
     let mut started = Vec::new();
@@ -73,6 +74,7 @@ async fn main() -> anyhow::Result<()> {
             }
         }
     }
+    telemetry.shutdown();
     if unknown > 0 {
         bail!("of {unknown} orders it is not known how they ended");
     }

@@ -20,10 +20,8 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-        .init();
+    // Spans of every activity go where OTEL_EXPORTER_OTLP_ENDPOINT says. Without it, this only sets up logging.
+    let telemetry = highwater::telemetry::init("orders-worker")?;
 
     let highwater = Highwater::connect().await?;
     let shop = Shop { ledger: Ledger::from_env(), work: options.work };
@@ -39,5 +37,6 @@ async fn main() -> anyhow::Result<()> {
             println!("worker {} finishes what it is at and hands the rest over", std::process::id());
         })
         .await?;
+    telemetry.shutdown();
     Ok(())
 }

@@ -1,20 +1,16 @@
 //! Connecting.
 
 use std::{
-    error::Error as _,
     path::Path,
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use async_nats::{Client, ConnectErrorKind, Event, ServerAddr, ServerError};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until, timeout_at},
-};
+use async_nats::{Event, ServerError};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
-    address,
+    address, dial,
     link::Link,
     options::{ConnectOptions, Nkey},
     replies::Replies,
@@ -28,9 +24,9 @@ const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
 const CLIENT_CAPACITY: usize = 1 << 16;
 /// A server that is silent is asked for a sign of life this often; after the third the connection counts as lost.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// The first and the longest pause between two attempts to connect.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
-const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long closing waits for what was sent to go out.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// A connection to NATS. Clones share it; it is closed when the last one and everything made from it is dropped.
 ///
@@ -38,6 +34,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct NatsConnection {
     pub(super) link: Arc<Link>,
+    closed: watch::Receiver<bool>,
 }
 
 impl NatsConnection {
@@ -57,6 +54,7 @@ impl NatsConnection {
         let addresses = address::parse(&options.urls)?;
         let url = address::without_secrets(&options.urls);
         let (lost_sender, lost) = watch::channel(0);
+        let (closed_sender, closed) = watch::channel(false);
 
         let nats = prepare(&options, addresses.user).await?;
         // The prefix of answers is only known once there is a client, and the callback is wanted before.
@@ -64,10 +62,15 @@ impl NatsConnection {
         let lost_sender = Arc::new(lost_sender);
         let nats = nats.event_callback(move |event| {
             let replies = replies_receiver.borrow().upgrade();
-            let lost_sender = lost_sender.clone();
-            async move { notice(&event, replies.as_deref(), &lost_sender) }
+            let (lost_sender, closed_sender) = (lost_sender.clone(), closed_sender.clone());
+            async move {
+                if matches!(event, Event::Closed) {
+                    closed_sender.send_replace(true);
+                }
+                notice(&event, replies.as_deref(), &lost_sender);
+            }
         });
-        let client = dial(&nats, &addresses.servers, &url, deadline).await?;
+        let client = dial::dial(&nats, &addresses.servers, &url, deadline).await?;
 
         let found = client.server_info().version;
         if !version::is_new_enough(&found) {
@@ -80,7 +83,17 @@ impl NatsConnection {
             .await
             .map_err(|error| ConnectError::Unreachable { url: url.clone(), reason: error.to_string() })?;
         let link = Link::new(client, url, options.task_ack_wait, replies, subscriber, lost);
-        Ok(Self { link: Arc::new(link) })
+        Ok(Self { link: Arc::new(link), closed })
+    }
+
+    /// Closes the connection for everybody who shares it, after what was sent has gone out. For the end of a program that
+    /// stops its server too: without this the connection would be told lost.
+    pub async fn close(&self) {
+        let mut closed = self.closed.clone();
+        if self.link.client.drain().await.is_ok() {
+            // A connection that does not close in time is cut when the program ends.
+            let _ = tokio::time::timeout(CLOSE_MAX, closed.wait_for(|closed| *closed)).await;
+        }
     }
 
     /// The address or addresses, without credentials.
@@ -109,21 +122,26 @@ fn notice(event: &Event, replies: Option<&Replies>, lost: &watch::Sender<u64>) {
                 replies.lost();
             }
         }
-        Event::Connected => tracing::debug!("connected to NATS"),
+        Event::Connected => tracing::info!("connected to NATS"),
         Event::ServerError(ServerError::Other(text)) => {
             tracing::warn!("NATS says: {text}");
-            if let (Some(subject), Some(replies)) = (denied_subject(text), replies) {
-                replies.denied(subject, text);
+            if let (Some((verb, subject)), Some(replies)) = (violation(text), replies) {
+                match verb {
+                    "Publish" => replies.denied(subject, text),
+                    _ => replies.denied_to_listen(subject),
+                }
             }
         }
+        // Every attempt to come back says so; that the connection is lost was told before.
+        Event::ClientError(_) | Event::Closed | Event::Draining => tracing::debug!("NATS connection: {event}"),
         other => tracing::warn!("NATS connection: {other}"),
     }
 }
 
-/// The subject of `Permissions Violation for Publish to "subject"`.
-fn denied_subject(text: &str) -> Option<&str> {
-    let rest = text.strip_prefix("Permissions Violation for Publish to \"")?;
-    rest.split('"').next()
+/// What was not allowed, and on which subject: `Permissions Violation for Publish to "subject"`.
+fn violation(text: &str) -> Option<(&str, &str)> {
+    let (verb, rest) = text.strip_prefix("Permissions Violation for ")?.split_once(" to \"")?;
+    Some((verb, rest.split('"').next()?))
 }
 
 /// Translates the options, and checks every file so that a bad one is told by its name.
@@ -137,7 +155,7 @@ async fn prepare(
         .ping_interval(PING_INTERVAL)
         .request_timeout(None)
         .connection_timeout(options.connect_timeout.clamp(Duration::from_secs(1), ConnectOptions::CONNECT_TIMEOUT))
-        .reconnect_delay_callback(reconnect_delay)
+        .reconnect_delay_callback(dial::reconnect_delay)
         .require_tls(options.require_tls);
     if let Some(name) = &options.name {
         nats = nats.name(name);
@@ -192,105 +210,16 @@ fn file(what: &'static str, path: &Path, reason: &impl ToString) -> ConnectError
     ConnectError::File { what, path: path.display().to_string(), reason: reason.to_string() }
 }
 
-/// The pause before another attempt to connect.
-fn reconnect_delay(attempts: usize) -> Duration {
-    match attempts {
-        0 | 1 => Duration::ZERO,
-        _ => {
-            let doublings = u32::try_from(attempts - 2).unwrap_or(u32::MAX).min(10);
-            (Duration::from_millis(2) * 2u32.pow(doublings)).min(RETRY_PAUSE_MAX)
-        }
-    }
-}
-
-async fn dial(
-    options: &async_nats::ConnectOptions,
-    servers: &[ServerAddr],
-    url: &str,
-    deadline: Instant,
-) -> Result<Client, ConnectError> {
-    let mut pause = RETRY_PAUSE;
-    let mut reason = "it does not answer".to_owned();
-    loop {
-        match timeout_at(deadline, options.clone().connect(servers)).await {
-            Ok(Ok(client)) => return Ok(client),
-            Ok(Err(error)) => match sort(&error, url) {
-                Failure::Final(error) => return Err(error),
-                Failure::Passing(why) => reason = why,
-            },
-            Err(_) => return Err(ConnectError::Unreachable { url: url.into(), reason }),
-        }
-        let next = Instant::now() + pause;
-        if next >= deadline {
-            return Err(ConnectError::Unreachable { url: url.into(), reason });
-        }
-        sleep_until(next).await;
-        pause = (pause * 2).min(RETRY_PAUSE_MAX);
-    }
-}
-
-enum Failure {
-    /// Another attempt would end the same.
-    Final(ConnectError),
-    /// It may be over soon.
-    Passing(String),
-}
-
-fn sort(error: &async_nats::ConnectError, url: &str) -> Failure {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    let mut tls = false;
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            // What rustls says of a handshake comes as this kind.
-            tls |= io.kind() == std::io::ErrorKind::InvalidData;
-        }
-        let text = cause.to_string();
-        if !reason.contains(&text) {
-            reason = format!("{reason}: {text}");
-        }
-        source = cause.source();
-    }
-    let url = url.to_owned();
-    match error.kind() {
-        ConnectErrorKind::AuthorizationViolation => Failure::Final(ConnectError::Denied { url, reason }),
-        ConnectErrorKind::Authentication => Failure::Final(ConnectError::File {
-            what: "the NKey seed or credentials",
-            path: String::new(),
-            reason: "it is not a valid key".into(),
-        }),
-        ConnectErrorKind::ServerParse => Failure::Final(ConnectError::Address { url, reason }),
-        ConnectErrorKind::Tls => Failure::Final(ConnectError::Unreachable { url, reason }),
-        ConnectErrorKind::Io if is_denial(&reason) => Failure::Final(ConnectError::Denied { url, reason }),
-        ConnectErrorKind::Io if tls => Failure::Final(ConnectError::Unreachable { url, reason }),
-        ConnectErrorKind::Io | ConnectErrorKind::Dns | ConnectErrorKind::TimedOut | ConnectErrorKind::MaxReconnects => {
-            Failure::Passing(reason)
-        }
-    }
-}
-
-/// Whether the server's words are about who we are: `User Authentication Expired` and the like.
-fn is_denial(reason: &str) -> bool {
-    let reason = reason.to_lowercase();
-    ["authentication", "authorization", "revoked"].iter().any(|word| reason.contains(word))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn attempts_come_fast_at_first_and_at_least_every_second() {
-        assert_eq!(reconnect_delay(1), Duration::ZERO);
-        assert_eq!(reconnect_delay(2), Duration::from_millis(2));
-        assert_eq!(reconnect_delay(5), Duration::from_millis(16));
-        assert_eq!(reconnect_delay(usize::MAX), RETRY_PAUSE_MAX);
-    }
-
-    #[test]
     fn the_subject_of_a_permissions_violation_is_read() {
         let text = "Permissions Violation for Publish to \"hw.a.b\"";
-        assert_eq!(denied_subject(text), Some("hw.a.b"));
-        assert_eq!(denied_subject("Permissions Violation for Subscription to \"x\""), None);
+        assert_eq!(violation(text), Some(("Publish", "hw.a.b")));
+        let text = "Permissions Violation for Subscription to \"hw.>\" using queue \"q\"";
+        assert_eq!(violation(text), Some(("Subscription", "hw.>")));
+        assert_eq!(violation("Stale Connection"), None);
     }
 }

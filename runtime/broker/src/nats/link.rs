@@ -1,24 +1,14 @@
 //! One connection, as the rest of this module uses it.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use async_nats::{Client, HeaderMap, Message, PublishErrorKind, StatusCode, Subject, Subscriber, connection::State};
+use async_nats::{Client, HeaderMap, Message, StatusCode, Subject, Subscriber, connection::State};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    sync::{Mutex, watch},
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::{
+    outbox::{Outbox, Outgoing},
     refusal::{ApiError, Refusal},
     replies::Replies,
 };
@@ -29,10 +19,6 @@ pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// A call that may be repeated is, after so long and then after twice that and so on: a cluster that changes its leader
 /// drops calls without a word.
 const REPEAT_AFTER: Duration = Duration::from_secs(1);
-/// How often is looked whether a lost connection is back, while something waits for it.
-const RECONNECT_POLL: Duration = Duration::from_millis(20);
-/// The longest subject and reply subject together, in bytes. The server ends connections over longer lines than 4 KiB.
-const SUBJECTS_MAX: usize = 4000;
 
 /// A connection and what belongs to it.
 pub(super) struct Link {
@@ -40,13 +26,10 @@ pub(super) struct Link {
     /// Without credentials, for messages.
     pub(super) url: String,
     pub(super) task_ack_wait: Duration,
-    replies: Arc<Replies>,
+    pub(super) replies: Arc<Replies>,
     /// Grows when the connection is lost.
     lost: watch::Receiver<u64>,
-    /// How many sends wait for the connection to come back.
-    waiting: AtomicUsize,
-    /// Lets those that wait send in their order.
-    turn: Mutex<()>,
+    outbox: Outbox,
     dispatcher: JoinHandle<()>,
 }
 
@@ -61,8 +44,8 @@ impl Link {
         lost: watch::Receiver<u64>,
     ) -> Self {
         let dispatcher = tokio::spawn(replies.clone().run(subscriber));
-        let (waiting, turn) = (AtomicUsize::new(0), Mutex::new(()));
-        Self { client, url, task_ack_wait, replies, lost, waiting, turn, dispatcher }
+        let outbox = Outbox::new(client.clone());
+        Self { client, url, task_ack_wait, replies, lost, outbox, dispatcher }
     }
 
     /// Tells when the connection is lost: the value changes.
@@ -73,9 +56,6 @@ impl Link {
     }
 
     /// Sends a message. Returns when it is on its way, in the order of first polls.
-    ///
-    /// While there is no connection it waits, in that order, rather than leave the message in the client's buffer, where
-    /// it would go out at some later time whether or not the caller still wants it.
     pub(super) async fn post(
         &self,
         subject: Subject,
@@ -83,48 +63,7 @@ impl Link {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<(), Error> {
-        check_subject(&subject, reply.as_ref())?;
-        if self.waiting.load(Ordering::Acquire) > 0 || !self.is_connected() {
-            let _waiting = Waiting::new(&self.waiting);
-            let _turn = self.turn.lock().await;
-            while !self.is_connected() {
-                sleep(RECONNECT_POLL).await;
-            }
-            return self.push(subject, reply, headers, payload).await;
-        }
-        self.push(subject, reply, headers, payload).await
-    }
-
-    async fn push(
-        &self,
-        subject: Subject,
-        reply: Option<Subject>,
-        headers: HeaderMap,
-        payload: Bytes,
-    ) -> Result<(), Error> {
-        let told = subject.clone();
-        // Without the runtime's budget, so that the first poll always takes its place in the queue.
-        let pushed = tokio::task::unconstrained(async {
-            match (reply, headers.is_empty()) {
-                (Some(reply), true) => self.client.publish_with_reply(subject, reply, payload).await,
-                (Some(reply), false) => {
-                    self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await
-                }
-                (None, true) => self.client.publish(subject, payload).await,
-                (None, false) => self.client.publish_with_headers(subject, headers, payload).await,
-            }
-        });
-        pushed.await.map_err(|error| match error.kind() {
-            PublishErrorKind::MaxPayloadExceeded => Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "a message for {told} is larger than the server's max_payload of {}",
-                    self.client.max_payload()
-                ),
-            ),
-            PublishErrorKind::InvalidSubject => Error::new(ErrorKind::Other, format!("{told:?} is not a subject")),
-            PublishErrorKind::Send => Error::new(ErrorKind::Unavailable, format!("cannot send to {told}: {error}")),
-        })
+        self.outbox.post(Outgoing { subject, reply, headers, payload }).await
     }
 
     /// Asks and waits for one answer. That nobody listens is an answer too: see [`is_unanswered`].
@@ -221,22 +160,6 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Counts one that waits, while it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// Whether the server says that nobody listens.
 pub(super) fn is_unanswered(message: &Message) -> bool {
     message.status == Some(StatusCode::NO_RESPONDERS)
@@ -261,18 +184,4 @@ fn read_api<T: DeserializeOwned>(call: &str, answer: &Message) -> Result<T, Refu
 
 fn other(call: &str, error: &serde_json::Error) -> Error {
     Error::new(ErrorKind::Other, format!("{call}: {error}"))
-}
-
-/// Refuses what must not reach the wire: too long, a wildcard, or a character that ends the line.
-fn check_subject(subject: &Subject, reply: Option<&Subject>) -> Result<(), Error> {
-    if subject.len() + reply.map_or(0, |reply| reply.len()) > SUBJECTS_MAX {
-        return Err(Error::new(ErrorKind::Other, format!("a subject of {} bytes is too long", subject.len())));
-    }
-    let bad_token = |token: &[u8]| matches!(token, [] | [b'*' | b'>']);
-    let bad_byte = |byte: u8| byte <= b' ' || byte == 0x7f;
-    let bytes = subject.as_bytes();
-    if bytes.iter().any(|byte| bad_byte(*byte)) || bytes.split(|byte| *byte == b'.').any(bad_token) {
-        return Err(Error::new(ErrorKind::Other, format!("{:?} is not a subject to send to", subject.as_str())));
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@
 //! once when the connection is lost or the server says that a subject is forbidden.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +24,12 @@ pub(super) struct Replies {
     prefix: String,
     next: AtomicU64,
     waiting: Mutex<HashMap<u64, Waiting>>,
+    /// Subjects that could not be listened to, until somebody asks.
+    unheard: Mutex<HashSet<String>>,
 }
+
+/// How many subjects that nobody asks about are remembered.
+const UNHEARD_MAX: usize = 1024;
 
 #[derive(Debug)]
 struct Waiting {
@@ -35,7 +40,7 @@ struct Waiting {
 impl Replies {
     /// Answers that come to subjects below `prefix`.
     pub(super) fn new(prefix: String) -> Self {
-        Self { prefix, next: AtomicU64::new(0), waiting: Mutex::default() }
+        Self { prefix, next: AtomicU64::new(0), waiting: Mutex::default(), unheard: Mutex::default() }
     }
 
     /// What has to be subscribed for [`run`](Self::run).
@@ -80,6 +85,23 @@ impl Replies {
             let message = format!("the server does not allow {subject}: {reason}");
             let _ = waiting.answer.send(Err(Error::new(ErrorKind::Denied, message)));
         }
+    }
+
+    /// The server does not let this connection listen to `subject`.
+    pub(super) fn denied_to_listen(&self, subject: &str) {
+        let mut unheard = self.unheard();
+        if unheard.len() < UNHEARD_MAX {
+            unheard.insert(subject.to_owned());
+        }
+    }
+
+    /// Whether listening to `subject` was denied since this was asked last.
+    pub(super) fn was_denied_to_listen(&self, subject: &str) -> bool {
+        self.unheard().remove(subject)
+    }
+
+    fn unheard(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {

@@ -210,7 +210,10 @@ async fn what_the_server_does_not_allow_is_denied_at_once() {
     let server = server(
         r#"authorization { users = [
             { user: admin, password: a }
-            { user: guest, password: g, permissions: { publish: { allow: ["hw.shop.do.>", "$JS.API.>", "_INBOX.>"] } } }
+            { user: guest, password: g, permissions: {
+                publish: { allow: ["hw.shop.do.>", "$JS.API.>", "_INBOX.>"] }
+                subscribe: { allow: ["_INBOX.>"] }
+            } }
         ] }"#,
     )
     .await;
@@ -222,6 +225,8 @@ async fn what_the_server_does_not_allow_is_denied_at_once() {
     let denied = guest.publish(Publish { subject: "hw.shop.h.0.a".into(), ..Publish::default() }).await.unwrap_err();
     assert_eq!(denied.kind, ErrorKind::Denied, "{denied}");
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    let Err(denied) = guest.subscribe("hw.shop.closed.>".into()).await else { panic!("it may listen") };
+    assert_eq!(denied.kind, ErrorKind::Denied, "{denied}");
     guest.publish(Publish { subject: "hw.shop.do.start.main.t.a".into(), ..Publish::default() }).await.unwrap();
 }
 

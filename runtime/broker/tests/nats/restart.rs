@@ -33,30 +33,29 @@ async fn a_reader_tells_everything_once_and_in_order_across_restarts() {
     let writer: Arc<dyn Broker> = Arc::new(broker(&server).await);
     let reader = broker(&server).await;
     let mut reading = reader.read(Stream::History, vec!["hw.shop.h.>".into()], 1).await.unwrap();
-    let writing = tokio::spawn(async move {
+    let mut writing = tokio::spawn(async move {
         let mut last = 0;
         for i in 0..3_000 {
             last = insist(&*writer, history(i.to_string())).await;
         }
-        (last, writer)
+        last
     });
     let mut told = Vec::new();
     let mut caught_up = 0;
     let mut restarts = 0;
     let mut last = None;
-    let mut writing = Some(writing);
     while last.is_none_or(|last| told.last() != Some(&last)) {
-        match within(reading.next()).await.unwrap().unwrap() {
-            Delivered::Message(message) => told.push(message.seq),
-            Delivered::CaughtUp => caught_up += 1,
+        tokio::select! {
+            written = &mut writing, if last.is_none() => last = Some(written.unwrap()),
+            item = within(reading.next()) => match item.unwrap().unwrap() {
+                Delivered::Message(message) => told.push(message.seq),
+                Delivered::CaughtUp => caught_up += 1,
+            },
         }
         if told.len() > (restarts + 1) * 700 && restarts < 3 {
             restarts += 1;
             server.kill().await.unwrap();
             server.restart().await.unwrap();
-        }
-        if writing.as_ref().is_some_and(tokio::task::JoinHandle::is_finished) {
-            last = Some(writing.take().unwrap().await.unwrap().0);
         }
     }
     assert_eq!(restarts, 3);
@@ -247,3 +246,24 @@ trait NowOrPending: Future + Sized {
 }
 
 impl<F: Future> NowOrPending for F {}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_nobody_polls_while_the_server_is_away_holds_no_other_up() {
+    let server = server("").await;
+    drop(broker(&server).await);
+    let connection = connect(&server).await;
+    let broker = connection.open_namespace(&shop()).await.unwrap();
+    server.kill().await.unwrap();
+    within(async {
+        while connection.is_connected() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // As a stream that is not read at the moment has it: begun, and then left alone.
+    let mut left = broker.publish(history("left".into()));
+    assert!(futures_util::poll!(&mut left).is_pending());
+    server.restart().await.unwrap();
+    insist(&broker, history("goes on".into())).await;
+    within(left).await.unwrap();
+}

@@ -1,5 +1,6 @@
 //! The commands, one file each. A new one is a file, a `mod` and a line in the list below.
 
+mod bench;
 mod cancel;
 mod describe;
 mod dev;
@@ -38,4 +39,5 @@ commands! {
     Result = result::ResultOf,
     Describe = describe::Describe,
     Show = show::Show,
+    Bench = bench::Bench,
 }

@@ -134,7 +134,7 @@ async fn a_history_is_shown_a_line_an_event() {
     let text = fixture.run(&["show", "o-1"]).await.ok();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
-    assert!(lines[0].starts_with("1") && lines[0].ends_with("{\"amount\":5}"), "{text}");
+    assert!(lines[0].starts_with('1') && lines[0].ends_with("{\"amount\":5}"), "{text}");
     assert!(lines[1].ends_with('…') && lines[1].chars().count() == 120, "{text}");
     assert!(lines[2].contains("+3.00 s") && lines[2].contains("of charge  {\"ok\":true}"), "{text}");
     assert!(lines[3].contains("two lines"), "{text}");

@@ -7,7 +7,7 @@ use highwater_broker::{
     history::{self, Appended, HistoryError, StoredRecord, Summary},
 };
 use highwater_protocol::{
-    Event, Key, Record, RunId, Started, Status,
+    Event, Key, Record, RunId, Started, Status, Trace,
     ids::RecordId,
     record::{Body, Frame, Mark, Marks},
     rejection::{Code, Rejection},
@@ -169,6 +169,7 @@ impl Attempt<'_> {
         let before = last.map(|last| last.frame.marks).unwrap_or_default();
         let floor = last.map(|last| last.frame.time).unwrap_or_default();
         let time = request.time.max(floor);
+        let trace = plan.trace.clone().unwrap_or_else(|| Trace::of_run(self.run));
         let started = Started {
             workflow_id: plan.id.clone(),
             workflow_type: plan.workflow_type.clone(),
@@ -176,7 +177,7 @@ impl Attempt<'_> {
             input: plan.input.clone(),
             run_timeout: plan.run_timeout,
             reply: Some(reply.to_owned()),
-            trace: plan.trace.clone(),
+            trace: Some(trace.clone()),
             prior: last.map(|last| last.seq),
             continued_from: None,
             signals: Vec::new(),
@@ -197,7 +198,7 @@ impl Attempt<'_> {
             queue: plan.queue.clone(),
             status: Status::Running,
             started_at: time,
-            trace: plan.trace.clone(),
+            trace: Some(trace),
         };
         (Record { frame, body }, summary)
     }

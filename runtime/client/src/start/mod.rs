@@ -9,6 +9,7 @@ mod attempt;
 mod error;
 mod policy;
 mod proceed;
+mod trace;
 
 use std::{
     fmt,
@@ -26,6 +27,7 @@ use highwater_protocol::{
 };
 use uuid::Uuid;
 
+use self::trace::{Caller, Traced};
 use crate::{client::Client, handle::WorkflowHandle};
 
 pub use error::StartError;
@@ -130,7 +132,8 @@ impl<W> Start<W> {
         self
     }
 
-    /// The trace that the run belongs to.
+    /// The trace that the run belongs to. Default: that of the caller's current OpenTelemetry span; without one, of a span
+    /// that this start opens; and where the program exports no spans, one derived from the run id.
     pub fn trace(mut self, trace: Trace) -> Self {
         self.trace = Some(trace);
         self
@@ -149,7 +152,7 @@ impl<W> Start<W> {
             id_conflict: self.id_conflict,
             // A timeout below the precision is a timeout all the same, not none.
             run_timeout: self.run_timeout.map(|timeout| timeout.max(Duration::from_millis(1))),
-            trace: self.trace,
+            trace: self.trace.and_then(|trace| Trace::of_headers(&trace.parent, trace.state.as_deref())),
         };
         Ok((self.client, plan))
     }
@@ -160,9 +163,13 @@ impl<W: 'static> IntoFuture for Start<W> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
+        let caller = Caller::here();
         Box::pin(async move {
-            let (client, plan) = self.plan()?;
-            let (addressed, answers) = proceed::start(&client, &plan).await?;
+            let (client, mut plan) = self.plan()?;
+            let traced = Traced::start(&caller, &mut plan);
+            let result = proceed::start(&client, &plan).await;
+            traced.finish(result.as_ref().err());
+            let (addressed, answers) = result?;
             Ok(WorkflowHandle::new(client, plan.id, addressed, answers))
         })
     }

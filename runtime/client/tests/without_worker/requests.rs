@@ -153,7 +153,7 @@ async fn a_query_is_answered_or_rejected_by_the_owner() {
     let broker = fixture.broker.clone();
     let owner = tokio::spawn(async move {
         while let Some(query) = queries.next().await {
-            let (_, _, name, _) = broker.subjects().parse_query(&query.subject).unwrap();
+            let (_, name, _) = broker.subjects().parse_query(&query.subject).unwrap();
             let known = name == TypeName::new("total").unwrap().to_key().as_str();
             let rejected = QueryRejected { code: "unknown-query".into(), reason: "it has: total".into() };
             let (headers, payload) =

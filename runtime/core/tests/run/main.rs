@@ -4,9 +4,11 @@
 extern crate highwater_core as highwater;
 
 mod cancelling;
+mod failed_tasks;
 mod mismatch;
 mod operations;
 mod play;
+mod queries;
 mod random;
 mod replaying;
 mod state;

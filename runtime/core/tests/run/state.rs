@@ -1,7 +1,5 @@
 //! Signals, conditions, queries, and the state they share.
 
-use std::time::Duration;
-
 use highwater_core::{Ctx, Exit};
 use highwater_macros::{activity, select, workflow};
 
@@ -234,36 +232,6 @@ fn signals_handed_on_reach_the_handlers_before_the_code_runs() {
         started.signals.push(highwater_protocol::event::Signal { name, input });
     }
     assert_eq!(play.give(vec![highwater_protocol::Event::Started(started)]).unwrap(), ["run #1 charge 6"]);
-}
-
-#[test]
-fn a_query_that_would_change_the_run_is_rejected_and_changes_nothing() {
-    #[derive(Default)]
-    struct Sneaky {
-        n: u32,
-    }
-    #[workflow]
-    impl Sneaky {
-        #[run]
-        async fn run(ctx: Ctx<Self>) -> Result<u32, Exit> {
-            let (update, sleep, uuid, call) = (ctx.clone(), ctx.clone(), ctx.clone(), ctx.clone());
-            ctx.on_query("update", move |(): ()| update.update(|sneaky| sneaky.n += 1));
-            ctx.on_query("sleep", move |(): ()| drop(sleep.sleep(Duration::from_secs(1))));
-            ctx.on_query("uuid", move |(): ()| uuid.uuid());
-            ctx.on_query("call", move |(): ()| drop(call.run(charge, 1).into_future()));
-            ctx.signals::<()>("go").recv().await?;
-            ctx.run(charge, ctx.read(|sneaky| sneaky.n)).await?;
-            Ok(0)
-        }
-    }
-    let mut play = Play::new(&registry(Sneaky::run), Mode::Kept);
-    play.line("start");
-    for name in ["update", "sleep", "uuid", "call"] {
-        let answer = play.line(&format!("query {name}")).remove(0);
-        assert!(answer.starts_with("failed: ") && answer.contains("must not change it (at "), "{name}: {answer}");
-        assert!(answer.contains("state.rs:"), "the place is the user's line: {answer}");
-    }
-    assert_eq!(play.line("signal go"), ["run #1 charge 0"]);
 }
 
 #[test]

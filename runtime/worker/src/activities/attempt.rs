@@ -21,6 +21,7 @@ use super::{
     trace::attempt_span,
     work::{Attempt, Ended},
 };
+use crate::trace::Traced;
 
 /// The part of the largest payload that heartbeat details may take, so that they fit beside a failure.
 const HEARTBEAT_PART: usize = 2;
@@ -110,7 +111,7 @@ impl Case<'_> {
         async {
             match self.verdict(attempt, state, &entry).await {
                 Ok(Verdict::Run(state)) => self.run(attempt, state, &entry, slot).await,
-                Ok(Verdict::Report(outcome)) => self.close(attempt, outcome, &entry, true).await,
+                Ok(Verdict::Report(outcome)) => self.close(attempt, outcome, &entry, false).await,
                 Ok(Verdict::Drop) => self.lease.done().await,
                 Ok(Verdict::PassOn(state)) => self.pass_on(&entry, &state).await,
                 Err(given_up) => forgo(&given_up),
@@ -179,7 +180,7 @@ impl Case<'_> {
             );
             return Ok(Verdict::PassOn(state));
         }
-        if options.schedule_to_start.is_some() && !self.starts_in_time(entry).await? {
+        if options.schedule_to_start.is_some() && state.start.is_none() && !self.starts_in_time(entry).await? {
             return Ok(Verdict::Drop);
         }
         Ok(Verdict::Run(state))
@@ -212,10 +213,15 @@ impl Case<'_> {
         tracing::debug!("the attempt starts");
         let running =
             Attempt { host, set, task, number: attempt, state, entry, port: port.clone(), left, slot: slot.clone() };
-        let outcome = match running.run().await {
+        let traced = Traced::attempt(task, attempt);
+        let outcome = match traced.around(running.run()).await {
             Ended::Outcome(outcome) => outcome,
-            Ended::Abandoned => return self.abandon(entry, &port).await,
+            Ended::Abandoned => {
+                traced.abandon();
+                return self.abandon(entry, &port).await;
+            }
         };
+        traced.finish(&outcome);
         let asked = registered.token.is_cancelled();
         let outcome = match outcome {
             Outcome::Failed(failure) if asked => cancelled(Some(failure)),
@@ -231,12 +237,13 @@ impl Case<'_> {
         self.close(attempt, outcome, entry, asked).await;
     }
 
-    /// Reports the outcome and clears what is kept for further attempts. `noted` tells that the owner wrote the entry, too.
+    /// Reports the outcome and clears what is kept for further attempts. `noted` tells that the owner wrote the entry
+    /// since it was read.
     async fn close(&self, attempt: u32, outcome: Outcome, entry: &StateEntry, noted: bool) {
         report(self.host, self.lease, &self.task, attempt, outcome).await;
         // Another worker that may have the task by now still needs it.
         if self.lease.is_held() {
-            entry.delete(noted).await;
+            entry.clear(noted).await;
         }
     }
 
@@ -250,7 +257,9 @@ impl Case<'_> {
             Err(GivenUp::Lost) => return,
             Err(GivenUp::Refused(error)) => tracing::warn!(%error, "a task that is passed on uses up an attempt"),
         }
-        let delay = PASS_ON_MIN + PASS_ON_SPREAD.mul_f64(rand::random());
+        // A worker that stops will not get it again; one that goes on would, were it to come back at once.
+        let stopping = self.host.stop.is_cancelled();
+        let delay = if stopping { Duration::ZERO } else { PASS_ON_MIN + PASS_ON_SPREAD.mul_f64(rand::random()) };
         self.lease.retry_after(delay).await;
     }
 

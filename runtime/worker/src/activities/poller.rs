@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use highwater_broker::{Broker, Error, Task};
+use highwater_broker::{BoxFuture, Broker, Error, Task};
 use highwater_core::run::Limits;
 use highwater_protocol::QueueName;
 use tokio::{
@@ -26,6 +26,9 @@ const TAKE_WAIT: Duration = Duration::from_secs(30);
 const SLOT_WAIT: Duration = Duration::from_secs(5);
 /// How long abandoned attempts have to write down their heartbeat details.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A call for tasks.
+type Taking = BoxFuture<'static, Result<Vec<Task>, Error>>;
 
 /// Takes the tasks of one queue and runs them.
 #[derive(Debug)]
@@ -57,8 +60,8 @@ impl ActivityWorker {
     pub(crate) async fn run(self) {
         let serve = async {
             let mut attempts = JoinSet::new();
-            self.take_until_stopped(&mut attempts).await;
-            self.finish(attempts).await;
+            let taking = self.take_until_stopped(&mut attempts).await;
+            self.finish(attempts, taking).await;
         };
         let host = &self.host;
         tokio::select! {
@@ -68,17 +71,24 @@ impl ActivityWorker {
         }
     }
 
-    async fn take_until_stopped(&self, attempts: &mut JoinSet<()>) {
+    /// Returns the call that was waiting for tasks, if there was one.
+    async fn take_until_stopped(&self, attempts: &mut JoinSet<()>) -> Option<Taking> {
         let host = &self.host;
         let mut backoff = Backoff::new();
         loop {
             while let Some(ended) = attempts.try_join_next() {
                 note_end(ended);
             }
+            let max = tokio::select! {
+                biased;
+                () = host.stop.cancelled() => return None,
+                max = self.free_slots() => max,
+            };
+            let mut taking = host.broker.take_tasks(host.queue.clone(), max, TAKE_WAIT);
             let taken = tokio::select! {
                 biased;
-                () = host.stop.cancelled() => return,
-                taken = self.take() => taken,
+                () = host.stop.cancelled() => return Some(taking),
+                taken = &mut taking => taken,
             };
             match taken {
                 Ok(tasks) => {
@@ -90,7 +100,7 @@ impl ActivityWorker {
                 Err(error) => {
                     tracing::warn!(queue = %host.queue, %error, "cannot take activity tasks");
                     tokio::select! {
-                        () = host.stop.cancelled() => return,
+                        () = host.stop.cancelled() => return None,
                         () = backoff.pause() => {}
                     }
                 }
@@ -98,21 +108,24 @@ impl ActivityWorker {
         }
     }
 
-    async fn take(&self) -> Result<Vec<Task>, Error> {
-        // Nobody closes the semaphore.
-        let Ok(free) = self.slots.acquire().await else { return std::future::pending().await };
-        // Not held while waiting for tasks: other queues wait for theirs with the same slots.
-        let max = self.slots.available_permits() + 1;
-        drop(free);
-        self.host.broker.take_tasks(self.host.queue.clone(), max, TAKE_WAIT).await
+    /// Waits until there is a free slot and tells how many there are. They are not held while waiting for tasks: other
+    /// queues wait for theirs with the same slots.
+    async fn free_slots(&self) -> usize {
+        match self.slots.acquire().await {
+            Ok(_free) => self.slots.available_permits() + 1,
+            // Nobody closes the semaphore.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn delivery(&self, task: Task) -> Delivery {
+        self.host.observe(task.message.time);
+        let lease = Lease::new(task.ack, self.host.broker.task_ack_wait());
+        Delivery { message: task.message, delivered: task.delivered, lease }
     }
 
     fn begin(&self, task: Task, attempts: &mut JoinSet<()>) {
-        let host = self.host.clone();
-        host.observe(task.message.time);
-        let lease = Lease::new(task.ack, host.broker.task_ack_wait());
-        let delivery = Delivery { message: task.message, delivered: task.delivered, lease };
-        let slots = self.slots.clone();
+        let (host, slots, delivery) = (self.host.clone(), self.slots.clone(), self.delivery(task));
         match slots.clone().try_acquire_owned() {
             Ok(slot) => attempts.spawn(async move { delivery.attend(&host, Slot::new(slot)).await }),
             Err(_) => attempts.spawn(async move {
@@ -129,20 +142,37 @@ impl ActivityWorker {
         };
     }
 
-    async fn finish(&self, mut attempts: JoinSet<()>) {
-        if timeout(self.grace, join_all(&mut attempts)).await.is_ok() {
+    async fn finish(&self, mut attempts: JoinSet<()>, taking: Option<Taking>) {
+        let ended = timeout(self.grace, self.wind_up(&mut attempts, taking)).await;
+        if ended.is_ok() {
             return;
         }
-        tracing::warn!(queue = %self.host.queue, left = attempts.len(), "activities still run after the grace period; other workers get them");
+        let left = attempts.len();
+        tracing::warn!(queue = %self.host.queue, left, "activities still run after the grace period; other workers get them");
         self.host.abandon.cancel();
-        let _ = timeout(LAST_WORDS, join_all(&mut attempts)).await;
+        let _ = timeout(LAST_WORDS, self.wind_up(&mut attempts, None)).await;
         attempts.shutdown().await;
     }
-}
 
-async fn join_all(attempts: &mut JoinSet<()>) {
-    while let Some(ended) = attempts.join_next().await {
-        note_end(ended);
+    /// Waits for the attempts. The server may still answer the last call for tasks meanwhile; to drop the call would make
+    /// each of these deliveries look like an attempt that died.
+    async fn wind_up(&self, attempts: &mut JoinSet<()>, mut taking: Option<Taking>) {
+        loop {
+            tokio::select! {
+                biased;
+                taken = async { taking.as_mut().expect("guarded").await }, if taking.is_some() => {
+                    taking = None;
+                    for task in taken.unwrap_or_default() {
+                        let (host, delivery) = (self.host.clone(), self.delivery(task));
+                        attempts.spawn(async move { delivery.pass_on(&host).await });
+                    }
+                }
+                ended = attempts.join_next() => match ended {
+                    Some(ended) => note_end(ended),
+                    None => return,
+                },
+            }
+        }
     }
 }
 

@@ -91,18 +91,31 @@ impl StateEntry {
         })
     }
 
-    /// Deletes the entry of an activity that has its outcome, when there is one as far as is known. `exists` tells that
+    /// Clears the entry of an activity that has its outcome, when there is one as far as is known. `exists` tells that
     /// somebody else wrote it.
     ///
-    /// One that says who decided about the start in time stays until it expires or the owner deletes it: the owner may
-    /// yet ask, if its timer fires before it reads the outcome.
-    pub(super) async fn delete(&self, exists: bool) {
-        let known = self.known.lock().await;
-        if (exists || known.touched)
-            && known.state.start.is_none()
-            && let Err(error) = self.broker.kv_delete(Bucket::Activities, self.key.clone()).await
-        {
-            tracing::debug!(%error, "cannot delete the activity's entry; it expires");
+    /// Who decided about the start in time stays until it expires or the owner deletes it: the owner may yet ask, if its
+    /// timer fires before it reads the outcome.
+    pub(super) async fn clear(&self, exists: bool) {
+        let (touched, start, heavy) = {
+            let known = self.known.lock().await;
+            let state = &known.state;
+            (known.touched, state.start, state.heartbeat.is_some() || state.last_failure.is_some())
+        };
+        let cleared = if start.is_some() {
+            if !heavy {
+                return;
+            }
+            let change =
+                |state: &mut ActivityState| *state = ActivityState { start: state.start, ..Default::default() };
+            self.update(change).await.map(drop)
+        } else if exists || touched {
+            self.broker.kv_delete(Bucket::Activities, self.key.clone()).await
+        } else {
+            return;
+        };
+        if let Err(error) = cleared {
+            tracing::debug!(%error, "cannot clear the activity's entry; it expires");
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use highwater_core::{
     activity::{ActivityContext, ActivityInfo, ActivitySet, Work},
-    fault::catch_panic,
+    panic,
 };
 use highwater_protocol::{
     Failure, FailureKind, TimeoutKind,
@@ -28,6 +28,7 @@ use super::{
     host::{Host, Slot},
     state::StateEntry,
 };
+use crate::trace;
 
 /// How running the code ended.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Attempt<'_> {
         let started = Instant::now();
         let context = ActivityContext::new(self.info(), self.port.clone());
         let (name, input) = (self.task.call.name.as_str(), &self.task.call.input);
-        let work = match catch_panic(|| self.set.clone().dispatch(name, &context, input)) {
+        let work = match panic::catch(|| self.set.clone().dispatch(name, &context, input)) {
             Ok(Some(work)) => work,
             Ok(None) => {
                 let text = format!("the set that names activity {name} does not run it");
@@ -123,17 +124,17 @@ impl Running {
     fn start(work: Work, slot: Slot) -> Self {
         let span = Span::current();
         let handle = match work {
-            Work::Async(future) => tokio::spawn(
-                async move {
+            Work::Async(future) => {
+                let work = async move {
                     let _slot = slot;
                     caught(future).await
-                }
-                .instrument(span),
-            ),
-            Work::Blocking(code) => tokio::task::spawn_blocking(move || {
+                };
+                tokio::spawn(trace::carry(work.instrument(span)))
+            }
+            Work::Blocking(code) => tokio::task::spawn_blocking(trace::carry_call(move || {
                 let _slot = slot;
-                span.in_scope(|| catch_panic(code).unwrap_or_else(panicked))
-            }),
+                span.in_scope(|| panic::catch(code).unwrap_or_else(panicked))
+            })),
         };
         Self { handle }
     }
@@ -155,7 +156,7 @@ impl Drop for Running {
 /// Polls user code so that a panic is an outcome.
 async fn caught(future: impl Future<Output = Outcome>) -> Outcome {
     let mut future = pin!(future);
-    poll_fn(|context| match catch_panic(|| future.as_mut().poll(context)) {
+    poll_fn(|context| match panic::catch(|| future.as_mut().poll(context)) {
         Ok(poll) => poll,
         Err(text) => std::task::Poll::Ready(panicked(text)),
     })

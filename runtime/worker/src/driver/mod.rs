@@ -77,6 +77,7 @@ pub(crate) struct Driver {
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
     steps: JoinSet<()>,
+    stopping: bool,
 }
 
 impl Driver {
@@ -105,6 +106,7 @@ impl Driver {
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
             steps: JoinSet::new(),
+            stopping: false,
         }
     }
 
@@ -117,19 +119,18 @@ impl Driver {
             ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         self.subscribe_queries();
-        let mut stopping = false;
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if !stopping => {
-                    stopping = true;
+                () = stop.cancelled(), if !self.stopping => {
+                    self.stopping = true;
                     let _ = commands.send(Command::Leave);
                     self.release_all();
                 }
                 _ = watch.tick() => self.executor.watch(self.task_timeout),
                 _ = offsets.tick() => {
                     self.write_offsets();
-                    if stopping && self.readers.units().is_empty() {
+                    if self.stopping && self.readers.units().is_empty() {
                         break;
                     }
                 }
@@ -185,11 +186,14 @@ impl Driver {
             Note::Gained { unit, lease } => {
                 self.feed(Input::Gained { unit, lease });
                 self.reopen(|units| units.insert(unit));
+                // It was on its way when the stop came: left by another worker that stops, perhaps.
+                if self.stopping {
+                    self.begin_release(unit);
+                }
             }
             Note::Release { unit } => {
                 if self.readers.units().contains(&unit) {
-                    self.releasing.entry(unit).or_insert_with(Instant::now);
-                    self.feed(Input::Release { unit });
+                    self.begin_release(unit);
                 }
             }
             Note::Lost { unit } => {
@@ -209,9 +213,13 @@ impl Driver {
 
     fn release_all(&mut self) {
         for unit in self.readers.units().clone() {
-            self.releasing.insert(unit, Instant::now());
-            self.feed(Input::Release { unit });
+            self.begin_release(unit);
         }
+    }
+
+    fn begin_release(&mut self, unit: UnitId) {
+        self.releasing.entry(unit).or_insert_with(Instant::now);
+        self.feed(Input::Release { unit });
     }
 
     fn write_offsets(&mut self) {

@@ -6,8 +6,8 @@ use futures_util::{FutureExt, StreamExt};
 use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
 use highwater_core::run::StepRun;
 use highwater_protocol::{
-    Failure, FailureKind, Headers, Key, Payload, QueueName, RunId, TypeName,
-    event::{Outcome, Trace},
+    Failure, FailureKind, Headers, Key, Payload, QueueName, RunId, Started, TypeName, WorkflowId,
+    event::Outcome,
     header,
     query::QueryRejected,
     rejection::Rejection,
@@ -16,12 +16,13 @@ use highwater_protocol::{
     subject::{InboxKind, Verb},
 };
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::Instrument;
 
 use super::{Driver, load::load, send, send::insist};
 use crate::{
     engine::{Action, Input, Question, UnitId},
     executor::Job,
-    trace,
+    trace::{self, Traced},
 };
 
 impl Driver {
@@ -74,8 +75,8 @@ impl Driver {
                 let subject = broker.subjects().closed(&key);
                 tokio::spawn(send_reply(broker, subject, reply));
             }
-            Action::Step { key, generation, run, step, trace } => {
-                self.steps.spawn(run_step(answer, key, generation, run, step, trace));
+            Action::Step { key, generation, run, step, started } => {
+                self.steps.spawn(run_step(answer, key, generation, run, step, started));
             }
             Action::LocalTimer { key, run, timer, at, now } => {
                 self.timers.insert((key, run, timer), at.since(now));
@@ -98,9 +99,15 @@ impl Driver {
                     return;
                 };
                 while let Some(message) = queries.next().await {
-                    if let Some(input) = question(&*broker, index, message)
-                        && answer.send(input).is_err()
-                    {
+                    let goes_on = match question(&*broker, index, message) {
+                        None => true,
+                        Some(Ok(input)) => answer.send(input).is_ok(),
+                        Some(Err((reply, rejected))) => {
+                            send_answer(Arc::clone(&broker), reply, Err(rejected)).await;
+                            true
+                        }
+                    };
+                    if !goes_on {
                         return;
                     }
                 }
@@ -109,13 +116,29 @@ impl Driver {
     }
 }
 
-fn question(broker: &dyn Broker, queue: usize, message: PlainMessage) -> Option<Input> {
+/// What a query asks, or what is wrong with it. Nothing when there is nowhere to answer to.
+fn question(
+    broker: &dyn Broker,
+    queue: usize,
+    message: PlainMessage,
+) -> Option<Result<Input, (String, QueryRejected)>> {
     let reply = message.reply?;
-    let (partition, _, name, key) = broker.subjects().parse_query(&message.subject)?;
-    let key = Key::escape("workflow id", &Key::unescape("workflow id", key).ok()?).ok()?;
-    let name = TypeName::from_token(name).ok()?;
+    if !request::is_inbox(&reply) {
+        tracing::warn!(subject = message.subject, reply, "a query gets no answer, as its reply subject is no inbox");
+        return None;
+    }
+    let subjects = broker.subjects();
+    let (_, name, key) = subjects.parse_query(&message.subject)?;
+    let names = WorkflowId::from_token(key).and_then(|id| Ok((id.to_key(), TypeName::from_token(name)?)));
+    let (key, name) = match names {
+        Ok(names) => names,
+        Err(error) => {
+            return Some(Err((reply, QueryRejected { code: "bad-subject".into(), reason: error.to_string() })));
+        }
+    };
     let input = Payload::with_content_type(message.payload, message.headers.get(header::CONTENT_TYPE));
-    Some(Input::Question { unit: UnitId { queue, partition }, key, question: Question { name, input, reply } })
+    let unit = UnitId { queue, partition: key.partition(subjects.partitions()) };
+    Some(Ok(Input::Question { unit, key, question: Question { name, input, reply } }))
 }
 
 async fn run_step(
@@ -124,22 +147,22 @@ async fn run_step(
     generation: u64,
     run: RunId,
     step: StepRun,
-    trace: Option<Trace>,
+    started: Option<Arc<Started>>,
 ) {
     let StepRun { op, name, work } = step;
-    let span = trace::step_span(&key, run, op, &name, trace.as_ref());
-    let outcome =
-        match std::panic::AssertUnwindSafe(tracing::Instrument::instrument(work, span.clone())).catch_unwind().await {
-            Ok(outcome) => outcome,
-            Err(panic) => {
-                let text = panic
-                    .downcast_ref::<&str>()
-                    .map(|t| (*t).to_owned())
-                    .or_else(|| panic.downcast_ref::<String>().cloned());
-                Outcome::Failed(Failure::new(FailureKind::Panic, text.unwrap_or_else(|| "a panic without text".into())))
-            }
-        };
-    trace::finish(&span, &outcome);
+    let (traced, log) = (Traced::step(&key, run, started.as_deref(), &name), trace::step_log(&key, run, op, &name));
+    let work = traced.around(work.instrument(log));
+    let outcome = match std::panic::AssertUnwindSafe(work).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|t| (*t).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned());
+            Outcome::Failed(Failure::new(FailureKind::Panic, text.unwrap_or_else(|| "a panic without text".into())))
+        }
+    };
+    traced.finish(&outcome);
     let _ = answer.send(Input::StepDone { key, generation, run, op, name, outcome });
 }
 

@@ -104,7 +104,7 @@ async fn arm(
     };
     match insist("arming a timer", || broker.publish(message.clone())).await {
         Err(error) if error.kind != ErrorKind::Conflict => {
-            tracing::error!(%run, %timer, %error, "a timer cannot be armed")
+            tracing::error!(%run, %timer, %error, "a timer cannot be armed");
         }
         _ => {}
     }
@@ -176,7 +176,7 @@ async fn change_state(
     op: OpId,
     change: impl Fn(&mut ActivityState),
 ) -> Result<ActivityState, Error> {
-    let key = format!("{run}.{op}");
+    let key = ActivityState::key(run, op);
     loop {
         let entry = insist("reading an activity's state", || broker.kv_get(Bucket::Activities, key.clone())).await?;
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);

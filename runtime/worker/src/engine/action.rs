@@ -1,12 +1,14 @@
 //! What the engine wants done.
 
+use std::sync::Arc;
+
 use highwater_broker::{
     Message,
     history::{HistoryError, StoredRecord, Summary},
 };
 use highwater_core::run::StepRun;
 use highwater_protocol::{
-    Event, Failure, Key, OpId, Payload, QueueName, Record, RunId, Timestamp, event::Trace, query::QueryRejected,
+    Event, Failure, Key, OpId, Payload, QueueName, Record, RunId, Started, Timestamp, query::QueryRejected,
     rejection::Rejection, reply::Reply, task::ActivityTask, timer::TimerId,
 };
 
@@ -36,8 +38,8 @@ pub(crate) enum Action {
     Reply { subject: String, reply: Reply },
     /// Tell whoever listens that a run closed.
     Closed { key: Key, reply: Reply },
-    /// Run a local step.
-    Step { key: Key, generation: u64, run: RunId, step: StepRun, trace: Option<Trace> },
+    /// Run a local step. `started` is the first event of its run, where it is known.
+    Step { key: Key, generation: u64, run: RunId, step: StepRun, started: Option<Arc<Started>> },
     /// Tell when a timer is due by this process's clock.
     LocalTimer { key: Key, run: RunId, timer: TimerId, at: Timestamp, now: Timestamp },
     /// Answer a query.

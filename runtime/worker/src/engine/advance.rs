@@ -4,6 +4,7 @@ use highwater_protocol::{
     Event, Failure, FailureKind, Key, Status, TimeoutKind,
     event::Outcome,
     query::QueryRejected,
+    record::Mark,
     rejection::{Code, Rejection},
     reply::Reply,
     request::Ask,
@@ -11,8 +12,8 @@ use highwater_protocol::{
 };
 
 use super::{
-    Action, Engine, Source,
-    slot::{Batch, Item, Slot, Stage, Tip},
+    Action, Engine,
+    slot::{Batch, Item, KnownTip, Position, Slot, Stage, Tip},
 };
 use crate::executor::Job;
 
@@ -72,23 +73,30 @@ impl Engine {
         self.answer_all(slot, "not-found", &reason);
         let Some(item) = slot.pending.pop_front() else { return Next::Wait };
         match &item {
-            Item::Request(request) if matches!(request.request.ask, Ask::Start(_)) => {
+            Item::Request(request) if matches!(&request.request.ask, Ask::Start(start) if start.expect.unwrap_or(0) == 0) =>
+            {
                 self.begin(key, slot, item, None);
                 return Next::Wait;
+            }
+            Item::Request(request) if matches!(request.request.ask, Ask::Start(_)) => {
+                let text =
+                    format!("workflow {key} had a history when its starter looked, and has none now; look again");
+                self.reject_item(slot, item, Rejection::new(Code::Conflict, text));
             }
             Item::Request(request) if !matches!(request.request.ask, Ask::Activity { .. }) => {
                 self.reject_item(slot, item, Rejection::new(Code::NotFound, reason));
             }
             // The run that this was for is gone with its history.
             Item::Request(_) | Item::Fire { .. } | Item::Step { .. } | Item::Due { .. } | Item::Refused { .. } => {
-                slot.take(&item)
+                slot.take(&item);
             }
         }
         Next::Again
     }
 
     fn advance_known(&mut self, key: &Key, slot: &mut Slot) -> Next {
-        if self.forward_foreign(slot) {
+        self.settle_unit(key, slot);
+        if self.pass_on_foreign(slot) {
             return Next::Again;
         }
         if !self.drop_stale(key, slot) {
@@ -138,21 +146,18 @@ impl Engine {
     fn drop_stale(&mut self, key: &Key, slot: &mut Slot) -> bool {
         while let Some(front) = slot.pending.front() {
             let Some(tip) = slot.known() else { return true };
-            let Some((source, seq, time)) = front.position() else { return true };
-            let mark = match source {
-                Source::Inbox => tip.frame.marks.inbox,
-                Source::Fires => tip.frame.marks.fires,
-            };
-            if seq > mark.seq {
+            let Some(Position { unit, source, mark: Mark { seq, time } }) = front.position() else { return true };
+            if !self.is_stale(tip, front) {
                 return true;
             }
+            let mark = tip.mark(source);
             if time > mark.time {
                 tracing::error!(
                     workflow_id = %key, seq, event_time = %time, mark_time = %mark.time,
                     "the stream went backwards: this event is newer than one that the run consumed at a higher sequence. The server \
                      lost data (power loss without sync_interval always?). The partition stops here; see the operations guide"
                 );
-                if let Some(unit) = self.units.get_mut(&slot.unit) {
+                if let Some(unit) = self.units.get_mut(&unit) {
                     unit.halted = true;
                 }
                 return false;
@@ -163,6 +168,17 @@ impl Engine {
             slot.suspect |= !slot.confirmed;
         }
         true
+    }
+
+    /// Whether the run has consumed an item already. Marks say nothing about other queues than the run's.
+    fn is_stale(&self, tip: &KnownTip, item: &Item) -> bool {
+        !self.is_foreign(tip, item)
+            && item.position().is_some_and(|position| position.mark.seq <= tip.mark(position.source).seq)
+    }
+
+    /// Whether an item is for this run from this owner, and not consumed yet.
+    pub(super) fn is_news(&self, slot: &Slot, item: &Item) -> bool {
+        slot.known().is_none_or(|tip| !self.is_foreign(tip, item) && !self.is_stale(tip, item))
     }
 
     /// The sender of a request that is on record may not have been told.
@@ -206,11 +222,12 @@ impl Engine {
         let mut first = true;
         while let Some(item) = slot.pending.front() {
             let full = batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
-            if !std::mem::take(&mut first) && (full || stands_alone(item) || !slot.live) {
+            let first = std::mem::take(&mut first);
+            if !first && (full || stands_alone(item) || !slot.live || !self.is_news(slot, item)) {
                 break;
             }
             let item = slot.pending.pop_front().expect("it was there");
-            match self.to_event(key, slot, run, &item) {
+            match self.meaning(key, slot, run, &item) {
                 Meaning::Event(event) => {
                     size += weight(&item);
                     batch.events.push(event);
@@ -243,7 +260,7 @@ impl Engine {
     }
 
     /// What an item means to an open run.
-    pub(super) fn to_event(
+    pub(super) fn meaning(
         &mut self,
         key: &Key,
         slot: &mut Slot,
@@ -323,7 +340,6 @@ impl Engine {
                 Meaning::Nothing
             }
             // A retry needs no event: the run was built again before it got here. A run timeout never gets here.
-            TimerId::TaskRetry(_) | TimerId::Run => Meaning::Nothing,
             _ => Meaning::Nothing,
         }
     }

@@ -11,7 +11,7 @@ use highwater_protocol::{
     Event, Failure, FailureKind, Key, Record, RunId, Started, Status, Timestamp,
     event::{Class, Signal},
     ids::RecordId,
-    record::{Body, Frame, Mark, PreviousRun, status_of},
+    record::{Body, Frame, PreviousRun, status_of},
     reply::{Closed, Reply},
     wire,
 };
@@ -24,11 +24,11 @@ use super::{
 use crate::executor::Activated;
 
 /// The longest wait between two tries of a workflow task.
-const RETRY_MAX: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_mins(1);
 /// The longest wait when no worker knows the type, since one that does may come any moment.
 const RETRY_UNKNOWN_MAX: Duration = Duration::from_secs(5);
 /// The wait when the code held its thread: each try costs a thread.
-const RETRY_STUCK: Duration = Duration::from_secs(600);
+const RETRY_STUCK: Duration = Duration::from_mins(10);
 
 impl Engine {
     /// The code took its events, or would not.
@@ -53,44 +53,37 @@ impl Engine {
         }
         slot.batch.steps = transition.steps;
         let mut events = transition.events;
-        let continues = self.conclude(slot, &mut events, transition.conclusion, signals);
-        if events.is_empty() && continues.is_none() {
+        let continues = Self::conclude(slot, &mut events, transition.conclusion, signals);
+        let unblocked = slot.batch.starting.is_none() && slot.known().is_some_and(|tip| tip.status == Status::Blocked);
+        // A retry that succeeds is recorded even when the code asks for nothing: otherwise the run would look blocked.
+        if events.is_empty() && continues.is_none() && !unblocked {
             self.batch_done(key, slot);
             return;
         }
-        let time = self.time();
-        self.draft(slot, events, time, continues);
+        self.draft(slot, events, transition.time, continues);
         self.append_next(key, slot);
     }
 
     /// Adds the closing event. For a run that continues as new, also tells which run that is.
     fn conclude(
-        &self,
         slot: &Slot,
         events: &mut Vec<Event>,
         conclusion: Option<Conclusion>,
         signals: Vec<Signal>,
     ) -> Option<Starting> {
         let closing = match conclusion? {
-            Conclusion::Completed(result) => match self.limits.check("the workflow's result", &result) {
-                None => Event::Completed { result },
-                Some(failure) => Event::Failed { failure },
-            },
+            Conclusion::Completed(result) => Event::Completed { result },
             Conclusion::Failed(failure) => Event::Failed { failure },
             Conclusion::Cancelled(failure) => Event::Cancelled { failure },
-            Conclusion::ContinueAsNew(input) => match self.limits.check("the input of the next run", &input) {
-                None => {
-                    let started =
-                        slot.batch.starting.as_ref().map(|s| &s.started).or_else(|| slot.known()?.started.as_ref())?;
-                    let from = slot.batch_run()?;
-                    let run = RunId::generate();
-                    events.push(Event::ContinuedAsNew { run });
-                    let next =
-                        Started { input, prior: None, continued_from: Some(from), signals, ..(**started).clone() };
-                    return Some(Starting { run, started: Arc::new(next), expect: 0 });
-                }
-                Some(failure) => Event::Failed { failure },
-            },
+            Conclusion::ContinueAsNew(input) => {
+                let starting = slot.batch.starting.as_ref();
+                let started = starting.map(|s| &s.started).or_else(|| slot.known()?.started.as_ref())?;
+                let from = slot.batch_run()?;
+                let run = RunId::generate();
+                events.push(Event::ContinuedAsNew { run });
+                let next = Started { input, prior: None, continued_from: Some(from), signals, ..(**started).clone() };
+                return Some(Starting { run, started: Arc::new(next), expect: 0 });
+            }
         };
         events.push(closing);
         None
@@ -139,6 +132,12 @@ impl Engine {
             slot.stage = Stage::Idle;
             return;
         };
+        let known_blocked = slot.known().is_some_and(|tip| tip.status == Status::Blocked);
+        if known_blocked && slot.batch.items.is_empty() && slot.pending.is_empty() {
+            // It was only asked something. That must change nothing, and least of all put its next try off.
+            slot.stage = Stage::Idle;
+            return;
+        }
         if slot.batch.starting.is_none() {
             self.consume_pending(key, slot, run);
         }
@@ -158,11 +157,11 @@ impl Engine {
         const MOST: usize = 128;
         while slot.batch.items.len() < MOST {
             let Some(item) = slot.pending.pop_front() else { return };
-            if super::advance::stands_alone(&item) {
+            if super::advance::stands_alone(&item) || !self.is_news(slot, &item) {
                 slot.pending.push_front(item);
                 return;
             }
-            match self.to_event(key, slot, run, &item) {
+            match self.meaning(key, slot, run, &item) {
                 Meaning::Event(event) => {
                     slot.batch.events.push(event);
                     slot.batch.items.push(item);
@@ -223,9 +222,9 @@ impl Engine {
         let tip = slot.known();
         let mut marks = tip.map(|tip| tip.frame.marks).unwrap_or_default();
         for item in &slot.batch.items {
-            if let Some((source, seq, time)) = item.position() {
-                let mark = if source == Source::Inbox { &mut marks.inbox } else { &mut marks.fires };
-                *mark = mark.max(Mark { seq, time });
+            if let Some(position) = item.position() {
+                let mark = if position.source == Source::Inbox { &mut marks.inbox } else { &mut marks.fires };
+                *mark = mark.max(position.mark);
             }
         }
         let next_event = slot.next_event;
@@ -331,8 +330,8 @@ impl Engine {
         let (time, closed) = (frame.time, frame.closed);
         let failures = match events.last() {
             Some(Event::WorkflowTaskFailed { attempt, .. }) => *attempt,
-            Some(_) => 0,
-            None => slot.known().map_or(0, |tip| tip.failures),
+            None if status == Status::Blocked => slot.known().map_or(0, |tip| tip.failures),
+            _ => 0,
         };
         let closing = events.last().filter(|event| event.class() == Class::Closing).cloned();
         match (&mut slot.tip, begins) {
@@ -397,15 +396,15 @@ impl Engine {
         slot.stage = Stage::Idle;
         self.accept_items(slot);
         let closed = slot.known().is_some_and(KnownTip::is_closed);
-        let run = slot.known().map(|tip| (tip.frame.run, tip.started.as_ref().and_then(|s| s.trace.clone())));
-        if let Some((run, trace)) = run.filter(|_| !closed) {
+        let run = slot.known().map(|tip| (tip.frame.run, tip.started.clone()));
+        if let Some((run, started)) = run.filter(|_| !closed) {
             for step in std::mem::take(&mut slot.batch.steps) {
                 if !slot.steps.insert(step.op) {
                     // The run was built again while the step goes on; its result will find it.
                     continue;
                 }
-                let (key, generation, trace) = (key.clone(), slot.generation, trace.clone());
-                self.actions.push(Action::Step { key, generation, run, step, trace });
+                let (key, generation, started) = (key.clone(), slot.generation, started.clone());
+                self.actions.push(Action::Step { key, generation, run, step, started });
             }
         }
         slot.batch = Batch::default();
@@ -418,7 +417,7 @@ impl Engine {
             match (item, &after) {
                 (Item::Request(request), After::Reject(rejection)) => {
                     slot.seen_inbox = slot.seen_inbox.max(request.message.seq);
-                    self.reject(slot.unit, request.message, rejection.clone());
+                    self.reject(request.unit, request.message, rejection.clone());
                 }
                 (item, _) => {
                     slot.take(&item);

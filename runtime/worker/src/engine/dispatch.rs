@@ -11,10 +11,10 @@ use super::{
 };
 
 /// A timer that is due later than this is worth deleting when it is not needed; a nearer one just fires into nothing.
-const FAR: Duration = Duration::from_secs(60);
+const FAR: Duration = Duration::from_mins(1);
 
 /// A timer that is due within this is also set on this process's clock, which is more precise than the server's tick.
-const NEAR: Duration = Duration::from_secs(600);
+const NEAR: Duration = Duration::from_mins(10);
 
 impl Engine {
     pub(super) fn send(&mut self, key: &Key, slot: &mut Slot, send: Send) {

@@ -27,7 +27,7 @@ impl Engine {
         self.actions.push(Action::Load { key: key.clone(), generation: slot.generation, all });
     }
 
-    pub(super) fn loaded(&mut self, key: &Key, slot: &mut Slot, loaded: Loaded) {
+    pub(super) fn loaded(key: &Key, slot: &mut Slot, loaded: Loaded) {
         slot.stage = Stage::Idle;
         slot.must_load = false;
         slot.live = false;
@@ -69,6 +69,11 @@ impl Engine {
                 Some(_) => failures = 0,
                 None => {}
             }
+        }
+        // A record without events says in its header alone whether the run is still blocked.
+        status = last.status().unwrap_or(status);
+        if status != Status::Blocked {
+            failures = 0;
         }
         slot.next_event = last.frame.first_event + last_events.len() as u64;
         slot.tip = Tip::Known(Box::new(KnownTip {
@@ -119,7 +124,7 @@ impl Engine {
         for item in items {
             match item {
                 Item::Request(request) if !matches!(request.request.ask, Ask::Activity { .. }) => {
-                    self.reject(slot.unit, request.message, Rejection::new(Code::Unreadable, reason));
+                    self.reject(request.unit, request.message, Rejection::new(Code::Unreadable, reason));
                 }
                 other => slot.pending.push_back(other),
             }

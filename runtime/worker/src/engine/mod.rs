@@ -14,6 +14,8 @@ mod dispatch;
 mod load;
 mod requests;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 use std::{
@@ -144,11 +146,11 @@ impl Engine {
             Input::Request { message } => self.request(message),
             Input::Fired { message } => self.fired(message),
             Input::Loaded { key, generation, loaded } => {
-                self.with(&key, Some(generation), |e, s| e.loaded(&key, s, loaded))
+                self.with(&key, Some(generation), |_, s| Self::loaded(&key, s, loaded));
             }
             Input::Thread(report) => self.thread(report),
             Input::Appended { key, generation, result } => {
-                self.with(&key, Some(generation), |e, s| e.appended(&key, s, result))
+                self.with(&key, Some(generation), |e, s| e.appended(&key, s, result));
             }
             Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |e, s| e.sent(&key, s, sent)),
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
@@ -156,10 +158,10 @@ impl Engine {
                 self.with(&key, Some(generation), |_, slot| {
                     slot.steps.remove(&op);
                     slot.pending.push_back(Item::Step { run, op, name, outcome });
-                })
+                });
             }
             Input::Due { key, run, timer } => {
-                self.with(&key, None, |_, slot| slot.pending.push_back(Item::Due { run, timer }))
+                self.with(&key, None, |_, slot| slot.pending.push_back(Item::Due { run, timer }));
             }
             Input::Question { unit, key, question } => self.question(unit, &key, question),
             Input::ServerTime { server } => self.clock.observe(server, now),
@@ -177,9 +179,9 @@ impl Engine {
 
     /// The offsets that changed since this was asked last.
     pub(crate) fn offsets(&mut self) -> Vec<(UnitId, Mark, Mark, Vec<Key>)> {
-        let slots = &self.slots;
-        let recorded = |source: Source, key: &Key, seq: u64| recorded(slots, source, key, seq);
+        let (slots, queues) = (&self.slots, &self.queues);
         let changed = |(id, unit): (&UnitId, &mut Unit)| {
+            let recorded = |source: Source, key: &Key, seq: u64| recorded(slots, &queues[id.queue], source, key, seq);
             unit.offsets(recorded).map(|(inbox, fires, busy)| (*id, inbox, fires, busy))
         };
         self.units.iter_mut().filter_map(changed).collect()
@@ -187,9 +189,9 @@ impl Engine {
 
     /// The last offsets of a partition that is handed over.
     pub(crate) fn offsets_of(&mut self, id: UnitId) -> Option<(Mark, Mark, Vec<Key>)> {
-        let slots = &self.slots;
+        let (slots, queue) = (&self.slots, self.queues.get(id.queue)?);
         let unit = self.units.get_mut(&id)?;
-        Some(unit.offsets_now(|source, key, seq| recorded(slots, source, key, seq)))
+        Some(unit.offsets_now(|source, key, seq| recorded(slots, queue, source, key, seq)))
     }
 
     /// How far a partition has been read.
@@ -212,13 +214,17 @@ impl Engine {
     fn gained(&mut self, id: UnitId, lease: Lease) {
         self.units.insert(id, Unit::new(&lease));
         for key in lease.busy {
-            // The owner before ended with these runs in the middle of something.
-            let mut slot = self.new_slot(id);
+            self.recover(id, &key);
+        }
+    }
+
+    /// The owner before ended with this run in the middle of something.
+    fn recover(&mut self, id: UnitId, key: &Key) {
+        self.slot_for(id, key);
+        self.with(key, None, |_, slot| {
             slot.must_load = true;
             slot.suspect = true;
-            self.slots.insert(key.clone(), slot);
-            self.with(&key, None, |_, _| {});
-        }
+        });
     }
 
     fn release(&mut self, id: UnitId) {
@@ -232,8 +238,29 @@ impl Engine {
         let keys: Vec<Key> =
             self.slots.iter().filter(|(_, slot)| slot.unit == id).map(|(key, _)| key.clone()).collect();
         for key in keys {
-            self.slots.remove(&key);
-            self.actions.push(Action::Evict { key });
+            let Some(slot) = self.slots.remove(&key) else { continue };
+            self.actions.push(Action::Evict { key: key.clone() });
+            // What was read in another partition is still this process's to deal with.
+            for (unit, source, seq) in slot.taken {
+                self.handled(unit, source, seq);
+            }
+            for item in slot.batch.items.into_iter().chain(slot.pending) {
+                if let Some(position) = item.position().filter(|position| position.unit != id) {
+                    self.push(position.unit, &key, item);
+                }
+            }
+            for other in (0..self.queues.len()).map(|queue| UnitId { queue, ..id }) {
+                if self.units.get(&other).is_some_and(|unit| unit.inherits(&key)) {
+                    self.recover(other, &key);
+                }
+            }
+        }
+    }
+
+    fn slot_for(&mut self, unit: UnitId, key: &Key) {
+        if !self.slots.contains_key(key) {
+            let slot = self.new_slot(unit);
+            self.slots.insert(key.clone(), slot);
         }
     }
 
@@ -276,7 +303,7 @@ impl Engine {
                     self.reject(id, message, rejection);
                     return;
                 }
-                let item = Item::Request(Box::new(RequestItem { message, request }));
+                let item = Item::Request(Box::new(RequestItem { unit: id, message, request }));
                 self.push(id, &key, item);
             }
             Err(rejection) => {
@@ -299,11 +326,11 @@ impl Engine {
             Ok(fire) => {
                 let key = fire.key.clone();
                 if self.note(id, Source::Fires, message.seq, message.time, &key) {
-                    self.push(id, &key, Item::Fire { seq: message.seq, time: message.time, fire });
+                    self.push(id, &key, Item::Fire { unit: id, seq: message.seq, time: message.time, fire });
                 }
             }
             Err(error) => {
-                tracing::error!(subject = message.subject, seq = message.seq, %error, "a fired timer cannot be read; it is skipped")
+                tracing::error!(subject = message.subject, seq = message.seq, %error, "a fired timer cannot be read; it is skipped");
             }
         }
     }
@@ -313,10 +340,7 @@ impl Engine {
     }
 
     fn push(&mut self, unit: UnitId, key: &Key, item: Item) {
-        if !self.slots.contains_key(key) {
-            let slot = self.new_slot(unit);
-            self.slots.insert(key.clone(), slot);
-        }
+        self.slot_for(unit, key);
         self.with(key, None, |_, slot| slot.pending.push_back(item));
     }
 
@@ -324,10 +348,7 @@ impl Engine {
         if self.units.get(&unit).is_none_or(|unit| unit.releasing || unit.halted) {
             return;
         }
-        if !self.slots.contains_key(key) {
-            let slot = self.new_slot(unit);
-            self.slots.insert(key.clone(), slot);
-        }
+        self.slot_for(unit, key);
         self.with(key, None, |_, slot| slot.questions.push(question));
     }
 
@@ -375,10 +396,13 @@ impl Engine {
     }
 
     fn done(&mut self, key: &Key, slot: &mut Slot) {
-        if let Some(unit) = self.units.get_mut(&slot.unit) {
-            unit.settled(key);
-            for (source, seq) in slot.taken.drain(..) {
-                unit.track(source).done(seq);
+        for (unit, source, seq) in slot.taken.drain(..) {
+            self.handled(unit, source, seq);
+        }
+        // The run may be on another queue than the one where it was busy.
+        for queue in 0..self.queues.len() {
+            if let Some(unit) = self.units.get_mut(&UnitId { queue, ..slot.unit }) {
+                unit.settled(key);
             }
         }
     }
@@ -386,7 +410,7 @@ impl Engine {
     fn thread(&mut self, report: Report) {
         match report {
             Report::Activated { key, generation, result } => {
-                self.with(&key, Some(generation), |e, s| e.activated(&key, s, result))
+                self.with(&key, Some(generation), |e, s| e.activated(&key, s, result));
             }
             Report::Missing { key, generation } => self.with(&key, Some(generation), |e, s| e.reset(&key, s)),
             Report::Queried { key, token, answer } => {
@@ -396,7 +420,7 @@ impl Engine {
                 self.with(&key, None, |_, slot| slot.asking = slot.asking.saturating_sub(1));
             }
             Report::ThreadLost { thread, culprit, generation, after } => {
-                self.thread_lost(thread, &culprit, generation, after)
+                self.thread_lost(thread, &culprit, generation, after);
             }
         }
     }
@@ -435,10 +459,8 @@ impl Engine {
     }
 }
 
-/// Whether an event is in its run's history.
-fn recorded(slots: &HashMap<Key, Slot>, source: Source, key: &Key, seq: u64) -> bool {
-    slots.get(key).and_then(Slot::known).is_some_and(|tip| match source {
-        Source::Inbox => tip.frame.marks.inbox.seq >= seq,
-        Source::Fires => tip.frame.marks.fires.seq >= seq,
-    })
+/// Whether an event of a queue is in its run's history. Marks say nothing about other queues than the run's.
+fn recorded(slots: &HashMap<Key, Slot>, queue: &QueueName, source: Source, key: &Key, seq: u64) -> bool {
+    let tip = slots.get(key).and_then(Slot::known);
+    tip.is_some_and(|tip| tip.queue.as_ref() == Some(queue) && tip.mark(source).seq >= seq)
 }

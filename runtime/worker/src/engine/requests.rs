@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use highwater_broker::Message;
 use highwater_protocol::{
-    Event, Key, RunId, Started, Status,
+    Event, Key, RunId, Started, Status, Trace,
     rejection::{Code, Rejection},
     reply::Reply,
     request::{Ask, IdConflict, IdReuse, StartRequest},
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     Action, Engine, Item, RequestItem, Slot, Source, UnitId,
     advance::Next,
-    slot::{After, Batch, Stage, Starting},
+    slot::{After, Batch, KnownTip, Stage, Starting},
 };
 use crate::executor::Job;
 
@@ -24,8 +24,9 @@ impl Engine {
         let Item::Request(request) = &item else { return };
         let Ask::Start(start) = &request.request.ask else { return };
         let run = start.run.unwrap_or_else(|| derived_run(&request.message));
-        let started = Arc::new(started(request, start, behind));
+        let started = Arc::new(started(request, start, run, behind));
         let expect = behind.unwrap_or(0);
+        slot.unit = request.unit;
         slot.live = false;
         slot.stage = Stage::Running;
         let event = Event::Started(Box::new((*started).clone()));
@@ -68,7 +69,7 @@ impl Engine {
             _ => After::Reject(Rejection::new(
                 Code::AlreadyRunning,
                 format!(
-                    "workflow {key} is running as run {run}; use another id, or a conflict policy that says what to do"
+                    "workflow {key} is running as run {run}; use another id, or the conflict policy use-existing or terminate-existing"
                 ),
             )),
         };
@@ -90,14 +91,18 @@ impl Engine {
             slot.suspect |= !slot.confirmed;
             return Next::Again;
         }
+        // Marks are those of the run's queue. A start on another one, older than them, may be one that was taken before that
+        // run: nobody knows, and twice would be worse than not at all.
+        let overtaken = self.is_foreign(tip, &item) && request.message.seq <= tip.mark(Source::Inbox).seq;
         let allowed = match start.id_reuse {
+            _ if overtaken => false,
             IdReuse::Allow => true,
             IdReuse::AllowIfFailed => !matches!(status, Status::Completed | Status::ContinuedAsNew),
             _ => start.id_conflict == IdConflict::TerminateExisting && status == Status::Terminated,
         };
         if !allowed {
             let text = format!(
-                "workflow {key} was used by run {run}, which is {status}; use another id, or the reuse policy `allow`"
+                "workflow {key} was used by run {run}, which is {status}; use another id, or the reuse policy allow"
             );
             self.reject_item(slot, item, Rejection::new(Code::AlreadyUsed, text));
             return Next::Again;
@@ -117,21 +122,47 @@ impl Engine {
         }
     }
 
-    /// A run is on one queue for its life. Who reads another queue passes its requests on, and never applies them.
-    pub(super) fn forward_foreign(&mut self, slot: &mut Slot) -> bool {
-        let Some(tip) = slot.known() else { return false };
-        let Some(Item::Request(_)) = slot.pending.front() else { return false };
-        let Some(queue) = tip.queue.clone() else { return false };
+    /// Whether an item was read on another queue than the run's.
+    pub(super) fn is_foreign(&self, tip: &KnownTip, item: &Item) -> bool {
+        let Some(position) = item.position() else { return false };
+        tip.queue.as_ref().is_some_and(|queue| self.queues.get(position.unit.queue) != Some(queue))
+    }
+
+    /// A run is at home in the partition of its queue, even when what it was loaded for came in on another one. Nobody is
+    /// told anything about it where it is not.
+    pub(super) fn settle_unit(&mut self, key: &Key, slot: &mut Slot) {
+        let Some(queue) = slot.known().and_then(|tip| tip.queue.clone()) else { return };
         if self.queues.get(slot.unit.queue) == Some(&queue) {
+            return;
+        }
+        let home = self.queues.iter().position(|name| *name == queue).map(|queue| UnitId { queue, ..slot.unit });
+        if let Some(home) = home.filter(|home| self.units.contains_key(home)) {
+            slot.unit = home;
+        } else {
+            let reason = format!("workflow {key} is on queue {queue}; ask there");
+            self.answer_all(slot, "wrong-queue", &reason);
+        }
+    }
+
+    /// A run is on one queue for its life. Who reads another queue passes its requests on, and never applies them.
+    pub(super) fn pass_on_foreign(&mut self, slot: &mut Slot) -> bool {
+        let (Some(tip), Some(front)) = (slot.known(), slot.pending.front()) else { return false };
+        if !self.is_foreign(tip, front) {
             return false;
         }
-        let is_start =
-            matches!(slot.pending.front(), Some(Item::Request(item)) if matches!(item.request.ask, Ask::Start(_)));
-        if is_start && tip.is_closed() {
-            return false;
+        let (queue, closed) = (tip.queue.clone(), tip.is_closed());
+        let item = slot.pending.pop_front().expect("it was there");
+        match (item, queue) {
+            (Item::Request(item), Some(queue)) if !(closed && matches!(item.request.ask, Ask::Start(_))) => {
+                self.actions.push(Action::Forward { unit: item.unit, message: item.message, queue });
+            }
+            (item @ Item::Request(_), _) => {
+                slot.pending.push_front(item);
+                return false;
+            }
+            // A timer of an earlier run of this id.
+            (item, _) => slot.take(&item),
         }
-        let Some(Item::Request(item)) = slot.pending.pop_front() else { return false };
-        self.actions.push(Action::Forward { unit: slot.unit, message: item.message, queue });
         true
     }
 
@@ -150,7 +181,7 @@ impl Engine {
         match item {
             Item::Request(item) => {
                 slot.seen_inbox = slot.seen_inbox.max(item.message.seq);
-                self.reject(slot.unit, item.message, rejection);
+                self.reject(item.unit, item.message, rejection);
             }
             other => slot.take(&other),
         }
@@ -172,7 +203,7 @@ fn derived_run(message: &Message) -> RunId {
     RunId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
 }
 
-fn started(item: &RequestItem, start: &StartRequest, prior: Option<u64>) -> Started {
+fn started(item: &RequestItem, start: &StartRequest, run: RunId, prior: Option<u64>) -> Started {
     Started {
         workflow_id: item.request.workflow_id.clone(),
         workflow_type: start.workflow_type.clone(),
@@ -180,7 +211,8 @@ fn started(item: &RequestItem, start: &StartRequest, prior: Option<u64>) -> Star
         input: start.input.clone(),
         run_timeout: start.run_timeout,
         reply: item.request.reply.clone(),
-        trace: start.trace.clone(),
+        // A run that nobody traces gets a trace that every worker finds again.
+        trace: Some(start.trace.clone().unwrap_or_else(|| Trace::of_run(run))),
         prior,
         continued_from: None,
         signals: Vec::new(),

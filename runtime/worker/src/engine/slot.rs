@@ -10,7 +10,7 @@ use highwater_core::{open::OpenOperations, run::StepRun};
 use highwater_protocol::{
     Event, Failure, OpId, Payload, QueueName, RunId, Started, Status, Timestamp, TypeName,
     event::Outcome,
-    record::Frame,
+    record::{Frame, Mark},
     rejection::Rejection,
     request::Request,
     timer::{Fire, TimerId},
@@ -24,7 +24,7 @@ pub(crate) enum Item {
     /// A request from the inbox.
     Request(Box<RequestItem>),
     /// A durable timer fired.
-    Fire { seq: u64, time: Timestamp, fire: Fire },
+    Fire { unit: UnitId, seq: u64, time: Timestamp, fire: Fire },
     /// A local step of this process ended.
     Step { run: RunId, op: OpId, name: TypeName, outcome: Outcome },
     /// This process's own clock says that a timer is due.
@@ -36,19 +36,35 @@ pub(crate) enum Item {
 /// A request with the message that it came in.
 #[derive(Debug)]
 pub(crate) struct RequestItem {
+    /// Where it was read. The run may be on another queue.
+    pub(crate) unit: UnitId,
     pub(crate) message: Message,
     pub(crate) request: Request,
 }
 
 impl Item {
     /// Where it stands in its source; nothing for what came from this process.
-    pub(super) fn position(&self) -> Option<(Source, u64, Timestamp)> {
+    pub(super) fn position(&self) -> Option<Position> {
         match self {
-            Self::Request(item) => Some((Source::Inbox, item.message.seq, item.message.time)),
-            Self::Fire { seq, time, .. } => Some((Source::Fires, *seq, *time)),
+            Self::Request(item) => {
+                let (seq, time) = (item.message.seq, item.message.time);
+                Some(Position { unit: item.unit, source: Source::Inbox, mark: Mark { seq, time } })
+            }
+            Self::Fire { unit, seq, time, .. } => {
+                let mark = Mark { seq: *seq, time: *time };
+                Some(Position { unit: *unit, source: Source::Fires, mark })
+            }
             Self::Step { .. } | Self::Due { .. } | Self::Refused { .. } => None,
         }
     }
+}
+
+/// Where an item was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    pub(super) unit: UnitId,
+    pub(super) source: Source,
+    pub(super) mark: Mark,
 }
 
 /// What is known of the history.
@@ -82,6 +98,14 @@ pub(super) struct KnownTip {
 }
 
 impl KnownTip {
+    /// How far the run has consumed a source.
+    pub(super) fn mark(&self, source: Source) -> Mark {
+        match source {
+            Source::Inbox => self.frame.marks.inbox,
+            Source::Fires => self.frame.marks.fires,
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.frame.closed
     }
@@ -170,7 +194,9 @@ pub(crate) struct Question {
 
 /// One workflow id.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a question of its own, with its answer in its name")]
 pub(super) struct Slot {
+    /// The partition of the run's queue, when this process owns that; otherwise where its first item was read.
     pub(super) unit: UnitId,
     /// When it was used last, as a count of uses.
     pub(super) used: u64,
@@ -182,7 +208,7 @@ pub(super) struct Slot {
     pub(super) pending: VecDeque<Item>,
     pub(super) batch: Batch,
     /// Events that are consumed, and whose consequences need this process until the run is quiescent.
-    pub(super) taken: Vec<(Source, u64)>,
+    pub(super) taken: Vec<(UnitId, Source, u64)>,
     pub(super) open: OpenOperations,
     /// The code's state is on its thread, as of the tip.
     pub(super) live: bool,
@@ -263,10 +289,10 @@ impl Slot {
 
     /// An item is dealt with: its event is done when the run is quiescent.
     pub(super) fn take(&mut self, item: &Item) {
-        if let Some((source, seq, _)) = item.position() {
-            self.taken.push((source, seq));
+        if let Some(Position { unit, source, mark }) = item.position() {
+            self.taken.push((unit, source, mark.seq));
             if source == Source::Inbox {
-                self.seen_inbox = self.seen_inbox.max(seq);
+                self.seen_inbox = self.seen_inbox.max(mark.seq);
             }
         }
     }

@@ -69,7 +69,7 @@ impl Track {
     fn offset(&self, busy: &mut Vec<Key>, recorded: impl Fn(&Key, u64) -> bool) -> Mark {
         for (seq, (key, time)) in &self.open {
             let listed = busy.contains(key);
-            // A busy run is rebuilt from its history, where an event that is not recorded yet is missing.
+            // A run that is rebuilt finds in its history what it has consumed, and nothing of what still waits for it.
             if !recorded(key, *seq) || !listed && busy.len() >= Lease::BUSY_MAX {
                 // The event itself is not done. Its own time bounds that of everything before it.
                 return Mark { seq: seq - 1, time: *time };
@@ -102,7 +102,12 @@ impl Unit {
         }
     }
 
-    /// A run needs nothing of this process any more.
+    /// Whether the owner before left this run in the middle of something, and it has not come to rest since.
+    pub(super) fn inherits(&self, key: &Key) -> bool {
+        self.inherited.contains(key)
+    }
+
+    /// A run has come to rest.
     pub(super) fn settled(&mut self, key: &Key) {
         self.inherited.remove(key);
     }
@@ -168,12 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_a_busy_run_that_is_not_recorded_holds_the_offset() {
-        let mut unit = unit(&[(3, "a"), (5, "a"), (8, "b")]);
-        unit.fires.read(4, Timestamp(4), &key("a"));
-        unit.inbox.done(8);
-        let (inbox, fires, busy) = unit.offsets(|source, _, seq| source == Source::Inbox && seq <= 3).unwrap();
-        assert_eq!((inbox.seq, fires.seq, busy), (4, 3, vec![key("a")]));
+    fn what_a_busy_run_has_not_recorded_yet_holds_the_offset() {
+        let mut unit = unit(&[(3, "a"), (5, "b"), (8, "a"), (9, "b")]);
+        assert!(unit.fires.read(7, Timestamp(7), &key("a")));
+        unit.inbox.done(5);
+        let recorded = |source, key: &Key, seq| source == Source::Inbox && key.as_str() == "a" && seq < 8;
+        let (inbox, fires, busy) = unit.offsets(recorded).unwrap();
+        assert_eq!((inbox.seq, fires.seq, busy), (7, 6, vec![key("a")]));
     }
 
     #[test]

@@ -209,7 +209,7 @@ impl Play {
     }
 
     fn record(&mut self, transition: Transition) {
-        let Transition { events, steps, conclusion } = transition;
+        let Transition { events, time, steps, conclusion } = transition;
         self.concluded = conclusion.is_some();
         self.steps.extend(steps);
         // What the code has given up is executed by nobody after an eviction, and so by nobody here.
@@ -221,20 +221,20 @@ impl Play {
         if events.is_empty() && !self.concluded {
             return;
         }
-        self.check_crashes(&events, conclusion.as_ref());
+        self.check_crashes(&events, time, conclusion.as_ref());
         let pieces = if self.mode == Mode::Cut { cut(&events) } else { vec![events] };
-        self.history.extend(pieces.into_iter().map(|events| Piece { events, time: self.time }));
+        self.history.extend(pieces.into_iter().map(|events| Piece { events, time }));
         if self.mode != Mode::Kept && !self.concluded {
             self.evict();
         }
     }
 
     /// Whatever part of a transition is recorded when the worker dies, the next owner issues the rest of it.
-    fn check_crashes(&self, events: &[Event], conclusion: Option<&Conclusion>) {
+    fn check_crashes(&self, events: &[Event], time: Timestamp, conclusion: Option<&Conclusion>) {
         let inbound = events.iter().take_while(|event| event.class() == Class::Inbound).count();
         for recorded in (inbound..=events.len()).filter(|recorded| !between_inbound(events, *recorded)) {
             let mut history = self.history.clone();
-            history.push(Piece { events: events[..recorded].to_vec(), time: self.time });
+            history.push(Piece { events: events[..recorded].to_vec(), time });
             let later = self.time.after(Duration::from_mins(1));
             let (_, rest) = replay_until(&self.registry, &history, later).expect("every prefix replays");
             assert_eq!(rest.events, events[recorded..], "after a crash behind event {recorded} of {events:?}");

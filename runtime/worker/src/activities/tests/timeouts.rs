@@ -107,13 +107,21 @@ async fn a_task_past_its_schedule_to_close_is_not_started() {
 async fn a_start_in_time_is_written_down_for_the_owner() {
     let world = World::new().await;
     let mut reports = world.reports().await;
-    let worker = world.worker(Script::new().with("run", async |_, _| completed("1")));
-    let limits = ActivityOptions { schedule_to_start: Some(Duration::from_secs(5)), ..ActivityOptions::default() };
+    let worker =
+        world.worker(Script::new().with(
+            "run",
+            async |context: ActivityContext, _| {
+                if context.attempt() == 1 { failed("at 1") } else { completed("1") }
+            },
+        ));
+    let schedule_to_start = Some(Duration::from_secs(5));
+    let limits = ActivityOptions { schedule_to_start, ..options(every(Duration::ZERO)) };
     let task = world.call("run", limits).await;
     assert_eq!(reports.next().await.outcome, completed("1"));
-    until(|| world.is_forgotten(&task)).await;
-    // The owner's timer may yet fire before it reads the outcome.
-    assert_eq!(world.state(&task).await.unwrap().start, Some(StartDecision::Started));
+    // The owner's timer may yet fire before it reads the outcome. Nothing else is kept.
+    let start = Some(StartDecision::Started);
+    let kept = ActivityState { attempt: 2, start, ..ActivityState::default() };
+    until(async || world.state(&task).await.as_ref() == Some(&kept)).await;
     worker.stop().await;
 }
 

@@ -1,0 +1,301 @@
+//! Golden files: what is stored today must be readable for ever.
+//!
+//! Each file under `golden/` holds one value of a persisted type, in hex. The test decodes the file and compares it with
+//! the value; for what this version writes it also encodes the value and compares the bytes, so that a change of the
+//! format is noticed. A new version adds files (`started.v2.hex`) and keeps the old ones.
+//!
+//! `GOLDEN_WRITE=1 cargo test -p highwater-protocol --test golden` writes the files that are missing, and no others.
+
+use std::{
+    fmt::{Debug, Write},
+    fs,
+    path::PathBuf,
+    time::Duration,
+};
+
+use highwater_protocol::{
+    Event, Failure, FailureKind, Key, Namespace, OpId, Payload, QueueName, RunId, Started, Timestamp, TypeName,
+    WorkerId, WorkflowId,
+    event::{ActivityOptions, ActivityScheduled, Outcome, Signal, Trace},
+    failure::TimeoutKind,
+    ids::RecordId,
+    lease::Lease,
+    namespace::Settings,
+    record::{Body, Frame, Mark, Marks, PreviousRun, Record},
+    retry::RetryPolicy,
+    task::{ActivityReport, ActivityState, ActivityTask, CancelActivity, StartDecision},
+    timer::{Fire, TimerId},
+    wire,
+    worker::{Announcement, ServedQueue},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.hex"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.chunks(32) {
+        for byte in chunk {
+            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).expect("hex digits");
+    digits.chunks(2).map(byte).collect()
+}
+
+/// The bytes of a golden file.
+fn golden(name: &str, now: &[u8]) -> Vec<u8> {
+    if std::env::var_os("GOLDEN_WRITE").is_some() && !path(name).exists() {
+        fs::write(path(name), hex(now)).expect("the folder is writable");
+    }
+    let text = fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{}: {e}", path(name).display()));
+    unhex(&text)
+}
+
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
+    let encoded = wire::encode(value);
+    let stored = golden(name, &encoded);
+    assert_eq!(
+        &wire::decode::<T>(&stored).unwrap_or_else(|e| panic!("{name}: {e}")),
+        value,
+        "{name} reads differently"
+    );
+    assert_eq!(hex(&encoded), hex(&stored), "{name} is written differently");
+}
+
+fn run() -> RunId {
+    RunId(Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001))
+}
+
+fn name(text: &str) -> TypeName {
+    TypeName::new(text).unwrap()
+}
+
+fn queue() -> QueueName {
+    QueueName::new("orders.eu").unwrap()
+}
+
+fn trace() -> Trace {
+    Trace { parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(), state: Some("a=b".into()) }
+}
+
+fn failure() -> Failure {
+    let mut failure = Failure::new(FailureKind::Application { non_retryable: true }, "declined");
+    failure.details = Some(Payload::json("{\"Declined\":5}"));
+    failure.caused_by(Failure::timeout(TimeoutKind::Heartbeat, "silent for 5 s"))
+}
+
+fn started() -> Started {
+    Started {
+        workflow_id: WorkflowId::new("order 17/é").unwrap(),
+        workflow_type: name("order"),
+        queue: queue(),
+        input: Payload::json("{\"amount\":5}"),
+        run_timeout: Some(Duration::from_hours(1)),
+        reply: Some("_INBOX.a.1".into()),
+        trace: Some(trace()),
+        prior: Some(9),
+        continued_from: Some(RunId(Uuid::from_u128(2))),
+        signals: vec![Signal { name: name("approve"), input: Payload::with_content_type("x", Some("text/plain")) }],
+    }
+}
+
+fn call() -> ActivityScheduled {
+    ActivityScheduled {
+        op: OpId(3),
+        name: name("charge"),
+        queue: queue(),
+        input: Payload::json("[1]"),
+        options: ActivityOptions {
+            retry: RetryPolicy {
+                initial_interval: Duration::from_millis(250),
+                backoff_coefficient: 1.5,
+                maximum_interval: Duration::from_mins(1),
+                maximum_attempts: 5,
+                jitter: 0.25,
+            },
+            schedule_to_start: Some(Duration::from_secs(1)),
+            start_to_close: Some(Duration::from_secs(2)),
+            schedule_to_close: Some(Duration::from_secs(3)),
+            heartbeat: Some(Duration::from_secs(4)),
+        },
+    }
+}
+
+/// One of each kind. A new kind of event belongs here: the match below does not compile without it.
+fn events() -> Vec<(&'static str, Event)> {
+    let at = Timestamp(1_795_392_478_123_456);
+    vec![
+        ("event.started", Event::Started(Box::new(started()))),
+        ("event.signaled", Event::Signaled(Signal { name: name("approve"), input: Payload::json("true") })),
+        ("event.cancel-requested", Event::CancelRequested { reason: "changed my mind".into() }),
+        ("event.activity-completed", closed(Outcome::Completed(Payload::json("7")))),
+        ("event.activity-failed", closed(Outcome::Failed(failure()))),
+        ("event.activity-cancelled", closed(Outcome::Cancelled(Failure::new(FailureKind::Cancelled, "asked to")))),
+        (
+            "event.step-closed",
+            Event::StepClosed { op: OpId(4), name: name("add"), outcome: Outcome::Completed(Payload::null()) },
+        ),
+        ("event.timer-fired", Event::TimerFired { op: OpId(5) }),
+        ("event.activity-scheduled", Event::ActivityScheduled(Box::new(call()))),
+        ("event.activity-cancel-requested", Event::ActivityCancelRequested { op: OpId(3) }),
+        ("event.timer-started", Event::TimerStarted { op: OpId(5), fire_at: at }),
+        ("event.timer-cancelled", Event::TimerCancelled { op: OpId(5) }),
+        ("event.completed", Event::Completed { result: Payload::json("\"done\"") }),
+        ("event.failed", Event::Failed { failure: failure() }),
+        ("event.cancelled", Event::Cancelled { failure: Failure::new(FailureKind::Cancelled, "asked to") }),
+        ("event.terminated", Event::Terminated { reason: "wrong order".into() }),
+        ("event.timed-out", Event::TimedOut { failure: Failure::timeout(TimeoutKind::Run, "too long") }),
+        ("event.continued-as-new", Event::ContinuedAsNew { run: run() }),
+        (
+            "event.workflow-task-failed",
+            Event::WorkflowTaskFailed {
+                failure: Failure::new(FailureKind::Panic, "at x.rs:1"),
+                attempt: 2,
+                retry_at: at,
+            },
+        ),
+    ]
+}
+
+fn closed(outcome: Outcome) -> Event {
+    Event::ActivityClosed { op: OpId(3), attempt: 2, outcome }
+}
+
+fn frame() -> Frame {
+    Frame {
+        run: run(),
+        record: RecordId(Uuid::from_u128(0xfeed)),
+        ordinal: 66,
+        first_event: 130,
+        time: Timestamp(1_795_392_478_123_456),
+        marks: Marks {
+            inbox: Mark { seq: 1_000, time: Timestamp(1_795_392_478_000_000) },
+            fires: Mark { seq: 7, time: Timestamp(1_795_392_470_000_000) },
+        },
+        closed: false,
+        back: vec![900, 950],
+    }
+}
+
+#[test]
+fn every_kind_of_event_is_written_and_read_as_it_always_was() {
+    for (name, event) in events() {
+        check(name, &event);
+    }
+}
+
+#[test]
+fn records_are_written_and_read_as_they_always_were() {
+    let events: Vec<Event> = events().into_iter().map(|(_, event)| event).take(2).collect();
+    let previous = PreviousRun { run: run(), ordinal: 1, first_event: 4, back: vec![8], events: events.clone() };
+    for (name, record) in [
+        ("record", Record { frame: frame(), body: Body { events: events.clone(), previous: None } }),
+        ("record.closed", Record { frame: Frame { closed: true, ..frame() }, body: Body::default() }),
+        ("record.continued", Record { frame: frame(), body: Body { events, previous: Some(Box::new(previous)) } }),
+    ] {
+        let stored = golden(name, &record.encode());
+        assert_eq!(Record::decode(&stored).unwrap(), record, "{name} reads differently");
+        assert_eq!(hex(&record.encode()), hex(&stored), "{name} is written differently");
+    }
+}
+
+#[test]
+fn tasks_timers_and_outcomes_are_written_and_read_as_they_always_were() {
+    let task = ActivityTask {
+        workflow_id: WorkflowId::new("order 17/é").unwrap(),
+        workflow_type: name("order"),
+        run: run(),
+        run_queue: queue(),
+        call: call(),
+        attempt: 2,
+        scheduled_at: Timestamp(1_795_392_478_123_456),
+        trace: Some(trace()),
+    };
+    check("activity-task", &task);
+    check(
+        "activity-report",
+        &ActivityReport { op: OpId(3), attempt: 2, outcome: Outcome::Completed(Payload::json("7")) },
+    );
+    let state = ActivityState {
+        attempt: 2,
+        heartbeat: Some(Payload::json("50")),
+        last_failure: Some(failure()),
+        cancel_requested: true,
+        start: Some(StartDecision::TimedOut),
+        ..ActivityState::default()
+    };
+    check("activity-state", &state);
+    check("cancel-activity", &CancelActivity { run: run(), op: OpId(3) });
+    let key = Key::escape("workflow id", "order 17/é").unwrap();
+    for (name, timer) in [
+        ("fire.sleep", TimerId::Sleep(OpId(5))),
+        ("fire.schedule-to-start", TimerId::ScheduleToStart(OpId(3))),
+        ("fire.schedule-to-close", TimerId::ScheduleToClose(OpId(3))),
+        ("fire.run", TimerId::Run),
+        ("fire.task-retry", TimerId::TaskRetry(4)),
+    ] {
+        check(name, &Fire { key: key.clone(), run: run(), timer });
+    }
+}
+
+#[test]
+fn bucket_entries_are_written_and_read_as_they_always_were() {
+    let worker = WorkerId(Uuid::from_u128(0xabc));
+    let queues = vec![ServedQueue { queue: queue(), types: vec![name("order"), name("refund")] }];
+    check("announcement", &Announcement { worker, name: "host 1".into(), queues });
+    let lease = Lease {
+        owner: Some(worker),
+        epoch: 4,
+        wanted_by: None,
+        inbox: Mark { seq: 1_000, time: Timestamp(5) },
+        fires: Mark { seq: 7, time: Timestamp(6) },
+        busy: vec![Key::escape("workflow id", "order-1").unwrap()],
+    };
+    check("lease", &lease);
+    let settings = Settings { partitions: 128, shards: 1, replicas: 3, layout: 1 };
+    let json = serde_json::to_vec(&settings).unwrap();
+    let stored = golden("settings.json", &json);
+    assert_eq!(serde_json::from_slice::<Settings>(&stored).unwrap(), settings);
+    assert_eq!(String::from_utf8_lossy(&json), String::from_utf8_lossy(&stored));
+    assert!(Namespace::new("shop").is_ok());
+}
+
+#[test]
+fn an_unknown_field_is_passed_over_and_an_unknown_event_is_an_error() {
+    #[derive(Serialize)]
+    enum Later {
+        TimerFired { op: u64, added_later: &'static str },
+        Teleported { to: &'static str },
+    }
+    let known = wire::encode(&Later::TimerFired { op: 5, added_later: "x" });
+    assert_eq!(wire::decode::<Event>(&known).unwrap(), Event::TimerFired { op: OpId(5) });
+    let unknown = wire::encode(&Later::Teleported { to: "x" });
+    let error = wire::decode::<Event>(&unknown).unwrap_err().to_string();
+    assert!(error.contains("Teleported"), "{error}");
+}
+
+#[test]
+fn a_failure_with_a_long_chain_of_causes_is_refused_and_not_recursed_into() {
+    let mut failure = Failure::application("the first");
+    for _ in 0..10_000 {
+        failure = Failure::application("a later one").caused_by(failure);
+    }
+    // Encoding and dropping a chain of this length must work too, as user code may make one.
+    let bytes = std::thread::Builder::new()
+        .stack_size(256 << 20)
+        .spawn(move || wire::encode(&failure))
+        .unwrap()
+        .join()
+        .unwrap();
+    assert!(matches!(wire::decode::<Failure>(&bytes), Err(wire::Error::TooDeep)));
+}

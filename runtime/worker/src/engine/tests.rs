@@ -1,0 +1,169 @@
+//! The engine alone: what it makes of inputs whose order only a crash or another queue can bring about.
+
+use std::{sync::Arc, time::Instant};
+
+use highwater_broker::{Message, history::StoredRecord};
+use highwater_core::run::{Limits, Registry, Transition};
+use highwater_protocol::{
+    Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Started, Timestamp, TypeName, WorkflowId,
+    header,
+    ids::RecordId,
+    lease::Lease,
+    record::{Body, Frame, Mark, Marks},
+    subject::{Subjects, Verb},
+    timer::{Fire, TimerId},
+    wire,
+};
+
+use super::{Action, Engine, Input, Loaded, Setup, Source, UnitId};
+use crate::{
+    clock::ServerClock,
+    executor::{Activated, Job, Report},
+};
+
+const SHOP: UnitId = UnitId { queue: 0, partition: 0 };
+const OTHER: UnitId = UnitId { queue: 1, partition: 0 };
+
+struct Fixture {
+    engine: Engine,
+    subjects: Subjects,
+    key: Key,
+    run: RunId,
+}
+
+fn queue(unit: UnitId) -> QueueName {
+    QueueName::new(["shop", "other"][unit.queue]).unwrap()
+}
+
+impl Fixture {
+    /// An engine that owns the one partition of both queues.
+    fn new() -> Self {
+        let subjects = Subjects::new(&Namespace::default(), 1);
+        let setup = Setup {
+            subjects: subjects.clone(),
+            queues: vec![queue(SHOP), queue(OTHER)],
+            registry: Arc::new(Registry::new()),
+            limits: Limits::for_message_max(1 << 20),
+            cache_max: 100,
+            clock: ServerClock::new(Timestamp(1_000), Instant::now()),
+        };
+        let mut fixture = Self {
+            engine: Engine::new(setup),
+            subjects,
+            key: WorkflowId::new("acme").unwrap().to_key(),
+            run: RunId::generate(),
+        };
+        for unit in [SHOP, OTHER] {
+            fixture.feed(Input::Gained { unit, lease: Lease::default() });
+        }
+        fixture
+    }
+
+    fn feed(&mut self, input: Input) -> Vec<Action> {
+        self.engine.handle(input, Instant::now())
+    }
+
+    fn signal(&mut self, unit: UnitId, seq: u64) -> Vec<Action> {
+        let name = TypeName::new("deposit").unwrap();
+        let subject = self.subjects.inbox_public(Verb::Signal, &queue(unit), Some(&name), &self.key);
+        let (headers, payload) = (Headers::new(), "1".into());
+        self.feed(Input::Request { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
+    }
+
+    fn fire(&mut self, seq: u64, op: u64) -> Vec<Action> {
+        let fire = Fire { key: self.key.clone(), run: self.run, timer: TimerId::Sleep(OpId(op)) };
+        let (subject, payload) = (self.subjects.fire(0, &queue(SHOP)), wire::encode(&fire));
+        let headers = Headers::new();
+        self.feed(Input::Fired { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
+    }
+
+    /// A run of the queue `shop` that sleeps and has consumed its sources up to these sequences.
+    fn history(&self, inbox: u64, fires: u64) -> Loaded {
+        let started = Started {
+            workflow_id: WorkflowId::new("acme").unwrap(),
+            workflow_type: TypeName::new("account").unwrap(),
+            queue: queue(SHOP),
+            input: Payload::null(),
+            run_timeout: None,
+            reply: None,
+            trace: None,
+            prior: None,
+            continued_from: None,
+            signals: Vec::new(),
+        };
+        let mark = |seq: u64| Mark { seq, time: Timestamp(seq as i64) };
+        let frame = Frame {
+            run: self.run,
+            record: RecordId::generate(),
+            ordinal: 0,
+            first_event: 1,
+            time: Timestamp(100),
+            marks: Marks { inbox: mark(inbox), fires: mark(fires) },
+            closed: false,
+            back: Vec::new(),
+        };
+        let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
+        let events = vec![Event::Started(Box::new(started)), sleeps];
+        let record = Record { frame, body: Body { events: events.clone(), previous: None } };
+        let headers = Headers::new().with(header::QUEUE, "shop").with(header::TYPE, "account");
+        let subject = self.subjects.history(&self.key);
+        let message = Message { subject, headers, payload: record.encode(), seq: 1, time: Timestamp(100) };
+        Loaded::Records { records: vec![(StoredRecord::from_message(message).unwrap(), events)], whole: true }
+    }
+
+    /// Answers the load among the actions with that history, and the job that builds the run from it.
+    fn load(&mut self, actions: &[Action], loaded: Loaded) -> Vec<Action> {
+        let generation = actions
+            .iter()
+            .find_map(|action| match action {
+                Action::Load { generation, .. } => Some(*generation),
+                _ => None,
+            })
+            .expect("the history is read");
+        let key = self.key.clone();
+        let actions = self.feed(Input::Loaded { key: key.clone(), generation, loaded });
+        if !actions.iter().any(|action| matches!(action, Action::Job(Job::Rebuild { .. }))) {
+            return actions;
+        }
+        let time = Timestamp(100);
+        let transition = Transition { time, events: Vec::new(), steps: Vec::new(), conclusion: None };
+        let result = Ok(Activated { transition, signals: Vec::new() });
+        self.feed(Input::Thread(Report::Activated { key, generation, result }))
+    }
+}
+
+/// The events that the code is given.
+fn given(actions: &[Action]) -> Vec<&'static str> {
+    let jobs = actions.iter().filter_map(|action| match action {
+        Action::Job(Job::Activate { events, .. }) => Some(events),
+        _ => None,
+    });
+    jobs.flatten().map(Event::name).collect()
+}
+
+#[test]
+fn a_signal_that_is_read_again_behind_a_timer_is_not_taken_twice() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.fire(7, 1);
+    // The owner before consumed this one and ended before it could say so in its offsets.
+    assert!(fixture.signal(SHOP, 12).is_empty(), "it waits for the history");
+    let loaded = fixture.history(12, 6);
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(given(&actions), ["TimerFired"]);
+}
+
+#[test]
+fn a_signal_on_another_queue_is_passed_on_whatever_the_run_has_consumed() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.signal(OTHER, 5);
+    let loaded = fixture.history(12, 6);
+    let actions = fixture.load(&actions, loaded);
+    let forwarded = actions.iter().find_map(|action| match action {
+        Action::Forward { unit, message, queue } => Some((*unit, message.seq, queue.to_string())),
+        _ => None,
+    });
+    assert_eq!(forwarded, Some((OTHER, 5, "shop".to_owned())), "{actions:?}");
+    assert!(!fixture.engine.is_quiet(OTHER), "it is under way until it is stored there");
+    fixture.feed(Input::Handled { unit: OTHER, source: Source::Inbox, seq: 5 });
+    assert!(fixture.engine.is_quiet(OTHER) && fixture.engine.is_quiet(SHOP));
+}
