@@ -23,13 +23,12 @@ pub(crate) enum Source {
 pub(crate) struct Unit {
     pub(super) inbox: Track,
     pub(super) fires: Track,
-    /// Runs that the owner before left in the middle of something, until they are quiescent here. Their events are behind
-    /// the offsets, so should this owner end as well, only this list tells the next one of them.
-    inherited: BTreeSet<Key>,
     /// No new events are taken: the partition is being handed over.
     pub(super) releasing: bool,
     /// The stream went backwards; nothing is touched until an operator has looked.
     pub(super) halted: bool,
+    /// Runs that the owner before listed as busy, until they have come to rest here.
+    recovering: BTreeSet<Key>,
     written: Option<(Mark, Mark, Vec<Key>)>,
 }
 
@@ -39,11 +38,13 @@ pub(super) struct Track {
     last: Mark,
     /// Events that were read and whose consequences still need this process, with the run each is for.
     open: BTreeMap<u64, (Key, Timestamp)>,
+    /// Those among them that are being refused or passed on, which no record tells anybody.
+    leaving: BTreeSet<u64>,
 }
 
 impl Track {
     fn new(from: Mark) -> Self {
-        Self { last: from, open: BTreeMap::new() }
+        Self { last: from, open: BTreeMap::new(), leaving: BTreeSet::new() }
     }
 
     /// Takes note of a newly read event; false when it was read before.
@@ -56,12 +57,23 @@ impl Track {
         true
     }
 
+    /// The offset waits until an event has been refused or passed on, even when a record has passed it.
+    pub(super) fn leaves(&mut self, seq: u64) {
+        self.leaving.insert(seq);
+    }
+
     pub(super) fn done(&mut self, seq: u64) {
         self.open.remove(&seq);
+        self.leaving.remove(&seq);
     }
 
     pub(super) fn last(&self) -> Mark {
         self.last
+    }
+
+    /// Whether an event was read and dealt with.
+    pub(super) fn has_passed(&self, seq: u64) -> bool {
+        seq <= self.last.seq && !self.open.contains_key(&seq)
     }
 
     /// The position behind which nothing needs this process except the runs listed in `busy`. `recorded` tells whether
@@ -70,7 +82,8 @@ impl Track {
         for (seq, (key, time)) in &self.open {
             let listed = busy.contains(key);
             // A run that is rebuilt finds in its history what it has consumed, and nothing of what still waits for it.
-            if !recorded(key, *seq) || !listed && busy.len() >= Lease::BUSY_MAX {
+            let kept = !self.leaving.contains(seq) && recorded(key, *seq);
+            if !kept || !listed && busy.len() >= Lease::BUSY_MAX {
                 // The event itself is not done. Its own time bounds that of everything before it.
                 return Mark { seq: seq - 1, time: *time };
             }
@@ -88,9 +101,9 @@ impl Unit {
         Self {
             inbox: Track::new(lease.inbox),
             fires: Track::new(lease.fires),
-            inherited: lease.busy.iter().cloned().collect(),
             releasing: false,
             halted: false,
+            recovering: lease.busy.iter().cloned().collect(),
             written: Some((lease.inbox, lease.fires, lease.busy.clone())),
         }
     }
@@ -102,19 +115,14 @@ impl Unit {
         }
     }
 
-    /// Whether the owner before left this run in the middle of something, and it has not come to rest since.
-    pub(super) fn inherits(&self, key: &Key) -> bool {
-        self.inherited.contains(key)
-    }
-
     /// A run has come to rest.
-    pub(super) fn settled(&mut self, key: &Key) {
-        self.inherited.remove(key);
+    pub(super) fn rests(&mut self, key: &Key) {
+        self.recovering.remove(key);
     }
 
     /// Whether nothing needs this process any more.
     pub(super) fn is_quiet(&self) -> bool {
-        self.inherited.is_empty() && self.inbox.open.is_empty() && self.fires.open.is_empty()
+        self.inbox.open.is_empty() && self.fires.open.is_empty()
     }
 
     /// How many events are under way.
@@ -124,14 +132,19 @@ impl Unit {
 
     /// The offsets to write, when they changed since they were last asked for.
     pub(super) fn offsets(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> Option<(Mark, Mark, Vec<Key>)> {
-        let before = self.written.take();
+        let before = self.written.clone();
         let now = self.offsets_now(recorded);
         (before.as_ref() != Some(&now)).then_some(now)
     }
 
     /// The offsets as they are.
     pub(super) fn offsets_now(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> (Mark, Mark, Vec<Key>) {
-        let mut busy: Vec<Key> = self.inherited.iter().cloned().collect();
+        if self.halted {
+            // What stopped it stands before offsets that marks would allow.
+            return self.written.clone().unwrap_or_default();
+        }
+        // Whoever owns the partition next is to go on with these, too.
+        let mut busy: Vec<Key> = self.recovering.iter().cloned().collect();
         let inbox = self.inbox.offset(&mut busy, |key, seq| recorded(Source::Inbox, key, seq));
         let fires = self.fires.offset(&mut busy, |key, seq| recorded(Source::Fires, key, seq));
         let now = (inbox, fires, busy);
@@ -173,6 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_was_busy_under_the_owner_before_stays_listed_until_it_rests() {
+        let mut unit = Unit::new(&Lease { busy: vec![key("a")], ..Lease::default() });
+        unit.inbox.read(3, Timestamp(3), &key("b"));
+        unit.inbox.done(3);
+        assert_eq!(unit.offsets(|_, _, _| true).unwrap().2, [key("a")]);
+        unit.rests(&key("a"));
+        assert_eq!(unit.offsets(|_, _, _| true).unwrap().2, []);
+    }
+
+    #[test]
     fn what_a_busy_run_has_not_recorded_yet_holds_the_offset() {
         let mut unit = unit(&[(3, "a"), (5, "b"), (8, "a"), (9, "b")]);
         assert!(unit.fires.read(7, Timestamp(7), &key("a")));
@@ -180,21 +203,6 @@ mod tests {
         let recorded = |source, key: &Key, seq| source == Source::Inbox && key.as_str() == "a" && seq < 8;
         let (inbox, fires, busy) = unit.offsets(recorded).unwrap();
         assert_eq!((inbox.seq, fires.seq, busy), (7, 6, vec![key("a")]));
-    }
-
-    #[test]
-    fn runs_that_the_owner_before_left_busy_stay_listed_until_they_are_settled() {
-        let lease = Lease { busy: vec![key("a"), key("b")], ..Lease::default() };
-        let mut unit = Unit::new(&lease);
-        unit.inbox.read(3, Timestamp(3), &key("c"));
-        unit.inbox.done(3);
-        unit.settled(&key("a"));
-        assert!(!unit.is_quiet());
-        let (inbox, _, busy) = unit.offsets(|_, _, _| false).unwrap();
-        assert_eq!((inbox.seq, busy), (3, vec![key("b")]));
-        unit.settled(&key("b"));
-        assert!(unit.is_quiet());
-        assert_eq!(unit.offsets(|_, _, _| false).unwrap().2, vec![]);
     }
 
     #[test]
