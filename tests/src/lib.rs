@@ -1,5 +1,7 @@
 //! Shared helpers of the end-to-end tests.
 
+pub mod certificates;
+pub mod climb;
 pub mod collect;
 pub mod crash;
 pub mod deadline;

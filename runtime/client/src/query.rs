@@ -26,6 +26,10 @@ pub const QUERY_WAIT: Duration = Duration::from_secs(10);
 /// another has no listener for a moment.
 const LISTENER_WAIT: Duration = Duration::from_secs(1);
 
+/// How long one asking waits. A worker that has just lost the run, or is just getting it, does not answer; who has it
+/// then hears the next one.
+const ASK_AGAIN: Pauses = Pauses::new(Duration::from_millis(500), Duration::from_secs(4));
+
 /// A query has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -147,20 +151,24 @@ impl<W> WorkflowHandle<W> {
             headers: Headers::new().with_opt(header::CONTENT_TYPE, argument.content_type.as_deref()),
             payload: argument.data,
         };
-        let listener_deadline = Instant::now() + LISTENER_WAIT;
+        let asked = Instant::now();
         let mut pauses = Pauses::between_attempts();
+        let mut ask_again = ASK_AGAIN;
         let answer = loop {
-            match broker.request(message.clone(), QUERY_WAIT).await {
+            let wait = ask_again.next().min(QUERY_WAIT.saturating_sub(asked.elapsed()));
+            match broker.request(message.clone(), wait).await {
                 Ok(answer) => break answer,
                 Err(error) if error.kind == ErrorKind::NoResponders => {
                     let pause = pauses.next();
-                    if Instant::now() + pause >= listener_deadline {
+                    if asked.elapsed() + pause >= LISTENER_WAIT {
                         return Err(QueryError::NoWorker { id: id(), queue });
                     }
                     sleep(pause).await;
                 }
                 Err(source) if source.kind == ErrorKind::Unavailable => {
-                    return Err(QueryError::NoAnswer { id: id(), queue, source });
+                    if asked.elapsed() >= QUERY_WAIT {
+                        return Err(QueryError::NoAnswer { id: id(), queue, source });
+                    }
                 }
                 Err(source) => return Err(QueryError::Broker { id: id(), source }),
             }

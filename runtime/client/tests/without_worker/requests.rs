@@ -169,3 +169,24 @@ async fn a_query_is_answered_or_rejected_by_the_owner() {
     assert!(error.to_string().contains("it has: total"), "{error}");
     owner.abort();
 }
+
+#[tokio::test]
+async fn a_query_that_meets_no_owner_is_asked_again() {
+    let fixture = Fixture::new().await;
+    fixture.begin("o").await;
+    let filter = fixture.broker.subjects().query_filter_of_queue(&queue());
+    let mut queries = fixture.broker.subscribe(filter).await.unwrap();
+    let broker = fixture.broker.clone();
+    let owner = tokio::spawn(async move {
+        // The first one finds the run between two owners.
+        queries.next().await.unwrap();
+        let query = queries.next().await.unwrap();
+        let (subject, payload) = (query.reply.unwrap(), query.payload);
+        broker.send(PlainMessage { subject, reply: None, headers: Headers::new(), payload }).await.unwrap();
+    });
+    let asked = std::time::Instant::now();
+    let handle = fixture.client.handle_by_name("o").unwrap();
+    assert_eq!(handle.query::<_, u32>("total", &7).await.unwrap(), 7);
+    assert!(asked.elapsed() < highwater_client::query::QUERY_WAIT / 2, "{:?}", asked.elapsed());
+    owner.await.unwrap();
+}

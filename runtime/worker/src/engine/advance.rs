@@ -307,8 +307,9 @@ impl Engine {
                 self.send(key, slot, super::Send::DecideStart { run, op, queue, failure });
                 Meaning::Nothing
             }
-            // A retry needs no event: the run was built again before it got here. A run timeout never gets here.
-            _ => Meaning::Nothing,
+            // A retry needs no event: the run was built again before it got here, or when the clock told of it before, and
+            // then what followed may be missing. A run timeout never gets here.
+            _ => passed,
         }
     }
 

@@ -1,0 +1,19 @@
+//! Every feature, on a real worker and a real server.
+
+mod activities;
+mod auth;
+mod cancelling;
+mod changed;
+mod composing;
+mod heartbeats;
+mod ids;
+mod looking;
+mod retries;
+mod state;
+mod timeouts;
+
+use std::sync::LazyLock;
+
+use highwater_devserver::DevServer;
+
+static SERVER: LazyLock<DevServer> = LazyLock::new(highwater_tests::space::server);

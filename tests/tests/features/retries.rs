@@ -1,0 +1,54 @@
+//! Attempts, and the delays between them.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use highwater::{FreeActivities, prelude::*};
+use highwater_tests::{
+    deadline::within,
+    space::{self, Running},
+};
+
+use crate::SERVER;
+
+static ATTEMPTS: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
+
+#[activity(
+    start_to_close = "10s",
+    retry(initial_interval = "500ms", backoff_coefficient = 1.5, maximum_interval = "1s", jitter = 0.1)
+)]
+async fn flaky(cx: &ActivityContext, (): ()) -> Result<u32, String> {
+    ATTEMPTS.lock().expect("nobody panics with it").push(Instant::now());
+    let before = cx.info().last_failure.as_ref().map(|failure| failure.message.clone());
+    let expected = (cx.attempt() > 1).then(|| format!("attempt {} failed", cx.attempt() - 1));
+    assert_eq!(before, expected, "an attempt knows how the one before failed");
+    if cx.attempt() < 5 { Err(format!("attempt {} failed", cx.attempt())) } else { Ok(cx.attempt()) }
+}
+
+#[workflow]
+async fn patient(ctx: Ctx, (): ()) -> Result<u32, Exit> {
+    Ok(ctx.run(flaky, ()).await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activity_that_fails_four_times_succeeds_at_the_fifth_with_the_delays_of_its_policy() -> Result<()> {
+    let highwater = space::open(&SERVER, "retries").await;
+    let worker = highwater.worker().workflow(patient).activities(FreeActivities::new().with(flaky));
+    let worker = Running::spawn(worker.build()?);
+    let run = highwater.client().start(patient, ()).await?;
+    assert_eq!(within("the result", run.result()).await?, 5);
+    let attempts = ATTEMPTS.lock().expect("nobody panics with it").clone();
+    let delays: Vec<Duration> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    for (delay, policy) in delays.iter().zip([500, 750, 1000, 1000]) {
+        let off = delay.as_secs_f64() * 1000.0 / f64::from(policy);
+        assert!((0.5..1.5).contains(&off), "{delays:?} are not what the policy says");
+    }
+    assert_eq!(delays.len(), 4);
+    let events: Vec<_> = run.history().await?.iter().map(|event| event.event.to_string()).collect();
+    assert!(events.contains(&"ActivityCompleted #1 at attempt 5".to_owned()), "{events:?}");
+    worker.stop().await;
+    Ok(())
+}
