@@ -68,7 +68,7 @@ pub(crate) enum Sent {
     /// It is there.
     Done,
     /// An outcome that may be this activity's waits in the inbox at this sequence.
-    Waits { op: OpId, seq: u64 },
+    Waits { run: RunId, op: OpId, seq: u64 },
     /// The activity will have no outcome of its own.
     Refused { run: RunId, op: OpId, failure: Failure },
 }

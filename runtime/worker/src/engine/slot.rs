@@ -231,7 +231,7 @@ pub(super) struct Slot {
     pub(super) sending: usize,
     pub(super) steps: BTreeSet<(RunId, OpId)>,
     /// Activities whose task is gone, to be looked at again when the inbox has been consumed up to a sequence.
-    pub(super) verify: Vec<(u64, OpId)>,
+    pub(super) verify: Vec<(u64, RunId, OpId)>,
     pub(super) questions: Vec<Question>,
     pub(super) asking: usize,
     /// The history cannot be read by this build: requests are refused, timers wait.

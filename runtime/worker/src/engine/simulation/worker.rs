@@ -260,7 +260,7 @@ impl Worker {
                 if let Some(seen) = verify
                     && let Some(seq) = world.last_outcome(run, key).filter(|seq| *seq > seen)
                 {
-                    return Sent::Waits { op, seq };
+                    return Sent::Waits { run, op, seq };
                 }
                 super::check::task(world, run, op);
                 world.tasks.insert((run, op), *task);
