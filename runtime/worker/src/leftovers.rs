@@ -34,7 +34,7 @@ pub(crate) async fn clear(broker: Arc<dyn Broker>) {
                 let rejection = Rejection::new(
                     Code::BadSubject,
                     format!(
-                        "{} is not of the form hw.<namespace>.do.<verb>.<queue>.<name>.<workflow id>; escape dots in a token as =2E",
+                        "{} is not of the form hw.<namespace>.do.<verb>.<queue>.<name>.<workflow id>; in a token everything but letters, digits, - and _ is escaped, a dot as =2E",
                         message.subject
                     ),
                 );

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use highwater_tests::{deadline::until, raw_nats::RawNats, rejected};
 
-use crate::{shop, still_works};
+use crate::{SERVER, shop, still_works};
 
 /// The names and values of headers.
 type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -144,6 +144,24 @@ async fn bytes_that_are_no_text_in_subject_or_headers_wedge_nothing() -> Result<
     still_works(&highwater).await;
     let count = until("all four are dealt with", async || rejected::all(&highwater).await.len(), |n| *n >= 3).await;
     assert!(count <= 4, "{count}");
+    worker.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subjects_that_no_client_library_would_send_wedge_nothing() -> Result<()> {
+    let (highwater, worker, _) = shop("odd").await;
+    let deep = format!("start.shop.double.{}", vec!["x"; 1_000].join("."));
+    let long = format!("start.shop.double.{}", "x".repeat(3_000));
+    // The server refuses empty tokens, and complains of wildcards but stores them.
+    for rest in ["start..double.k", "start.shop.double.", "start.shop.double.*", "*.*.*.*", ">", &deep, &long] {
+        let mut raw = RawNats::connect(SERVER.port()).await?;
+        raw.publish(&format!("hw.odd.do.{rest}"), "", &[], b"{\"amount\": 5}").await?;
+        let _ = raw.flush().await;
+    }
+    let kept = until("five are rejected", async || rejected::all(&highwater).await, |kept| kept.len() == 5).await;
+    assert!(kept.iter().all(|kept| kept.code == "bad-subject"), "{kept:#?}");
+    still_works(&highwater).await;
     worker.stop().await;
     Ok(())
 }
