@@ -8,7 +8,7 @@ use tracing::Instrument;
 /// The queue that it is on.
 pub const QUEUE: &str = "traced";
 
-/// The activities of [`traced`].
+/// The activities of [`traced()`].
 #[derive(Debug)]
 pub struct Tools;
 

@@ -178,8 +178,25 @@ fn persisted_types_live_in_the_protocol() {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             let derives =
                 code.lines().any(|line| line.trim_start().starts_with("#[derive(") && line.contains("Serialize"));
-            let stored = derives && !file.to_string_lossy().contains("test");
+            let tests_only = ["test", "simulation"].iter().any(|part| file.to_string_lossy().contains(part));
+            let stored = derives && !tests_only;
             assert!(!stored, "{} derives Serialize; stored types belong in protocol", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_invariant_names_tests_that_are_there() {
+    let text = fs::read_to_string(root().join("runtime/ARCHITECTURE.md")).unwrap();
+    let code: String = all_sources().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let invariants: Vec<&str> = text.split("\n\n").filter(|paragraph| paragraph.starts_with("*Invariant:*")).collect();
+    assert!(invariants.len() >= 10, "the invariants were not found");
+    for invariant in invariants {
+        let named = invariant.split_once("(Test").map(|(_, tests)| tests).unwrap_or_default();
+        let tests: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "no test is named for: {invariant}");
+        for test in tests {
+            assert!(code.contains(&format!("fn {test}(")), "there is no test {test}, which is named for: {invariant}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Orders: charge, reserve, sleep, email, and compensation when a later step fails.
 //!
-//! - [`order`]: the workflow.
+//! - [`order()`]: the workflow.
 //! - [`Shop`]: its activities, the only code here that touches the outside world.
 //! - [`Ledger`]: the outside world of this example, a file with a line for whatever was done.
 //!

@@ -1,4 +1,4 @@
-//! A worker that runs [`collect`] until it is killed.
+//! A worker that runs [`collect()`] until it is killed.
 
 use highwater::Highwater;
 use highwater_tests::collect::collect;
