@@ -5,6 +5,7 @@ mod long_runs;
 mod order;
 mod random_kills;
 mod restarts;
+mod server_kills;
 mod zombies;
 
 use highwater_tests::crash::World;

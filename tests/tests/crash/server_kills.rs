@@ -1,0 +1,76 @@
+//! The server is killed and started again under load, and workers with it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use highwater_tests::crash::{
+    PATIENCE, QUEUE, eventually,
+    workflows::{Tally, tally},
+};
+use tokio::task::JoinSet;
+
+use crate::world;
+
+const ROUNDS: usize = 4;
+const RUNS_PER_ROUND: usize = 25;
+
+fn plan(number: usize) -> Tally {
+    Tally { name: format!("run {number}"), steps: 8, activity_every: 4, longest: Duration::from_millis(200) }
+}
+
+/// In every round the server is killed in the middle of things, and in every other one a worker dies while it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_runs_survive_four_kills_of_the_server_and_two_of_workers() {
+    let mut world = world().await;
+    let mut workers = vec![world.worker(), world.worker()];
+    let mut killed = BTreeSet::new();
+    let mut runs = JoinSet::new();
+    for round in 0..ROUNDS {
+        for number in round * RUNS_PER_ROUND..(round + 1) * RUNS_PER_ROUND {
+            let client = world.client();
+            runs.spawn(async move {
+                let plan = plan(number);
+                let handle = client.start(tally, plan.clone()).id(&plan.name).queue(QUEUE).await.expect("it starts");
+                match handle.result().timeout(PATIENCE).await {
+                    Ok(result) => assert_eq!(result, plan.total(), "{}", plan.name),
+                    Err(error) => panic!("{}: {error}\n{:#?}", plan.name, handle.describe().await),
+                }
+            });
+        }
+        let lines = world.ledger.entries().len() + RUNS_PER_ROUND * 8;
+        eventually("work goes on", async || (world.ledger.entries().len() >= lines).then_some(())).await;
+        world.server.kill().await.expect("the server can be killed");
+        if round % 2 == 0 {
+            let mut victim = workers.remove(0);
+            victim.kill();
+            killed.insert(victim.name().to_owned());
+        }
+        world.server.restart().await.expect("the server starts again");
+        if workers.len() < 2 {
+            workers.push(world.worker());
+        }
+    }
+    while let Some(run) = runs.join_next().await {
+        run.expect("the run went well");
+    }
+
+    let mut workers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in world.ledger.entries() {
+        workers.entry(entry.what).or_default().push(entry.worker);
+    }
+    for (operation, is_activity) in (0..ROUNDS * RUNS_PER_ROUND).map(plan).flat_map(|plan| plan.operations()) {
+        let started = &workers[&format!("{operation} started")];
+        let (_, earlier) = started.split_last().expect("what is listed has started");
+        if is_activity {
+            // The server may also forget that a task was acknowledged, and then gives it out again.
+            assert!(earlier.len() <= ROUNDS + killed.len(), "{operation} ran on {started:?}");
+        } else {
+            assert!(
+                earlier.iter().all(|worker| killed.contains(worker)),
+                "{operation} ran on {started:?}, killed were {killed:?}"
+            );
+        }
+    }
+}
