@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod climb;
 pub mod collect;
+pub mod crash;
 pub mod deadline;
 pub mod process;
 pub mod raw_nats;

@@ -167,7 +167,7 @@ fn run_jobs(jobs: &mpsc::Receiver<Job>, setup: &Setup, watch: &Watch) {
     let mut runs: HashMap<Key, Run> = HashMap::new();
     while let Ok(job) = jobs.recv() {
         watch.set(Some((job.key().clone(), job.generation(), Instant::now())));
-        let report = run_job(job, &mut runs, setup);
+        let report = run_job(job, &mut runs, &setup.registry, setup.limits);
         watch.set(None);
         if watch.abandoned.load(Ordering::Acquire) {
             return;
@@ -180,18 +180,24 @@ fn run_jobs(jobs: &mpsc::Receiver<Job>, setup: &Setup, watch: &Watch) {
     }
 }
 
-fn run_job(job: Job, runs: &mut HashMap<Key, Run>, setup: &Setup) -> Option<Report> {
+/// Does one job, and says what is to be reported of it.
+pub(crate) fn run_job(
+    job: Job,
+    runs: &mut HashMap<Key, Run>,
+    registry: &Arc<Registry>,
+    limits: Limits,
+) -> Option<Report> {
     match job {
         Job::Activate { key, generation, run, events, time } => {
             if matches!(events.first(), Some(Event::Started(_))) {
-                runs.insert(key.clone(), Run::new(Arc::clone(&setup.registry), setup.limits));
+                runs.insert(key.clone(), Run::new(Arc::clone(registry), limits));
             }
             let Some(machine) = runs.get_mut(&key) else { return Some(Report::Missing { key, generation }) };
             let result = machine.activate(run, events, time).map(|transition| activated(machine, transition));
             Some(settle(runs, key, generation, result))
         }
         Job::Rebuild { key, generation, run, records, time } => {
-            let mut machine = Run::new(Arc::clone(&setup.registry), setup.limits);
+            let mut machine = Run::new(Arc::clone(registry), limits);
             let replayed = records.iter().try_for_each(|(events, at)| machine.replay(run, events, *at));
             let result = replayed
                 .and_then(|()| machine.finish_replay(time))

@@ -8,6 +8,10 @@
 //! - `executor`: the threads that run workflow code.
 //! - `activities`: takes tasks of queues and runs them; knows nothing of runs.
 
+// The macros that tests use name `::highwater`.
+#[cfg(test)]
+extern crate highwater_core as highwater;
+
 mod activities;
 mod assignment;
 mod clock;

@@ -215,7 +215,7 @@ impl Membership {
             .map(|lease| lease.as_ref().and_then(|(lease, _)| lease.owner).filter(|owner| workers.contains(owner)))
             .collect();
         let owners = assign(&queue, &workers, &current);
-        let mut wanted = Vec::new();
+        let (mut wanted, mut left_over) = (Vec::new(), Vec::new());
         for (partition, lease) in leases.into_iter().enumerate() {
             let unit = UnitId { queue: index, partition: partition as u16 };
             let mine = owners.get(partition) == Some(&me);
@@ -230,9 +230,12 @@ impl Membership {
                 None if mine && owner.is_none_or(|owner| owner == me || !self.live.contains_key(&owner)) => {
                     wanted.push((unit, lease));
                 }
+                // Its last offsets could not be written when it was handed over.
+                None if !mine && owner == Some(me) => left_over.extend(lease.map(|lease| (unit, lease))),
                 Some(_) | None => {}
             }
         }
+        self.let_go(left_over).await;
         join_all_take(self, wanted).await;
         let mut types: Vec<TypeName> = self
             .live
@@ -244,6 +247,17 @@ impl Membership {
         types.sort();
         types.dedup();
         let _ = self.notes.send(Note::KnownTypes { queue: index, types });
+    }
+
+    /// Frees partitions that this worker does not read any more, at the offsets that it wrote last.
+    async fn let_go(&self, left_over: Vec<(UnitId, (Lease, u64))>) {
+        for (unit, (mut lease, revision)) in left_over {
+            lease.owner = None;
+            let key = Lease::bucket_key(unit.partition, &self.queues[unit.queue]);
+            if let Err(error) = self.broker.kv_put(Bucket::Offsets, key, wire::encode(&lease), Some(revision)).await {
+                tracing::warn!(%error, partition = unit.partition, "a partition could not be handed over; it is tried again");
+            }
+        }
     }
 
     fn lose(&mut self, unit: UnitId) {
@@ -295,7 +309,13 @@ impl Membership {
     /// The lease is not as it was left: somebody took it, or this worker's own write was stored and its answer lost.
     async fn settle_conflict(&mut self, unit: UnitId, release: bool) {
         let key = Lease::bucket_key(unit.partition, &self.queues[unit.queue]);
-        let Ok(entry) = self.broker.kv_get(Bucket::Offsets, key).await else { return };
+        let Ok(entry) = self.broker.kv_get(Bucket::Offsets, key).await else {
+            if release {
+                // The driver has let go of it already.
+                self.held.remove(&unit);
+            }
+            return;
+        };
         let lease = entry.as_ref().and_then(|entry| wire::decode::<Lease>(&entry.value).ok());
         let mine = lease.as_ref().is_some_and(|lease| lease.owner == Some(self.announcement.worker));
         match (entry, lease, self.held.get_mut(&unit)) {

@@ -18,7 +18,10 @@ impl Run {
         while let Some(first) = rest.first() {
             let inbound = rest.iter().take_while(|event| event.class() == Class::Inbound).count();
             if inbound > 0 {
-                self.nothing_unmatched(first)?;
+                if !failed_task {
+                    // What a failed task left undone comes with the try that succeeds, behind these.
+                    self.nothing_unmatched(first)?;
+                }
                 for event in &rest[..inbound] {
                     self.event_number += 1;
                     // A failed task left no time to sort out what does not concern the run any more.

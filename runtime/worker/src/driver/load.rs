@@ -37,9 +37,30 @@ async fn try_load(broker: &dyn Broker, key: &Key, all: bool) -> Result<Loaded, H
     let whole = all || !last.frame.closed;
     let records = if whole { history::read_run(broker, last.clone()).await } else { Ok(vec![last.clone()]) };
     match records.and_then(decode) {
-        Ok(records) => Ok(Loaded::Records { records, whole }),
+        Ok(records) => {
+            let before = before(broker, &last, &records).await?;
+            Ok(Loaded::Records { records, whole, before })
+        }
         Err(error @ HistoryError::Broker(_)) => Err(error),
         Err(error) => Ok(Loaded::Partly { last, error }),
+    }
+}
+
+/// How far the inbox was consumed when the run began: by the last record of the run before it under the same id.
+async fn before(
+    broker: &dyn Broker,
+    last: &StoredRecord,
+    records: &[(StoredRecord, Vec<Event>)],
+) -> Result<Option<u64>, HistoryError> {
+    let Some(Event::Started(started)) = records.first().and_then(|(_, events)| events.first()) else { return Ok(None) };
+    match (started.continued_from, started.prior) {
+        (Some(_), _) => Ok(None),
+        (None, None) => Ok(Some(0)),
+        (None, Some(prior)) => match history::read_one(broker, last.frame.run, prior).await {
+            Ok(prior) => Ok(Some(prior.frame.marks.inbox.seq)),
+            Err(error @ HistoryError::Broker(_)) => Err(error),
+            Err(_) => Ok(None),
+        },
     }
 }
 

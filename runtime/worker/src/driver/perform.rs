@@ -1,6 +1,9 @@
 //! Performing the engine's actions.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt, StreamExt};
 use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
@@ -24,6 +27,9 @@ use crate::{
     executor::Job,
     trace::{self, Traced},
 };
+
+/// The wait after a record that the server refuses.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 impl Driver {
     pub(super) fn perform_all(&mut self, actions: Vec<Action>) {
@@ -52,6 +58,10 @@ impl Driver {
                 let headers = summary.headers(&record);
                 tokio::spawn(async move {
                     let result = history::append(&*broker, &key, &record, headers, expect).await;
+                    if result.is_err() {
+                        // It will be tried again, and most likely with the same end.
+                        tokio::time::sleep(REFUSED_PAUSE).await;
+                    }
                     let _ = answer.send(Input::Appended { key, generation, result });
                 });
             }

@@ -61,8 +61,8 @@ impl Readers {
         self.receive.try_recv().ok()
     }
 
-    /// Changes the partitions; `from` tells how far each has been read. What the readers before have left in the channel
-    /// is read twice, and the engine drops what it has seen.
+    /// Changes the partitions; `from` tells how far each has been read. What the readers before have left in the channel is
+    /// read again: of a partition that was lost and is back, it would be the later part without the earlier one.
     pub(super) fn change(
         &mut self,
         change: impl FnOnce(&mut BTreeSet<UnitId>) -> bool,
@@ -72,6 +72,7 @@ impl Readers {
             return;
         }
         self.close();
+        (self.send, self.receive) = mpsc::channel(AHEAD_MAX);
         if self.units.is_empty() {
             return;
         }

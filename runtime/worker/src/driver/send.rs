@@ -57,7 +57,7 @@ async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, verify: O
         if let Ok(Some(message)) = waiting
             && message.seq > seen
         {
-            return Sent::Waits { op, seq: message.seq };
+            return Sent::Waits { run, op, seq: message.seq };
         }
     }
     let message = Publish {

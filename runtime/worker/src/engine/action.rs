@@ -68,7 +68,7 @@ pub(crate) enum Sent {
     /// It is there.
     Done,
     /// An outcome that may be this activity's waits in the inbox at this sequence.
-    Waits { op: OpId, seq: u64 },
+    Waits { run: RunId, op: OpId, seq: u64 },
     /// The activity will have no outcome of its own.
     Refused { run: RunId, op: OpId, failure: Failure },
 }
@@ -78,8 +78,9 @@ pub(crate) enum Sent {
 pub(crate) enum Loaded {
     /// The leader says that there is none.
     Absent,
-    /// It is there: its records in order with their events, or only the last one.
-    Records { records: Vec<(StoredRecord, Vec<Event>)>, whole: bool },
+    /// It is there: its records in order with their events, or only the last one. `before` is how far the inbox was
+    /// consumed when the run began, where that is known.
+    Records { records: Vec<(StoredRecord, Vec<Event>)>, whole: bool, before: Option<u64> },
     /// Its end is readable, but not all of its run.
     Partly { last: StoredRecord, error: HistoryError },
     /// Nothing of it can be read.

@@ -4,7 +4,6 @@ use highwater_protocol::{
     Event, Failure, FailureKind, Key, Status, TimeoutKind,
     event::Outcome,
     query::QueryRejected,
-    record::Mark,
     rejection::{Code, Rejection},
     reply::Reply,
     request::Ask,
@@ -13,12 +12,12 @@ use highwater_protocol::{
 
 use super::{
     Action, Engine,
-    slot::{Batch, Item, KnownTip, Position, Slot, Stage, Tip},
+    slot::{Batch, Item, Slot, Stage, Tip},
 };
 use crate::executor::Job;
 
 /// How many events one transition takes at most.
-const BATCH_MAX: usize = 128;
+pub(super) const BATCH_MAX: usize = 128;
 
 /// Whether a run can go on.
 pub(super) enum Next {
@@ -99,12 +98,17 @@ impl Engine {
         if self.pass_on_foreign(slot) {
             return Next::Again;
         }
-        if !self.drop_stale(key, slot) {
-            return Next::Wait;
+        if let Some(next) = self.drop_stale(key, slot) {
+            return next;
         }
         let (closed, known_start) = slot.known().map_or((false, false), |tip| (tip.is_closed(), tip.started.is_some()));
         if slot.suspect && !slot.confirmed {
-            if !known_start {
+            if slot.sending > 0 {
+                // What is on its way must not overtake what is sent again: a task could be sent after its own outcome.
+                return Next::Wait;
+            }
+            // The history tells what is to be sent again; a run that was built has used it up.
+            if !known_start || slot.history.is_empty() {
                 slot.must_load = true;
                 slot.must_load_all = true;
                 return Next::Again;
@@ -138,57 +142,20 @@ impl Engine {
     fn needs_code(slot: &Slot) -> bool {
         match slot.pending.front() {
             None => false,
-            Some(item) => !stands_alone(item),
+            Some(item) => !stands_alone(item) && !Self::is_past_retry(slot, item),
         }
     }
 
-    /// Events that the run has consumed already are dropped. False when the stream went backwards.
-    fn drop_stale(&mut self, key: &Key, slot: &mut Slot) -> bool {
-        while let Some(front) = slot.pending.front() {
-            let Some(tip) = slot.known() else { return true };
-            let Some(Position { unit, source, mark: Mark { seq, time } }) = front.position() else { return true };
-            if !self.is_stale(tip, front) {
-                return true;
-            }
-            let mark = tip.mark(source);
-            if time > mark.time {
-                tracing::error!(
-                    workflow_id = %key, seq, event_time = %time, mark_time = %mark.time,
-                    "the stream went backwards: this event is newer than one that the run consumed at a higher sequence. The server \
-                     lost data (power loss without sync_interval always?). The partition stops here; see the operations guide"
-                );
-                if let Some(unit) = self.units.get_mut(&unit) {
-                    unit.halted = true;
-                }
-                return false;
-            }
-            let item = slot.pending.pop_front().expect("it was there");
-            self.answer_stale(slot, &item);
-            slot.take(&item);
-            slot.suspect |= !slot.confirmed;
-        }
-        true
-    }
-
-    /// Whether the run has consumed an item already. Marks say nothing about other queues than the run's.
-    fn is_stale(&self, tip: &KnownTip, item: &Item) -> bool {
-        !self.is_foreign(tip, item)
-            && item.position().is_some_and(|position| position.mark.seq <= tip.mark(position.source).seq)
-    }
-
-    /// Whether an item is for this run from this owner, and not consumed yet.
-    pub(super) fn is_news(&self, slot: &Slot, item: &Item) -> bool {
-        slot.known().is_none_or(|tip| !self.is_foreign(tip, item) && !self.is_stale(tip, item))
-    }
-
-    /// The sender of a request that is on record may not have been told.
-    fn answer_stale(&mut self, slot: &Slot, item: &Item) {
-        let (Item::Request(item), Some(tip)) = (item, slot.known()) else { return };
-        let run = tip.frame.run;
-        match &item.request.ask {
-            Ask::Start(start) if start.run.is_some_and(|proposed| proposed != run) => {}
-            _ => self.reply(item.request.reply.as_deref(), Reply::Accepted { run }),
-        }
+    /// Whether an item is a retry that a later one has taken the place of. Every failure arms one that fires twice, by the
+    /// clock and by the server: if each counted, they would double with every failure.
+    fn is_past_retry(slot: &Slot, item: &Item) -> bool {
+        let Some(tip) = slot.known() else { return false };
+        let (run, timer) = match item {
+            Item::Fire { fire, .. } => (fire.run, fire.timer),
+            Item::Due { run, timer } => (*run, *timer),
+            _ => return false,
+        };
+        matches!(timer, TimerId::TaskRetry(ordinal) if run != tip.frame.run || tip.retry != Some(ordinal))
     }
 
     fn advance_open(&mut self, key: &Key, slot: &mut Slot) -> Next {
@@ -293,7 +260,8 @@ impl Engine {
                 }
                 Ask::Start(_) | Ask::Terminate { .. } => Meaning::Nothing,
             },
-            Item::Fire { fire, .. } if fire.run != run => Meaning::Nothing,
+            // What it led to may have ended that run and begun this one, and the owner then.
+            Item::Fire { fire, .. } if fire.run != run => Meaning::Suspect,
             Item::Fire { fire, .. } => self.timer_event(key, slot, run, fire.timer, true),
             Item::Due { run: meant, .. } if *meant != run => Meaning::Nothing,
             Item::Due { timer, .. } => self.timer_event(key, slot, run, *timer, false),
@@ -319,7 +287,6 @@ impl Engine {
         let passed = if durable { Meaning::Suspect } else { Meaning::Nothing };
         match timer {
             TimerId::Sleep(op) if slot.open.timers.contains_key(&op) => Meaning::Event(Event::TimerFired { op }),
-            TimerId::Sleep(_) => passed,
             TimerId::ScheduleToClose(op) => {
                 let Some(open) = slot.open.activities.get(&op) else { return passed };
                 let text = format!("activity {} had no outcome in time", open.call.name);
@@ -339,8 +306,9 @@ impl Engine {
                 self.send(key, slot, super::Send::DecideStart { run, op, queue, failure });
                 Meaning::Nothing
             }
-            // A retry needs no event: the run was built again before it got here. A run timeout never gets here.
-            _ => Meaning::Nothing,
+            // A retry needs no event: the run was built again before it got here, or when the clock told of it before, and
+            // then what followed may be missing. A run timeout never gets here.
+            _ => passed,
         }
     }
 
@@ -426,7 +394,7 @@ pub(super) fn stands_alone(item: &Item) -> bool {
 }
 
 /// About how many bytes an item adds to a record.
-fn weight(item: &Item) -> usize {
+pub(super) fn weight(item: &Item) -> usize {
     const FIXED: usize = 64;
     match item {
         Item::Request(request) => request.message.payload.len() + FIXED,

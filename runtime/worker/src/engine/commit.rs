@@ -18,7 +18,7 @@ use highwater_protocol::{
 
 use super::{
     Action, Engine, Item, Source,
-    advance::Meaning,
+    advance::{BATCH_MAX, Meaning, stands_alone, weight},
     slot::{After, Appending, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
 };
 use crate::executor::Activated;
@@ -154,13 +154,14 @@ impl Engine {
 
     /// What waits for a run whose code does not take events goes into the record that says so.
     fn consume_pending(&mut self, key: &Key, slot: &mut Slot, run: RunId) {
-        const MOST: usize = 128;
-        while slot.batch.items.len() < MOST {
-            let Some(item) = slot.pending.pop_front() else { return };
-            if super::advance::stands_alone(&item) || !self.is_news(slot, &item) {
-                slot.pending.push_front(item);
+        let mut size = slot.batch.items.iter().map(weight).sum::<usize>();
+        while let Some(item) = slot.pending.front() {
+            let full = slot.batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
+            if full && !slot.batch.items.is_empty() || stands_alone(item) || !self.is_news(slot, item) {
                 return;
             }
+            size += weight(item);
+            let Some(item) = slot.pending.pop_front() else { return };
             match self.meaning(key, slot, run, &item) {
                 Meaning::Event(event) => {
                     slot.batch.events.push(event);
@@ -323,15 +324,19 @@ impl Engine {
     fn stored(&mut self, key: &Key, slot: &mut Slot, seq: u64) {
         let Some(Appending { frame, events, status, begins, continues }) = slot.batch.appending.take() else { return };
         slot.batch.starting = None;
+        // What comes behind may fail; these are on record now.
+        slot.batch.events.clear();
+        // What was read ends before this record, and may be of another run.
+        slot.history.clear();
         slot.next_event = frame.first_event + events.len() as u64;
         if continues {
             self.close_operations(key, slot);
         }
         let (time, closed) = (frame.time, frame.closed);
-        let failures = match events.last() {
-            Some(Event::WorkflowTaskFailed { attempt, .. }) => *attempt,
-            None if status == Status::Blocked => slot.known().map_or(0, |tip| tip.failures),
-            _ => 0,
+        let (failures, retry) = match events.last() {
+            Some(Event::WorkflowTaskFailed { attempt, .. }) => (*attempt, Some(frame.ordinal)),
+            None if status == Status::Blocked => slot.known().map_or((0, None), |tip| (tip.failures, tip.retry)),
+            _ => (0, None),
         };
         let closing = events.last().filter(|event| event.class() == Class::Closing).cloned();
         match (&mut slot.tip, begins) {
@@ -340,11 +345,17 @@ impl Engine {
                 tip.frame = frame;
                 tip.status = status;
                 tip.failures = failures;
+                tip.retry = retry;
                 tip.closing = closing;
             }
             (_, Some(starting)) => {
                 slot.confirmed = true;
                 slot.suspect = false;
+                let before = match &slot.tip {
+                    _ if continues => None,
+                    Tip::Known(last) => Some(last.frame.marks.inbox.seq),
+                    Tip::Unknown | Tip::Absent => Some(0),
+                };
                 slot.tip = Tip::Known(Box::new(KnownTip {
                     seq,
                     status,
@@ -353,7 +364,10 @@ impl Engine {
                     workflow_type: Some(starting.started.workflow_type.clone()),
                     started: Some(starting.started),
                     failures,
+                    retry,
                     closing,
+                    began: Some(frame.marks.inbox.seq),
+                    before,
                     frame,
                 }));
             }
@@ -399,8 +413,9 @@ impl Engine {
         let run = slot.known().map(|tip| (tip.frame.run, tip.started.clone()));
         if let Some((run, started)) = run.filter(|_| !closed) {
             for step in std::mem::take(&mut slot.batch.steps) {
-                if !slot.steps.insert(step.op) {
-                    // The run was built again while the step goes on; its result will find it.
+                let here = |item: &Item| matches!(item, Item::Step { run: of, op, .. } if (*of, *op) == (run, step.op));
+                if slot.pending.iter().any(here) || !slot.steps.insert((run, step.op)) {
+                    // The run was built again while the step goes on; its result will find it, or waits already.
                     continue;
                 }
                 let (key, generation, started) = (key.clone(), slot.generation, started.clone());

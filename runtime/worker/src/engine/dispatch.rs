@@ -23,14 +23,13 @@ impl Engine {
     }
 
     /// Something was sent, or cannot be.
-    pub(super) fn sent(&mut self, key: &Key, slot: &mut Slot, sent: Sent) {
+    pub(super) fn sent(slot: &mut Slot, sent: Sent) {
         slot.sending = slot.sending.saturating_sub(1);
         match sent {
             Sent::Done => {}
-            Sent::Waits { op, seq } => slot.verify.push((seq, op)),
+            Sent::Waits { run, op, seq } => slot.verify.push((seq, run, op)),
             Sent::Refused { run, op, failure } => slot.pending.push_back(Item::Refused { run, op, failure }),
         }
-        self.verify_again(key, slot);
     }
 
     /// Sends what the events of a stored record ask for, and keeps count of what is open.
@@ -131,10 +130,18 @@ impl Engine {
             return;
         }
         let Some((run, mark)) = slot.known().map(|tip| (tip.frame.run, tip.frame.marks.inbox.seq)) else { return };
+        // A run that continued as this one numbered its operations for itself.
+        slot.verify.retain(|(_, of, _)| *of == run);
+        // An outcome that changed nothing leaves no mark, and one that the owner before was done with does not come again.
+        let waits = slot.pending.iter().any(|item| matches!(item, Item::Request(_)));
+        if !waits && let Some(unit) = self.units.get(&slot.unit) {
+            let passed = slot.verify.iter().map(|(seq, ..)| *seq).filter(|seq| unit.inbox.has_passed(*seq)).max();
+            slot.seen_inbox = slot.seen_inbox.max(passed.unwrap_or(0));
+        }
         let seen = mark.max(slot.seen_inbox);
-        let (ready, waiting): (Vec<_>, Vec<_>) = slot.verify.drain(..).partition(|(seq, _)| *seq <= seen);
+        let (ready, waiting): (Vec<_>, Vec<_>) = slot.verify.drain(..).partition(|(seq, ..)| *seq <= seen);
         slot.verify = waiting;
-        for (_, op) in ready {
+        for (_, _, op) in ready {
             if let Some(activity) = slot.open.activities.get(&op).cloned() {
                 let at = activity.scheduled_at;
                 self.schedule(key, slot, run, &activity, Some(seen), at);

@@ -37,11 +37,11 @@ impl Engine {
                 slot.suspect = false;
                 slot.must_load_all = false;
             }
-            Loaded::Records { records, whole } => {
+            Loaded::Records { records, whole, before } => {
                 if whole {
                     slot.must_load_all = false;
                 }
-                Self::adopt(slot, records, whole);
+                Self::adopt(slot, records, whole, before);
             }
             Loaded::Partly { last, error } => Self::unreadable_run(key, slot, last, &error),
             Loaded::Unreadable { error } => Self::unreadable_history(key, slot, &error),
@@ -49,14 +49,19 @@ impl Engine {
     }
 
     /// Makes the records that were read what is known of the run.
-    fn adopt(slot: &mut Slot, records: Vec<(StoredRecord, Vec<Event>)>, whole: bool) {
+    fn adopt(slot: &mut Slot, records: Vec<(StoredRecord, Vec<Event>)>, whole: bool, before: Option<u64>) {
         let Some((last, last_events)) = records.last() else { return };
+        if slot.known().is_some_and(|tip| tip.seq != last.seq) {
+            // Somebody else has written since, and may have ended before what its records ask for was sent.
+            slot.confirmed = false;
+            slot.suspect = true;
+        }
         let started = records.first().and_then(|(_, events)| match events.first() {
             Some(Event::Started(started)) if whole || records.len() == 1 => Some(Arc::new((**started).clone())),
             _ => None,
         });
         let mut open = OpenOperations::default();
-        let (mut status, mut failures) = (Status::Running, 0);
+        let (mut status, mut failures, mut retry) = (Status::Running, 0, None);
         for (record, events) in &records {
             for event in events {
                 open.apply(event, record.frame.time);
@@ -65,7 +70,9 @@ impl Engine {
                 status = status_of(events);
             }
             match events.last() {
-                Some(Event::WorkflowTaskFailed { attempt, .. }) => failures = *attempt,
+                Some(Event::WorkflowTaskFailed { attempt, .. }) => {
+                    (failures, retry) = (*attempt, Some(record.frame.ordinal));
+                }
                 Some(_) => failures = 0,
                 None => {}
             }
@@ -73,7 +80,7 @@ impl Engine {
         // A record without events says in its header alone whether the run is still blocked.
         status = last.status().unwrap_or(status);
         if status != Status::Blocked {
-            failures = 0;
+            (failures, retry) = (0, None);
         }
         slot.next_event = last.frame.first_event + last_events.len() as u64;
         slot.tip = Tip::Known(Box::new(KnownTip {
@@ -83,8 +90,11 @@ impl Engine {
             started_at: started_at(&last.headers).unwrap_or(last.frame.time),
             queue: last.queue(),
             workflow_type: last.workflow_type(),
+            began: started.as_ref().and(records.first()).map(|(first, _)| first.frame.marks.inbox.seq),
+            before,
             started,
             failures,
+            retry,
             closing: last_events.last().filter(|event| event.class() == Class::Closing).cloned(),
         }));
         slot.open = open;
@@ -101,7 +111,10 @@ impl Engine {
             queue: last.queue(),
             workflow_type: last.workflow_type(),
             started: None,
+            began: None,
+            before: None,
             failures: 0,
+            retry: None,
             closing: None,
             frame: last.frame,
         }));
@@ -147,7 +160,11 @@ impl Engine {
             self.stuck_before(key, slot);
             return;
         }
-        let records = slot.history.drain(..).map(|(record, events)| (events, record.frame.time)).collect();
+        // A record of a blocked run without events only moves marks. To the code an empty record is a retry that succeeded.
+        let moves_marks =
+            |record: &StoredRecord, events: &[Event]| events.is_empty() && record.status() == Some(Status::Blocked);
+        let history = slot.history.drain(..).filter(|(record, events)| !moves_marks(record, events));
+        let records = history.map(|(record, events)| (events, record.frame.time)).collect();
         let time = self.time();
         self.actions.push(Action::Job(Job::Rebuild {
             key: key.clone(),
@@ -184,6 +201,10 @@ impl Engine {
     pub(super) fn stuck(&mut self, key: &Key, slot: &mut Slot, after: Duration) {
         let Some(run) = slot.batch_run() else { return };
         self.quarantine.insert(run);
+        if matches!(slot.stage, Stage::Appending | Stage::Loading) {
+            // It was a query that held the thread. What is on its way to or from the history has its answer first.
+            return;
+        }
         let waits = format!(
             "the code kept its thread for {:.1} s without awaiting anything; move blocking calls and long computations into an activity or a step, \
              and await in loops. This worker does not try it again; a worker with other code will",

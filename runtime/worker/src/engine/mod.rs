@@ -13,7 +13,10 @@ mod commit;
 mod dispatch;
 mod load;
 mod requests;
+#[cfg(test)]
+mod simulation;
 mod slot;
+mod stale;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -152,11 +155,11 @@ impl Engine {
             Input::Appended { key, generation, result } => {
                 self.with(&key, Some(generation), |e, s| e.appended(&key, s, result));
             }
-            Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |e, s| e.sent(&key, s, sent)),
+            Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |_, s| Self::sent(s, sent)),
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
             Input::StepDone { key, generation, run, op, name, outcome } => {
                 self.with(&key, Some(generation), |_, slot| {
-                    slot.steps.remove(&op);
+                    slot.steps.remove(&(run, op));
                     slot.pending.push_back(Item::Step { run, op, name, outcome });
                 });
             }
@@ -357,7 +360,7 @@ impl Engine {
             self.advance(key, &mut slot);
         }
         if slot.is_quiescent() {
-            self.done(&mut slot);
+            self.done(key, &mut slot);
         }
         let closed = slot.known().is_some_and(slot::KnownTip::is_closed);
         if slot.is_forgettable() && (!slot.live || closed) {
@@ -386,7 +389,10 @@ impl Engine {
         }
     }
 
-    fn done(&mut self, slot: &mut Slot) {
+    fn done(&mut self, key: &Key, slot: &mut Slot) {
+        if let Some(unit) = self.units.get_mut(&slot.unit) {
+            unit.rests(key);
+        }
         for (unit, source, seq) in slot.taken.drain(..) {
             self.handled(unit, source, seq);
         }
@@ -444,8 +450,12 @@ impl Engine {
     }
 }
 
-/// Whether an event of a queue is in its run's history. Marks say nothing about other queues than the run's.
+/// Whether an event of a queue is in its run's history. Marks say nothing about other queues than the run's. One that waits
+/// may be passed by a mark all the same: whether it counted or is to be refused is not known before it had its turn.
 fn recorded(slots: &HashMap<Key, Slot>, queue: &QueueName, source: Source, key: &Key, seq: u64) -> bool {
-    let tip = slots.get(key).and_then(Slot::known);
-    tip.is_some_and(|tip| tip.queue.as_ref() == Some(queue) && tip.mark(source).seq >= seq)
+    let Some(slot) = slots.get(key) else { return false };
+    let of_source = |item: &Item| item.position().filter(|at| at.source == source).map(|at| at.mark.seq);
+    let waits = slot.pending.iter().find_map(of_source).is_some_and(|first| first <= seq);
+    let recorded = |tip: &slot::KnownTip| tip.queue.as_ref() == Some(queue) && tip.mark(source).seq >= seq;
+    !waits && slot.known().is_some_and(recorded)
 }

@@ -154,6 +154,7 @@ impl Engine {
         let item = slot.pending.pop_front().expect("it was there");
         match (item, queue) {
             (Item::Request(item), Some(queue)) if !(closed && matches!(item.request.ask, Ask::Start(_))) => {
+                self.leaves(item.unit, item.message.seq);
                 self.actions.push(Action::Forward { unit: item.unit, message: item.message, queue });
             }
             (item @ Item::Request(_), _) => {
@@ -187,18 +188,25 @@ impl Engine {
         }
     }
 
+    fn leaves(&mut self, unit: UnitId, seq: u64) {
+        if let Some(unit) = self.units.get_mut(&unit) {
+            unit.track(Action::HANDLED_SOURCE).leaves(seq);
+        }
+    }
+
     pub(super) fn reject(&mut self, unit: UnitId, message: Message, rejection: Rejection) {
         debug_assert_eq!(Action::HANDLED_SOURCE, Source::Inbox);
         let verb = self
             .subjects
             .parse_inbox(&message.subject)
             .map_or_else(|| "unknown".into(), |parts| parts.kind.verb().to_owned());
+        self.leaves(unit, message.seq);
         self.actions.push(Action::Reject { unit, message, verb, rejection });
     }
 }
 
 /// A run id for a start that proposes none: the same whenever the message is read again.
-fn derived_run(message: &Message) -> RunId {
+pub(super) fn derived_run(message: &Message) -> RunId {
     let name = format!("{} {} {}", message.subject, message.seq, message.time.as_micros());
     RunId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
 }

@@ -93,6 +93,12 @@ pub(super) struct KnownTip {
     pub(super) workflow_type: Option<TypeName>,
     /// How often in a row the workflow task failed.
     pub(super) failures: u32,
+    /// The ordinal of the record that says that the task failed, for a blocked run: the retry that it armed is the one that counts.
+    pub(super) retry: Option<u64>,
+    /// How far the run's first record consumed the inbox: the sequence of its start, unless it continued from another.
+    pub(super) began: Option<u64>,
+    /// How far the inbox was consumed when the run began.
+    pub(super) before: Option<u64>,
     /// The last event of a closed run.
     pub(super) closing: Option<Event>,
 }
@@ -223,9 +229,9 @@ pub(super) struct Slot {
     /// Records to build the run from.
     pub(super) history: Vec<(StoredRecord, Vec<Event>)>,
     pub(super) sending: usize,
-    pub(super) steps: BTreeSet<OpId>,
+    pub(super) steps: BTreeSet<(RunId, OpId)>,
     /// Activities whose task is gone, to be looked at again when the inbox has been consumed up to a sequence.
-    pub(super) verify: Vec<(u64, OpId)>,
+    pub(super) verify: Vec<(u64, RunId, OpId)>,
     pub(super) questions: Vec<Question>,
     pub(super) asking: usize,
     /// The history cannot be read by this build: requests are refused, timers wait.

@@ -108,7 +108,11 @@ impl Fixture {
         let headers = Headers::new().with(header::QUEUE, "shop").with(header::TYPE, "account");
         let subject = self.subjects.history(&self.key);
         let message = Message { subject, headers, payload: record.encode(), seq: 1, time: Timestamp(100) };
-        Loaded::Records { records: vec![(StoredRecord::from_message(message).unwrap(), events)], whole: true }
+        Loaded::Records {
+            records: vec![(StoredRecord::from_message(message).unwrap(), events)],
+            whole: true,
+            before: Some(0),
+        }
     }
 
     /// Answers the load among the actions with that history, and the job that builds the run from it.

@@ -1,6 +1,6 @@
 //! One partition of a queue, as its owner knows it: how far it was read, and which events still need the owner's memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_protocol::{Key, Timestamp, lease::Lease, record::Mark};
 
@@ -27,6 +27,8 @@ pub(crate) struct Unit {
     pub(super) releasing: bool,
     /// The stream went backwards; nothing is touched until an operator has looked.
     pub(super) halted: bool,
+    /// Runs that the owner before listed as busy, until they have come to rest here.
+    recovering: BTreeSet<Key>,
     written: Option<(Mark, Mark, Vec<Key>)>,
 }
 
@@ -36,11 +38,13 @@ pub(super) struct Track {
     last: Mark,
     /// Events that were read and whose consequences still need this process, with the run each is for.
     open: BTreeMap<u64, (Key, Timestamp)>,
+    /// Those among them that are being refused or passed on, which no record tells anybody.
+    leaving: BTreeSet<u64>,
 }
 
 impl Track {
     fn new(from: Mark) -> Self {
-        Self { last: from, open: BTreeMap::new() }
+        Self { last: from, open: BTreeMap::new(), leaving: BTreeSet::new() }
     }
 
     /// Takes note of a newly read event; false when it was read before.
@@ -53,12 +57,23 @@ impl Track {
         true
     }
 
+    /// The offset waits until an event has been refused or passed on, even when a record has passed it.
+    pub(super) fn leaves(&mut self, seq: u64) {
+        self.leaving.insert(seq);
+    }
+
     pub(super) fn done(&mut self, seq: u64) {
         self.open.remove(&seq);
+        self.leaving.remove(&seq);
     }
 
     pub(super) fn last(&self) -> Mark {
         self.last
+    }
+
+    /// Whether an event was read and dealt with.
+    pub(super) fn has_passed(&self, seq: u64) -> bool {
+        seq <= self.last.seq && !self.open.contains_key(&seq)
     }
 
     /// The position behind which nothing needs this process except the runs listed in `busy`. `recorded` tells whether
@@ -67,7 +82,8 @@ impl Track {
         for (seq, (key, time)) in &self.open {
             let listed = busy.contains(key);
             // A run that is rebuilt finds in its history what it has consumed, and nothing of what still waits for it.
-            if !recorded(key, *seq) || !listed && busy.len() >= Lease::BUSY_MAX {
+            let kept = !self.leaving.contains(seq) && recorded(key, *seq);
+            if !kept || !listed && busy.len() >= Lease::BUSY_MAX {
                 // The event itself is not done. Its own time bounds that of everything before it.
                 return Mark { seq: seq - 1, time: *time };
             }
@@ -87,6 +103,7 @@ impl Unit {
             fires: Track::new(lease.fires),
             releasing: false,
             halted: false,
+            recovering: lease.busy.iter().cloned().collect(),
             written: Some((lease.inbox, lease.fires, lease.busy.clone())),
         }
     }
@@ -96,6 +113,11 @@ impl Unit {
             Source::Inbox => &mut self.inbox,
             Source::Fires => &mut self.fires,
         }
+    }
+
+    /// A run has come to rest.
+    pub(super) fn rests(&mut self, key: &Key) {
+        self.recovering.remove(key);
     }
 
     /// Whether nothing needs this process any more.
@@ -110,14 +132,19 @@ impl Unit {
 
     /// The offsets to write, when they changed since they were last asked for.
     pub(super) fn offsets(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> Option<(Mark, Mark, Vec<Key>)> {
-        let before = self.written.take();
+        let before = self.written.clone();
         let now = self.offsets_now(recorded);
         (before.as_ref() != Some(&now)).then_some(now)
     }
 
     /// The offsets as they are.
     pub(super) fn offsets_now(&mut self, recorded: impl Fn(Source, &Key, u64) -> bool) -> (Mark, Mark, Vec<Key>) {
-        let mut busy = Vec::new();
+        if self.halted {
+            // What stopped it stands before offsets that marks would allow.
+            return self.written.clone().unwrap_or_default();
+        }
+        // Whoever owns the partition next is to go on with these, too.
+        let mut busy: Vec<Key> = self.recovering.iter().cloned().collect();
         let inbox = self.inbox.offset(&mut busy, |key, seq| recorded(Source::Inbox, key, seq));
         let fires = self.fires.offset(&mut busy, |key, seq| recorded(Source::Fires, key, seq));
         let now = (inbox, fires, busy);
@@ -156,6 +183,16 @@ mod tests {
         unit.inbox.done(5);
         let (inbox, _, busy) = unit.offsets(|_, key, _| key.as_str() == "a").unwrap();
         assert_eq!((inbox.seq, busy), (7, vec![key("a")]));
+    }
+
+    #[test]
+    fn a_run_that_was_busy_under_the_owner_before_stays_listed_until_it_rests() {
+        let mut unit = Unit::new(&Lease { busy: vec![key("a")], ..Lease::default() });
+        unit.inbox.read(3, Timestamp(3), &key("b"));
+        unit.inbox.done(3);
+        assert_eq!(unit.offsets(|_, _, _| true).unwrap().2, [key("a")]);
+        unit.rests(&key("a"));
+        assert_eq!(unit.offsets(|_, _, _| true).unwrap().2, []);
     }
 
     #[test]

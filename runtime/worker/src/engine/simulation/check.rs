@@ -1,0 +1,133 @@
+//! What must hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use highwater_broker::history::StoredRecord;
+use highwater_core::run::{Limits, Registry, Run};
+use highwater_protocol::{Event, Key, OpId, Payload, RunId, Status, Timestamp};
+
+use super::{
+    super::UnitId,
+    world::{What, World},
+};
+
+/// Offsets that were just written pass no request that is neither on record nor rejected.
+pub(super) fn offsets(world: &World, unit: UnitId) {
+    let lease = &world.leases[&unit].0;
+    for (seq, asked) in world.asked.range(..=lease.inbox.seq) {
+        if world.unit_of(&asked.key) != unit || matches!(asked.what, What::Other) {
+            continue;
+        }
+        let recorded = world.last(&asked.key).is_some_and(|last| last.frame.marks.inbox.seq >= *seq);
+        assert!(
+            recorded || world.rejected.contains_key(seq),
+            "the offset {} passes request {seq} ({asked:?}) of {unit:?}, which is not dealt with: {lease:?}",
+            lease.inbox.seq,
+        );
+    }
+}
+
+/// An activity whose outcome was taken in is not asked for again.
+pub(super) fn task(world: &World, run: RunId, op: OpId) {
+    assert!(world.zombies || !world.worked.contains(&(run, op)), "activity {op} of {run} is asked for a second time");
+}
+
+/// One run, from all records that tell of it.
+#[derive(Default)]
+struct Told {
+    records: Vec<(Vec<Event>, Timestamp)>,
+    events: u64,
+    count: u64,
+}
+
+fn runs(world: &World, key: &Key) -> BTreeMap<RunId, Told> {
+    let mut runs: BTreeMap<RunId, Told> = BTreeMap::new();
+    let mut add = |run: RunId, ordinal: u64, first: u64, events: Vec<Event>, time: Timestamp, marks_only: bool| {
+        let told = runs.entry(run).or_default();
+        assert_eq!((ordinal, first), (told.count, told.events + 1), "the records of {key} are numbered");
+        told.events += events.len() as u64;
+        if !marks_only {
+            told.records.push((events, time));
+        }
+        told.count += 1;
+    };
+    for message in world.history.get(key).into_iter().flatten() {
+        let record = StoredRecord::from_message(message.clone()).unwrap();
+        let body = record.body().unwrap();
+        if let Some(previous) = body.previous {
+            add(previous.run, previous.ordinal, previous.first_event, previous.events, record.frame.time, false);
+        }
+        let marks_only = body.events.is_empty() && record.status() == Some(Status::Blocked);
+        let (frame, events) = (&record.frame, body.events);
+        add(frame.run, frame.ordinal, frame.first_event, events, frame.time, marks_only);
+    }
+    runs
+}
+
+/// All of it, when everything has come to rest.
+pub(super) fn all(world: &World, keys: &[Key]) {
+    let mut registry = Registry::new();
+    registry.add(super::workflows::plan).unwrap();
+    let registry = std::sync::Arc::new(registry);
+    let mut signals: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut started = BTreeSet::new();
+    for key in keys {
+        let mut taken: Vec<u64> = Vec::new();
+        for (run, told) in runs(world, key) {
+            let failed =
+                |(events, _): &&(Vec<Event>, _)| matches!(events.as_slice(), [Event::WorkflowTaskFailed { .. }]);
+            let tries = told.records.iter().filter(failed).count();
+            assert!(tries < 100, "{key} {run} was tried {tries} times in vain");
+            let mut machine = Run::new(std::sync::Arc::clone(&registry), Limits { payload_max: 1_000_000 });
+            let replayed = told.records.iter().try_for_each(|(events, time)| machine.replay(run, events, *time));
+            assert!(replayed.is_ok(), "{key} {run} does not replay: {replayed:?}");
+            for event in told.records.iter().flat_map(|(events, _)| events) {
+                match event {
+                    Event::Signaled(signal) => {
+                        let number = signal.input.decode().unwrap();
+                        taken.push(number);
+                        *signals.entry(number).or_default() += 1;
+                    }
+                    Event::Started(_) => assert!(started.insert(run), "{run} starts twice"),
+                    Event::Completed { result } => complete(key, result),
+                    Event::Failed { failure } => panic!("{key} {run} failed: {failure}"),
+                    _ => {}
+                }
+            }
+        }
+    }
+    for (seq, asked) in &world.asked {
+        let applied = match asked.what {
+            What::Signal(number) => signals.get(&number).copied().unwrap_or(0),
+            What::Start(run) => u32::from(started.contains(&run)),
+            What::Other => continue,
+        };
+        let unknown = from_an_earlier_run(world, &asked.key, *seq);
+        let rejected = world.rejected.get(seq).copied().unwrap_or(0);
+        assert!(
+            applied + rejected.min(1) == 1 || unknown && applied + rejected == 0,
+            "request {seq} ({asked:?}) is applied {applied} times and rejected {rejected} times"
+        );
+        let told = world.told.get(seq).cloned().unwrap_or_default();
+        let right = told.is_empty() || told == BTreeSet::from([applied == 1]);
+        assert!(right, "request {seq} ({asked:?}) is applied {applied} times, and its sender was told {told:?}");
+    }
+}
+
+/// A run does not tell what became of what an earlier one under its id had passed. Whoever refused that may have ended
+/// before saying so, and then nobody says it.
+fn from_an_earlier_run(world: &World, key: &Key, seq: u64) -> bool {
+    let records = world.history.get(key).into_iter().flatten();
+    let records: Vec<StoredRecord> = records.map(|m| StoredRecord::from_message(m.clone()).unwrap()).collect();
+    records.windows(2).any(|pair| {
+        pair[1].frame.ordinal == 0
+            && (pair[1].body().unwrap().previous.is_some() || pair[0].frame.marks.inbox.seq >= seq)
+    })
+}
+
+fn complete(key: &Key, result: &Payload) {
+    let got: Vec<u64> = result.decode().unwrap();
+    let once: BTreeSet<u64> = got.iter().copied().collect();
+    assert_eq!(once.len(), got.len(), "a run of {key} took a signal twice: {got:?}");
+    assert!(got.is_sorted(), "a run of {key} took its signals out of order: {got:?}");
+}

@@ -1,0 +1,276 @@
+//! What outlives workers: the streams, the leases and the activities, as a small model of what the server does.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use highwater_broker::{
+    Message,
+    history::{StoredRecord, Summary},
+};
+use highwater_protocol::{
+    Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Status, Timestamp, TypeName,
+    ids::RecordId,
+    lease::Lease,
+    record::{Body, Frame, Mark, Marks},
+    request::{IdConflict, IdReuse, StartRequest},
+    subject::{Subjects, Verb},
+    task::{ActivityReport, ActivityTask},
+    timer::{Fire, TimerId},
+    wire,
+};
+
+use super::super::{Loaded, UnitId};
+
+/// A request that somebody made, as the check at the end wants to know it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) key: Key,
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Start(RunId),
+    Signal(u64),
+    Other,
+}
+
+pub(super) struct World {
+    pub(super) subjects: Subjects,
+    pub(super) queue: QueueName,
+    pub(super) time: Timestamp,
+    pub(super) history: BTreeMap<Key, Vec<Message>>,
+    pub(super) history_seq: u64,
+    pub(super) inbox: Vec<Message>,
+    pub(super) fires: Vec<Message>,
+    pub(super) timers: BTreeMap<(Key, RunId, TimerId), (Timestamp, UnitId)>,
+    pub(super) timer_seq: u64,
+    pub(super) tasks: BTreeMap<(RunId, OpId), ActivityTask>,
+    pub(super) worked: BTreeSet<(RunId, OpId)>,
+    pub(super) leases: BTreeMap<UnitId, (Lease, u64)>,
+    pub(super) asked: BTreeMap<u64, Asked>,
+    pub(super) rejected: BTreeMap<u64, u32>,
+    /// What senders were told, by the sequence of their request: accepted or rejected.
+    pub(super) told: BTreeMap<u64, BTreeSet<bool>>,
+    /// Two may send at once, so that a task may be sent after its outcome.
+    pub(super) zombies: bool,
+}
+
+impl World {
+    pub(super) fn new(partitions: u16) -> Self {
+        let leases = (0..partitions).map(|partition| (UnitId { queue: 0, partition }, (Lease::default(), 1)));
+        Self {
+            subjects: Subjects::new(&Namespace::default(), partitions),
+            queue: QueueName::new("q").unwrap(),
+            time: Timestamp::from_millis(1_000_000),
+            history: BTreeMap::new(),
+            history_seq: 0,
+            inbox: Vec::new(),
+            fires: Vec::new(),
+            timers: BTreeMap::new(),
+            timer_seq: 0,
+            tasks: BTreeMap::new(),
+            worked: BTreeSet::new(),
+            leases: leases.collect(),
+            asked: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            told: BTreeMap::new(),
+            zombies: false,
+        }
+    }
+
+    pub(super) fn unit_of(&self, key: &Key) -> UnitId {
+        UnitId { queue: 0, partition: key.partition(self.subjects.partitions()) }
+    }
+
+    fn request(&mut self, subject: String, headers: Headers, payload: Bytes) -> u64 {
+        let seq = self.inbox.len() as u64 + 1;
+        self.time = self.time.after(Duration::from_micros(10));
+        self.inbox.push(Message { subject, headers, payload, seq, time: self.time });
+        seq
+    }
+
+    fn reply_of(&self) -> String {
+        format!("_INBOX.sim.{}", self.inbox.len() + 1)
+    }
+
+    pub(super) fn start(&mut self, key: &Key, input: &[u8], expect: Option<u64>) -> (u64, RunId) {
+        let run = RunId::generate();
+        let start = StartRequest {
+            workflow_type: TypeName::new("plan").unwrap(),
+            input: Payload::json(input.to_vec()),
+            run: Some(run),
+            expect,
+            id_reuse: IdReuse::Allow,
+            id_conflict: IdConflict::default(),
+            run_timeout: None,
+            trace: None,
+        };
+        let subject = self.subjects.inbox_public(Verb::Start, &self.queue, Some(&start.workflow_type), key);
+        let seq = self.request(subject, start.headers(Some(&self.reply_of())), Bytes::from(input.to_vec()));
+        self.asked.insert(seq, Asked { key: key.clone(), what: What::Start(run) });
+        (seq, run)
+    }
+
+    pub(super) fn signal(&mut self, key: &Key, number: u64) {
+        let subject =
+            self.subjects.inbox_public(Verb::Signal, &self.queue, Some(&TypeName::new("value").unwrap()), key);
+        let headers = Headers::new().with(highwater_protocol::header::REPLY, self.reply_of());
+        let seq = self.request(subject, headers, Bytes::from(number.to_string()));
+        self.asked.insert(seq, Asked { key: key.clone(), what: What::Signal(number) });
+    }
+
+    pub(super) fn terminate(&mut self, key: &Key, run: RunId) {
+        let subject = self.subjects.inbox_public(Verb::Terminate, &self.queue, None, key);
+        let headers = Headers::new().with(highwater_protocol::header::RUN, run.to_string());
+        let seq = self.request(subject, headers, Bytes::new());
+        self.asked.insert(seq, Asked { key: key.clone(), what: What::Other });
+    }
+
+    /// A worker does a task: the outcome first, and then the task is let go of, unless the worker dies in between.
+    pub(super) fn work(&mut self, at: usize, let_go: bool) {
+        let Some(((run, op), task)) = self.tasks.iter().nth(at).map(|(id, task)| (*id, task.clone())) else { return };
+        let n: u64 = task.call.input.decode().unwrap();
+        let outcome =
+            highwater_protocol::event::Outcome::Completed(Payload::encode(&super::workflows::worked(n)).unwrap());
+        let report = ActivityReport { op, attempt: 1, outcome };
+        let subject = self.subjects.inbox_activity(&self.queue, run, &task.workflow_id.to_key());
+        self.request(subject, Headers::new(), wire::encode(&report));
+        if let_go {
+            self.tasks.remove(&(run, op));
+            self.worked.insert((run, op));
+        }
+    }
+
+    /// The highest outcome of a run in its inbox.
+    pub(super) fn last_outcome(&self, run: RunId, key: &Key) -> Option<u64> {
+        let subject = self.subjects.inbox_activity(&self.queue, run, key);
+        self.inbox.iter().rev().find(|message| message.subject == subject).map(|message| message.seq)
+    }
+
+    pub(super) fn fire(&mut self, late: impl Fn() -> bool) {
+        let due: Vec<_> =
+            self.timers.iter().filter(|(_, (at, _))| *at <= self.time && !late()).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            let (_, unit) = self.timers.remove(&id).unwrap();
+            self.timer_seq += 1;
+            let (key, run, timer) = id;
+            self.fires.push(Message {
+                subject: self.subjects.fire(unit.partition, &self.queue),
+                headers: Headers::new(),
+                payload: wire::encode(&Fire { key, run, timer }),
+                seq: self.timer_seq,
+                time: self.time,
+            });
+        }
+    }
+
+    pub(super) fn last(&self, key: &Key) -> Option<StoredRecord> {
+        let message = self.history.get(key)?.last()?;
+        Some(StoredRecord::from_message(message.clone()).unwrap())
+    }
+
+    /// A conditional append.
+    pub(super) fn append(&mut self, key: &Key, record: &Record, summary: &Summary, expect: u64) -> Option<u64> {
+        let records = self.history.entry(key.clone()).or_default();
+        if records.last().map_or(0, |last| last.seq) != expect {
+            return None;
+        }
+        self.history_seq += 1;
+        records.push(Message {
+            subject: self.subjects.history(key),
+            headers: summary.headers(record),
+            payload: record.encode(),
+            seq: self.history_seq,
+            time: self.time,
+        });
+        Some(self.history_seq)
+    }
+
+    pub(super) fn load(&self, key: &Key, all: bool) -> Loaded {
+        let Some(last) = self.last(key) else { return Loaded::Absent };
+        let whole = all || !last.frame.closed;
+        let mut records = vec![last.clone()];
+        if whole {
+            let mut back = last.frame.back;
+            while !back.is_empty() {
+                let round: Vec<StoredRecord> = back.iter().map(|seq| self.record(key, *seq)).collect();
+                back.clone_from(&round[0].frame.back);
+                records.extend(round.into_iter().rev());
+            }
+        }
+        records.reverse();
+        let decode = |record: StoredRecord| (record.clone(), record.body().unwrap().events);
+        let records: Vec<_> = records.into_iter().map(decode).collect();
+        let before = match records[0].1.first() {
+            Some(Event::Started(started)) if started.continued_from.is_none() => {
+                Some(started.prior.map_or(0, |prior| self.record(key, prior).frame.marks.inbox.seq))
+            }
+            _ => None,
+        };
+        Loaded::Records { records, whole, before }
+    }
+
+    fn record(&self, key: &Key, seq: u64) -> StoredRecord {
+        let found = self.history[key].iter().find(|message| message.seq == seq).expect("a history names its records");
+        StoredRecord::from_message(found.clone()).unwrap()
+    }
+
+    /// What a client does that nobody answered.
+    pub(super) fn stand_in(&mut self, key: &Key, seq: u64, run: RunId, expect: u64) {
+        let last = self.last(key);
+        let request = self.inbox[seq as usize - 1].clone();
+        let headers = &request.headers;
+        let reply = headers.get(highwater_protocol::header::REPLY).map(str::to_owned);
+        let before = last.as_ref().map(|last| last.frame.marks).unwrap_or_default();
+        let started = highwater_protocol::Started {
+            workflow_id: highwater_protocol::WorkflowId::new(key.as_str()).unwrap(),
+            workflow_type: TypeName::new("plan").unwrap(),
+            queue: self.queue.clone(),
+            input: Payload::json(request.payload.clone()),
+            run_timeout: None,
+            reply,
+            trace: None,
+            prior: last.map(|last| last.seq),
+            continued_from: None,
+            signals: Vec::new(),
+        };
+        let mark = Mark { seq, time: request.time };
+        let marks = Marks { inbox: before.inbox.max(mark), fires: before.fires };
+        let frame = self.frame(run, 0, 1, marks, false, Vec::new());
+        let body = Body { events: vec![Event::Started(Box::new(started))], previous: None };
+        let summary = self.summary(Status::Running);
+        self.append(key, &Record { frame, body }, &summary, expect);
+    }
+
+    /// What a client does to end a run.
+    pub(super) fn close(&mut self, key: &Key, run: RunId) {
+        let Some(last) = self.last(key) else { return };
+        if last.frame.run != run || last.frame.closed {
+            return;
+        }
+        let events = last.body().unwrap().events.len() as u64;
+        let (ordinal, first) = (last.frame.ordinal + 1, last.frame.first_event + events);
+        let frame = self.frame(run, ordinal, first, last.frame.marks, true, last.frame.next_back(last.seq));
+        let body = Body { events: vec![Event::Terminated { reason: "why".into() }], previous: None };
+        let summary = self.summary(Status::Terminated);
+        self.append(key, &Record { frame, body }, &summary, last.seq);
+    }
+
+    fn frame(&self, run: RunId, ordinal: u64, first_event: u64, marks: Marks, closed: bool, back: Vec<u64>) -> Frame {
+        Frame { run, record: RecordId::generate(), ordinal, first_event, time: self.time, marks, closed, back }
+    }
+
+    fn summary(&self, status: Status) -> Summary {
+        Summary {
+            workflow_type: TypeName::new("plan").unwrap(),
+            queue: self.queue.clone(),
+            status,
+            started_at: self.time,
+            trace: None,
+        }
+    }
+}

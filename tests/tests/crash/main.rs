@@ -1,0 +1,15 @@
+//! Worker processes that are killed, frozen, stopped and started, against a real NATS server.
+
+mod handover;
+mod long_runs;
+mod order;
+mod random_kills;
+mod restarts;
+mod zombies;
+
+use highwater_tests::crash::World;
+
+/// A server, and worker processes on it as they are asked for.
+async fn world() -> World {
+    World::start(env!("CARGO_BIN_EXE_test-worker")).await
+}
