@@ -20,7 +20,7 @@ async fn hang((): ()) -> Result<(), String> {
     std::future::pending().await
 }
 
-#[activity(retry(initial_interval = "100ms", backoff_coefficient = 1))]
+#[activity(retry(initial_interval = "2s", backoff_coefficient = 1))]
 async fn fail((): ()) -> Result<(), String> {
     Err("no luck".into())
 }
@@ -28,7 +28,7 @@ async fn fail((): ()) -> Result<(), String> {
 /// Says what the caller sees when attempts go on until the time is over.
 #[workflow]
 async fn unlucky(ctx: Ctx, (): ()) -> Result<String, Exit> {
-    let outcome = ctx.run(fail, ()).schedule_to_close(Duration::from_millis(500)).await;
+    let outcome = ctx.run(fail, ()).schedule_to_close(Duration::from_secs(3)).await;
     Ok(format!("{outcome:?}"))
 }
 
