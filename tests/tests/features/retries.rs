@@ -18,7 +18,7 @@ static ATTEMPTS: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
 
 #[activity(
     start_to_close = "10s",
-    retry(initial_interval = "500ms", backoff_coefficient = 1.5, maximum_interval = "1s", jitter = 0.1)
+    retry(initial_interval = "1s", backoff_coefficient = 1.5, maximum_interval = "2s", jitter = 0.1)
 )]
 async fn flaky(cx: &ActivityContext, (): ()) -> Result<u32, String> {
     ATTEMPTS.lock().expect("nobody panics with it").push(Instant::now());
@@ -42,7 +42,7 @@ async fn an_activity_that_fails_four_times_succeeds_at_the_fifth_with_the_delays
     assert_eq!(within("the result", run.result()).await?, 5);
     let attempts = ATTEMPTS.lock().expect("nobody panics with it").clone();
     let delays: Vec<Duration> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    for (delay, policy) in delays.iter().zip([500, 750, 1000, 1000]) {
+    for (delay, policy) in delays.iter().zip([1000, 1500, 2000, 2000]) {
         let off = delay.as_secs_f64() * 1000.0 / f64::from(policy);
         assert!((0.5..1.5).contains(&off), "{delays:?} are not what the policy says");
     }

@@ -93,7 +93,14 @@ impl Run {
                 }
                 Some(command) => Err(self.nondeterminism(recorded, &format!("issued {command}"))),
                 None if self.conclusion.is_some() => Err(self.nondeterminism(recorded, "had ended")),
-                None => Err(self.nondeterminism(recorded, "issued nothing more")),
+                None => {
+                    let step = self.live.as_ref().and_then(|live| live.shared.open_step());
+                    let code = step.map_or_else(
+                        || "issued nothing more".into(),
+                        |step| format!("began step {step}, and issued nothing more"),
+                    );
+                    Err(self.nondeterminism(recorded, &code))
+                }
             },
         }
     }

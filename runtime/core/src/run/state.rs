@@ -108,6 +108,11 @@ impl Shared {
         mem::take(&mut *self.commands.borrow_mut())
     }
 
+    /// The first step that the code has begun and that has no result on record.
+    pub(crate) fn open_step(&self) -> Option<String> {
+        self.steps.borrow().first().map(|step| format!("#{} {}", step.op, step.name))
+    }
+
     pub(crate) fn take_steps(&self) -> Vec<StepRun> {
         mem::take(&mut *self.steps.borrow_mut())
     }

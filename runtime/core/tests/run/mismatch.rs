@@ -80,6 +80,23 @@ fn a_call_that_is_gone() {
 }
 
 #[test]
+fn a_step_in_the_place_of_a_call() {
+    #[workflow]
+    async fn order(ctx: Ctx) -> Result<(), Exit> {
+        ctx.step("charge", async |_| Ok::<_, String>(())).await?;
+        Ok(())
+    }
+    let history = history(before::order, &WHOLE);
+    mismatch(
+        &registry(order),
+        &history,
+        2,
+        "ActivityScheduled #1 charge on queue shop",
+        "began step #1 charge, and issued nothing more",
+    );
+}
+
+#[test]
 fn a_call_that_was_added() {
     #[workflow]
     async fn order(ctx: Ctx) -> Result<(), Exit> {

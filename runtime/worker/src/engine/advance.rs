@@ -98,8 +98,13 @@ impl Engine {
         if self.pass_on_foreign(slot) {
             return Next::Again;
         }
+        let waiting = slot.pending.len();
         if let Some(next) = self.drop_stale(key, slot) {
             return next;
+        }
+        if slot.pending.len() < waiting {
+            // What stood behind them may be for another queue.
+            return Next::Again;
         }
         let (closed, known_start) = slot.known().map_or((false, false), |tip| (tip.is_closed(), tip.started.is_some()));
         if slot.suspect && !slot.confirmed {

@@ -117,23 +117,51 @@ impl Fixture {
 
     /// Answers the load among the actions with that history, and the job that builds the run from it.
     fn load(&mut self, actions: &[Action], loaded: Loaded) -> Vec<Action> {
-        let generation = actions
-            .iter()
-            .find_map(|action| match action {
-                Action::Load { generation, .. } => Some(*generation),
-                _ => None,
-            })
-            .expect("the history is read");
+        let generation = generation(actions);
         let key = self.key.clone();
-        let actions = self.feed(Input::Loaded { key: key.clone(), generation, loaded });
+        let mut actions = self.feed(Input::Loaded { key: key.clone(), generation, loaded });
         if !actions.iter().any(|action| matches!(action, Action::Job(Job::Rebuild { .. }))) {
             return actions;
         }
-        let time = Timestamp(100);
+        let generation = generation_of_job(&actions);
+        actions.extend(self.code_asks_for_nothing(generation));
+        actions
+    }
+
+    /// The code has taken what it was given, and asks for nothing.
+    fn code_asks_for_nothing(&mut self, generation: u64) -> Vec<Action> {
+        let (key, time) = (self.key.clone(), Timestamp(100));
         let transition = Transition { time, events: Vec::new(), steps: Vec::new(), conclusion: None };
         let result = Ok(Activated { transition, signals: Vec::new() });
         self.feed(Input::Thread(Report::Activated { key, generation, result }))
     }
+}
+
+/// The generation of the load among the actions.
+fn generation(actions: &[Action]) -> u64 {
+    let generations = actions.iter().filter_map(|action| match action {
+        Action::Load { generation, .. } => Some(*generation),
+        _ => None,
+    });
+    generations.last().expect("the history is read")
+}
+
+/// The generation of the job among the actions.
+fn generation_of_job(actions: &[Action]) -> u64 {
+    let generations = actions.iter().filter_map(|action| match action {
+        Action::Job(Job::Activate { generation, .. } | Job::Rebuild { generation, .. }) => Some(*generation),
+        _ => None,
+    });
+    generations.last().expect("the code is given something")
+}
+
+/// The requests that are passed on: where they were read, and where they go.
+fn forwarded(actions: &[Action]) -> Vec<(UnitId, u64, String)> {
+    let forwards = actions.iter().filter_map(|action| match action {
+        Action::Forward { unit, message, queue } => Some((*unit, message.seq, queue.to_string())),
+        _ => None,
+    });
+    forwards.collect()
 }
 
 /// The events that the code is given.
@@ -162,12 +190,23 @@ fn a_signal_on_another_queue_is_passed_on_whatever_the_run_has_consumed() {
     let actions = fixture.signal(OTHER, 5);
     let loaded = fixture.history(12, 6);
     let actions = fixture.load(&actions, loaded);
-    let forwarded = actions.iter().find_map(|action| match action {
-        Action::Forward { unit, message, queue } => Some((*unit, message.seq, queue.to_string())),
-        _ => None,
-    });
-    assert_eq!(forwarded, Some((OTHER, 5, "shop".to_owned())), "{actions:?}");
+    assert_eq!(forwarded(&actions), [(OTHER, 5, "shop".to_owned())], "{actions:?}");
     assert!(!fixture.engine.is_quiet(OTHER), "it is under way until it is stored there");
     fixture.feed(Input::Handled { unit: OTHER, source: Source::Inbox, seq: 5 });
     assert!(fixture.engine.is_quiet(OTHER) && fixture.engine.is_quiet(SHOP));
+}
+
+#[test]
+fn a_signal_on_another_queue_is_passed_on_from_behind_a_repeated_one() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.fire(7, 1);
+    for (unit, seq) in [(SHOP, 12), (OTHER, 13)] {
+        assert!(fixture.signal(unit, seq).is_empty(), "it waits for the history");
+    }
+    let loaded = fixture.history(12, 6);
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(given(&actions), ["TimerFired"]);
+    let actions = fixture.code_asks_for_nothing(generation_of_job(&actions));
+    assert_eq!(forwarded(&actions), [(OTHER, 13, "shop".to_owned())], "{actions:?}");
+    assert!(given(&actions).is_empty());
 }
