@@ -5,7 +5,7 @@
 //! - [`Site`]: where workflows and activities leave traces and where a test can hold them up: a [`Ledger`] of what ran,
 //!   and [`Gates`].
 //! - [`schedule_of`]: a timer as the server holds it.
-//! - [`partitions_of`]: how many partitions a worker owns.
+//! - [`leases`], [`partitions_of`]: who owns what.
 //! - [`workflows`]: what the worker processes run.
 //! - [`eventually`]: waiting for a condition, with a deadline.
 
@@ -20,7 +20,7 @@ pub mod workflows;
 mod world;
 
 pub use gates::Gates;
-pub use leases::partitions_of;
+pub use leases::{leases, partitions_of};
 pub use ledger::{Entry, Ledger};
 pub use process::{QUEUE, WorkerProcess};
 pub use schedule::schedule_of;

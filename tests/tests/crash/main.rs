@@ -6,6 +6,7 @@ mod order;
 mod random_kills;
 mod restarts;
 mod server_kills;
+mod twice;
 mod zombies;
 
 use highwater_tests::crash::World;
