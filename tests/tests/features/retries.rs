@@ -42,11 +42,12 @@ async fn an_activity_that_fails_four_times_succeeds_at_the_fifth_with_the_delays
     assert_eq!(within("the result", run.result()).await?, 5);
     let attempts = ATTEMPTS.lock().expect("nobody panics with it").clone();
     let delays: Vec<Duration> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    for (delay, policy) in delays.iter().zip([1000, 1500, 2000, 2000]) {
-        let off = delay.as_secs_f64() * 1000.0 / f64::from(policy);
-        assert!((0.5..1.5).contains(&off), "{delays:?} are not what the policy says");
-    }
-    assert_eq!(delays.len(), 4);
+    let policy = [1000, 1500, 2000, 2000].map(Duration::from_millis);
+    assert_eq!(delays.len(), policy.len());
+    assert!(delays.iter().zip(policy).all(|(delay, policy)| *delay > policy / 2), "{delays:?} are too short");
+    // A machine that is short of time may put a single one off.
+    let (all, planned) = (delays.iter().sum::<Duration>(), policy.iter().sum::<Duration>());
+    assert!(all < planned * 3 / 2, "{delays:?} are too long");
     let events: Vec<_> = run.history().await?.iter().map(|event| event.event.to_string()).collect();
     assert!(events.contains(&"ActivityCompleted #1 at attempt 5".to_owned()), "{events:?}");
     worker.stop().await;
