@@ -36,9 +36,4 @@ impl Lease {
     pub fn bucket_key(partition: u16, queue: &QueueName) -> String {
         format!("{}.{partition}.{}", crate::subject::SHARD, queue.to_key())
     }
-
-    /// The bucket key under which one worker holds the right to clear public subjects that no transform matched.
-    pub fn leftovers_key() -> &'static str {
-        "leftovers"
-    }
 }

@@ -4,7 +4,7 @@
 
 use crate::{
     event::OpId,
-    ids::{Namespace, QueueName, RunId, TypeName, WorkerId},
+    ids::{Namespace, QueueName, RunId, TypeName},
     key::Key,
     timer::TimerId,
 };
@@ -307,11 +307,6 @@ impl Subjects {
     /// Core messages: an activity of this queue shall be cancelled.
     pub fn cancel_activity(&self, queue: &QueueName) -> String {
         format!("{}.cancel.{SHARD}.{}", self.root, queue.to_key())
-    }
-
-    /// Core messages to one worker, from another that wants something of it.
-    pub fn worker(&self, worker: WorkerId) -> String {
-        format!("{}.worker.{worker}", self.root)
     }
 }
 

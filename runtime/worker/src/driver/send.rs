@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use highwater_broker::{Broker, Bucket, Error, ErrorKind, PlainMessage, Publish, Schedule, Stream};
+use highwater_broker::{Broker, Bucket, Error, ErrorKind, Message, PlainMessage, Publish, Schedule, Stream};
 use highwater_protocol::{
     Failure, FailureKind, Headers, Key, OpId, QueueName, RunId, Timestamp,
     task::{ActivityState, ActivityTask, CancelActivity, StartDecision},
@@ -47,9 +47,7 @@ async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, verify: O
     if let Some(seen) = verify {
         // A worker publishes the outcome before it lets go of the task. So when the task is not there, either it was never
         // sent or its outcome is in the inbox by now.
-        let any = subjects.task_any(queue, run, op);
-        let there = insist("looking for a task", || broker.last_from_leader(Stream::Tasks, any.clone())).await;
-        if matches!(there, Ok(Some(_))) {
+        if matches!(find_task(broker, run, op, queue).await, Ok(Some(_))) {
             return Sent::Done;
         }
         let outcomes = subjects.inbox_activity(&task.run_queue, run, key);
@@ -138,11 +136,21 @@ async fn cancel(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) ->
     };
     let _ = insist("cancelling an activity", || broker.send(message.clone())).await;
     // A task that nobody has taken yet is never to be taken. Where one works on it, its acknowledgement finds nothing.
-    let any = subjects.task_any(queue, run, op);
-    if let Ok(Some(task)) = insist("looking for a task", || broker.last_from_leader(Stream::Tasks, any.clone())).await {
+    delete_task(broker, run, op, queue).await;
+    Sent::Done
+}
+
+/// The activity's task or the schedule of one, by the leader.
+async fn find_task(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) -> Result<Option<Message>, Error> {
+    let any = broker.subjects().task_any(queue, run, op);
+    insist("looking for a task", || broker.last_from_leader(Stream::Tasks, any.clone())).await
+}
+
+/// Deletes the activity's task, if there is one.
+async fn delete_task(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) {
+    if let Ok(Some(task)) = find_task(broker, run, op, queue).await {
         let _ = insist("deleting a task", || broker.delete(Stream::Tasks, task.seq)).await;
     }
-    Sent::Done
 }
 
 /// Whoever writes first decides whether the activity started in time: this process, or the worker that takes the task.
@@ -154,12 +162,7 @@ async fn decide_start(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueNa
     match decided {
         Ok(state) if state.start == Some(StartDecision::Started) => Sent::Done,
         Ok(_) => {
-            let any = broker.subjects().task_any(queue, run, op);
-            if let Ok(Some(task)) =
-                insist("looking for a task", || broker.last_from_leader(Stream::Tasks, any.clone())).await
-            {
-                let _ = insist("deleting a task", || broker.delete(Stream::Tasks, task.seq)).await;
-            }
+            delete_task(broker, run, op, queue).await;
             Sent::Refused { run, op, failure }
         }
         Err(error) => {
