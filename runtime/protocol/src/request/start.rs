@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{context, millis, parsed, trace};
 use crate::{
-    event::{Attributes, Signal, Trace, Update},
+    event::{Attributes, Signal, Started, Trace, Update},
     header::{self, Headers},
-    ids::{RunId, TypeName},
+    ids::{QueueName, RunId, TypeName, WorkflowId},
     payload::{Payload, Payloads},
     rejection::{Code, Rejection},
     retry::RetryPolicy,
+    time::Timestamp,
     wire,
 };
 
@@ -171,6 +172,24 @@ impl StartRequest {
             None => headers,
         };
         (headers, body)
+    }
+
+    /// The first event of the run that this asks for, when the request was stored at `time`. An owner and a client that
+    /// stands in for one make the same.
+    pub fn started(&self, workflow_id: WorkflowId, queue: QueueName, run: RunId, time: Timestamp) -> Started {
+        Started {
+            run_timeout: self.run_timeout,
+            // A run that nobody traces gets a trace that every worker finds again.
+            trace: Some(self.trace.clone().unwrap_or_else(|| Trace::of_run(run))),
+            signals: self.signals.clone(),
+            deadline: self.execution_timeout.map(|timeout| time.after(timeout)),
+            delay_until: self.delay.map(|delay| time.after(delay)),
+            retry: self.retry.clone(),
+            memo: self.memo.clone(),
+            attributes: self.attributes.clone(),
+            headers: self.headers.clone(),
+            ..Started::new(workflow_id, self.workflow_type.clone(), queue, self.input.clone())
+        }
     }
 
     fn body(&self) -> Payload {
