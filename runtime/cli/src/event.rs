@@ -38,7 +38,9 @@ fn details(event: &Event) -> Value {
         Event::ActivityClosed { op, attempt, outcome } => {
             with(outcome_value(outcome), json!({ "op": op, "attempt": attempt }))
         }
-        Event::StepClosed { op, name, outcome } => with(outcome_value(outcome), json!({ "op": op, "name": name })),
+        Event::StepClosed { op, name, attempt, outcome } => {
+            with(outcome_value(outcome), json!({ "op": op, "name": name, "attempt": attempt }))
+        }
         Event::ActivityScheduled(call) => json!({
             "op": call.op,
             "name": call.name,
@@ -50,8 +52,9 @@ fn details(event: &Event) -> Value {
         }
         Event::TimerStarted { op, fire_at } => json!({ "op": op, "fire_at": fire_at.to_rfc3339() }),
         Event::Completed { result } => json!({ "result": payload_value(result) }),
-        Event::Failed { failure } | Event::Cancelled { failure } | Event::TimedOut { failure } => {
-            json!({ "failure": failure_value(failure) })
+        Event::Cancelled { failure } => json!({ "failure": failure_value(failure) }),
+        Event::Failed { failure, next } | Event::TimedOut { failure, next } => {
+            json!({ "failure": failure_value(failure), "next": next.map(|run| run.to_string()) })
         }
         Event::ContinuedAsNew { run } => json!({ "run": run.to_string() }),
         Event::WorkflowTaskFailed { failure, attempt, retry_at } => json!({
@@ -155,7 +158,7 @@ fn relative(time: Timestamp, began: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use highwater_protocol::{QueueName, event::ActivityOptions, event::ActivityScheduled};
+    use highwater_protocol::{Payloads, QueueName, event::ActivityOptions, event::ActivityScheduled};
 
     fn events(events: Vec<Event>) -> Vec<HistoryEvent> {
         let numbered = (1..).zip(events);
@@ -171,6 +174,7 @@ mod tests {
             queue: QueueName::new("bank").unwrap(),
             input: Payload::json("{ \"amount\": 5 }"),
             options: ActivityOptions::default(),
+            headers: Payloads::default(),
         };
         events(vec![
             Event::ActivityScheduled(Box::new(call)),

@@ -127,7 +127,7 @@ pub struct PendingActivity {
 
 impl PendingActivity {
     fn of(open: OpenActivity) -> Self {
-        let OpenActivity { call, scheduled_at } = open;
+        let OpenActivity { call, scheduled_at, cancelling: _ } = open;
         Self { op: call.op, name: call.name, queue: call.queue, scheduled_at }
     }
 }
@@ -257,8 +257,9 @@ fn ending(last: Option<&Event>) -> (Option<Blocked>, Option<Failure>, Option<Run
         Some(Event::WorkflowTaskFailed { failure, attempt, retry_at }) => {
             (Some(Blocked { failure: failure.clone(), attempt: *attempt, retry_at: *retry_at }), None, None)
         }
-        Some(Event::Failed { failure } | Event::Cancelled { failure } | Event::TimedOut { failure }) => {
-            (None, Some(failure.clone()), None)
+        Some(Event::Cancelled { failure }) => (None, Some(failure.clone()), None),
+        Some(Event::Failed { failure, next } | Event::TimedOut { failure, next }) => {
+            (None, Some(failure.clone()), *next)
         }
         Some(Event::Terminated { reason }) => (None, Some(run::terminated(reason)), None),
         Some(Event::ContinuedAsNew { run }) => (None, None, Some(*run)),

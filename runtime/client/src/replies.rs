@@ -39,6 +39,7 @@ impl Answers {
             Reply::Accepted { run } => self.accepted = Some(run),
             Reply::Rejected(rejection) => self.rejected = Some(rejection),
             Reply::Closed(closed) => self.closed = Some(closed),
+            Reply::Updated(_) => {}
         }
     }
 }

@@ -77,9 +77,9 @@ impl Tail {
     pub(crate) fn closed(&self) -> Option<Closed> {
         let outcome = match self.events.last()? {
             Event::Completed { result } => Ok(result.clone()),
-            Event::Failed { failure } | Event::Cancelled { failure } | Event::TimedOut { failure } => {
-                Err(failure.clone())
-            }
+            Event::Failed { failure, next: None }
+            | Event::Cancelled { failure }
+            | Event::TimedOut { failure, next: None } => Err(failure.clone()),
             Event::Terminated { reason } => Err(terminated(reason)),
             _ => return None,
         };

@@ -1,16 +1,36 @@
-//! What a run has asked for and not got yet, from its events alone: no code is needed to tell.
+//! What a run has asked for and not got yet, and what it must not take twice, from its events alone: no code is needed to
+//! tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use highwater_protocol::{Event, OpId, Timestamp, event::ActivityScheduled};
+use highwater_protocol::{
+    Event, OpId, Started, Timestamp, UpdateId,
+    event::{
+        ActivityCancellation, ActivityScheduled, Attributes, ChildScheduled, ExternalScheduled, Outcome, Sender, Signal,
+    },
+};
 
-/// Activities and timers under way.
+/// How many messages of other runs a run remembers to have taken. One that is sent again after as many others counts as
+/// a new one.
+pub const TAKEN_MAX: usize = 1_024;
+
+/// What is under way, and what is remembered.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOperations {
     /// Activities without an outcome, by operation.
     pub activities: BTreeMap<OpId, OpenActivity>,
     /// Timers that have not fired, with when they are due.
     pub timers: BTreeMap<OpId, Timestamp>,
+    /// Children that have not ended, by operation; those that nobody waits for included.
+    pub children: BTreeMap<OpId, OpenChild>,
+    /// Messages to other workflows that nobody has accepted or refused.
+    pub externals: BTreeMap<OpId, Box<ExternalScheduled>>,
+    /// Updates that were accepted, those that have an outcome included.
+    pub updates: BTreeMap<UpdateId, OpenUpdate>,
+    /// What the run can be found by.
+    pub attributes: Attributes,
+    /// The messages of other runs that this one has taken, oldest first.
+    taken: VecDeque<Sender>,
 }
 
 /// An activity without an outcome.
@@ -20,17 +40,44 @@ pub struct OpenActivity {
     pub call: Box<ActivityScheduled>,
     /// When it was made.
     pub scheduled_at: Timestamp,
+    /// It was asked to cancel, and the code waits until it has ended.
+    pub cancelling: bool,
+}
+
+/// A child that has not ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenChild {
+    /// The call.
+    pub call: Box<ChildScheduled>,
+    /// Its start is on record.
+    pub started: bool,
+    /// It was asked to cancel, with this reason.
+    pub cancel: Option<String>,
+    /// That request is in the child's history, or was refused.
+    pub cancel_delivered: bool,
+}
+
+/// An update that was accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenUpdate {
+    /// Where the outcome goes, beside the history.
+    pub reply: Option<String>,
+    /// What the handler returned.
+    pub outcome: Option<Outcome>,
 }
 
 impl OpenOperations {
     /// Takes one more event, of a transition at `time`.
-    #[expect(clippy::match_same_arms, reason = "every event of this version is looked at")]
     pub fn apply(&mut self, event: &Event, time: Timestamp) {
         match event {
+            Event::Started(started) => self.start(started),
+            Event::Signaled(signal) => self.signaled(signal),
             Event::ActivityScheduled(call) => {
-                self.activities.insert(call.op, OpenActivity { call: call.clone(), scheduled_at: time });
+                let activity = OpenActivity { call: call.clone(), scheduled_at: time, cancelling: false };
+                self.activities.insert(call.op, activity);
             }
-            Event::ActivityClosed { op, .. } | Event::ActivityCancelRequested { op } => {
+            Event::ActivityCancelRequested { op } => self.cancel_activity(*op),
+            Event::ActivityClosed { op, .. } => {
                 self.activities.remove(op);
             }
             Event::TimerStarted { op, fire_at } => {
@@ -39,10 +86,37 @@ impl OpenOperations {
             Event::TimerFired { op } | Event::TimerCancelled { op } => {
                 self.timers.remove(op);
             }
-            Event::Started(_) => *self = Self::default(),
-            Event::Signaled(_)
-            | Event::CancelRequested { .. }
+            Event::ChildScheduled(call) => {
+                let child = OpenChild { call: call.clone(), started: false, cancel: None, cancel_delivered: false };
+                self.children.insert(call.op, child);
+            }
+            Event::ChildStarted { op, .. } => self.change_child(*op, |child| child.started = true),
+            Event::ChildCancelRequested { op, reason } => {
+                self.change_child(*op, |child| child.cancel = Some(reason.clone()));
+            }
+            Event::ChildClosed { op, .. } => {
+                self.children.remove(op);
+            }
+            Event::ExternalScheduled(call) => {
+                self.externals.insert(call.op, call.clone());
+            }
+            Event::ExternalClosed { op, .. } => {
+                self.externals.remove(op);
+                self.change_child(*op, |child| child.cancel_delivered = true);
+            }
+            Event::UpdateAccepted(update) => {
+                self.updates.insert(update.id.clone(), OpenUpdate { reply: update.reply.clone(), outcome: None });
+            }
+            Event::UpdateClosed { id, outcome } => {
+                if let Some(update) = self.updates.get_mut(id) {
+                    update.outcome = Some(outcome.clone());
+                }
+            }
+            Event::AttributesUpserted { attributes } => self.attributes.upsert(attributes),
+            Event::CancelRequested { .. }
             | Event::StepClosed { .. }
+            | Event::DelayPassed
+            | Event::Patched { .. }
             | Event::Completed { .. }
             | Event::Failed { .. }
             | Event::Cancelled { .. }
@@ -54,11 +128,53 @@ impl OpenOperations {
             _ => {}
         }
     }
+
+    /// Whether a message of another run has been taken already.
+    pub fn has_taken(&self, sender: Sender) -> bool {
+        self.taken.contains(&sender)
+    }
+
+    /// The messages of other runs that were taken, for the run that follows this one.
+    pub fn taken(&self) -> Vec<Sender> {
+        self.taken.iter().copied().collect()
+    }
+
+    fn start(&mut self, started: &Started) {
+        *self = Self {
+            attributes: started.attributes.clone(),
+            taken: started.taken.iter().copied().collect(),
+            ..Self::default()
+        };
+    }
+
+    fn signaled(&mut self, signal: &Signal) {
+        let Some(sender) = signal.from else { return };
+        if self.taken.len() >= TAKEN_MAX {
+            self.taken.pop_front();
+        }
+        self.taken.push_back(sender);
+    }
+
+    fn cancel_activity(&mut self, op: OpId) {
+        let waits = |activity: &OpenActivity| activity.call.options.cancellation == ActivityCancellation::Wait;
+        match self.activities.get_mut(&op) {
+            Some(activity) if waits(activity) => activity.cancelling = true,
+            _ => {
+                self.activities.remove(&op);
+            }
+        }
+    }
+
+    fn change_child(&mut self, op: OpId, change: impl FnOnce(&mut OpenChild)) {
+        if let Some(child) = self.children.get_mut(&op) {
+            change(child);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use highwater_protocol::OpId;
+    use highwater_protocol::{Payload, RunId, TypeName};
 
     use super::*;
 
@@ -71,5 +187,20 @@ mod tests {
         open.apply(&Event::TimerFired { op: OpId(1) }, Timestamp(5));
         open.apply(&Event::TimerCancelled { op: OpId(3) }, Timestamp(5));
         assert_eq!(open.timers.keys().collect::<Vec<_>>(), [&OpId(2)]);
+    }
+
+    #[test]
+    fn messages_of_other_runs_are_remembered_up_to_a_limit() {
+        let mut open = OpenOperations::default();
+        let run = RunId::generate();
+        let sender = |op: usize| Sender { run, op: OpId(op as u64) };
+        let name = TypeName::new("go").unwrap();
+        for op in 0..=TAKEN_MAX {
+            let signal = Signal { from: Some(sender(op)), ..Signal::new(name.clone(), Payload::null()) };
+            open.apply(&Event::Signaled(signal), Timestamp(0));
+        }
+        assert!(!open.has_taken(sender(0)));
+        assert!(open.has_taken(sender(1)) && open.has_taken(sender(TAKEN_MAX)));
+        assert_eq!(open.taken().len(), TAKEN_MAX);
     }
 }

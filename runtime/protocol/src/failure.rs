@@ -49,9 +49,17 @@ pub enum FailureKind {
     Unknown,
     /// The code kept its thread for longer than the task timeout.
     Stuck,
+    /// The id of a child is in use.
+    AlreadyExists,
+    /// There is no such workflow to send something to.
+    NotFound,
+    /// The workflow that something was sent to has ended, or ended before it answered.
+    Closed,
+    /// The validator of an update refused it.
+    Refused,
 }
 
-/// The four timeouts of an activity, and the run's own.
+/// The four timeouts of an activity, and the two of a workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TimeoutKind {
@@ -65,6 +73,8 @@ pub enum TimeoutKind {
     Heartbeat,
     /// The run took too long.
     Run,
+    /// All runs of the chain together took too long.
+    Execution,
 }
 
 impl Failure {
@@ -108,7 +118,11 @@ impl Failure {
             | FailureKind::Terminated
             | FailureKind::Payload
             | FailureKind::TooLarge
-            | FailureKind::Nondeterminism => false,
+            | FailureKind::Nondeterminism
+            | FailureKind::AlreadyExists
+            | FailureKind::NotFound
+            | FailureKind::Closed
+            | FailureKind::Refused => false,
         }
     }
 }
@@ -142,6 +156,10 @@ impl FailureKind {
             Self::Nondeterminism => "history does not match the code",
             Self::Unknown => "unknown name",
             Self::Stuck => "stuck",
+            Self::AlreadyExists => "already exists",
+            Self::NotFound => "not found",
+            Self::Closed => "closed",
+            Self::Refused => "refused",
         }
     }
 }
@@ -154,6 +172,7 @@ impl fmt::Display for TimeoutKind {
             Self::ScheduleToClose => "schedule-to-close",
             Self::Heartbeat => "heartbeat",
             Self::Run => "run",
+            Self::Execution => "execution",
         })
     }
 }

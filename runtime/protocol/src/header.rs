@@ -20,6 +20,14 @@ pub const ID_REUSE: &str = "Hw-Id-Reuse";
 pub const ID_CONFLICT: &str = "Hw-Id-Conflict";
 /// On a start: how long the run may take, in milliseconds.
 pub const RUN_TIMEOUT: &str = "Hw-Run-Timeout-Ms";
+/// On a start: how long all runs of the chain may take, in milliseconds.
+pub const EXECUTION_TIMEOUT: &str = "Hw-Execution-Timeout-Ms";
+/// On a start: how long the code waits before it begins, in milliseconds.
+pub const START_DELAY: &str = "Hw-Start-Delay-Ms";
+/// On an update: what its sender calls it; the owner makes an id from the message when absent.
+pub const UPDATE_ID: &str = "Hw-Update-Id";
+/// Context headers of a request: a JSON object in ASCII.
+pub const CONTEXT: &str = "Hw-Context";
 /// Why a request was sent or refused, for people.
 pub const REASON: &str = "Hw-Reason";
 /// The code of a rejection: see [`crate::rejection::Code`].
@@ -34,6 +42,8 @@ pub const STATUS: &str = "Hw-Status";
 pub const STARTED_AT: &str = "Hw-Started";
 /// On a closing record: when the run closed, in microseconds since the epoch.
 pub const CLOSED_AT: &str = "Hw-Closed";
+/// On a record: the run's search attributes, as JSON in ASCII.
+pub const ATTRIBUTES: &str = "Hw-Attributes";
 /// On a rejected message: the subject it came in on.
 pub const SUBJECT: &str = "Hw-Subject";
 

@@ -113,6 +113,11 @@ escaped_id!(
     TypeName, "name"
 );
 
+escaped_id!(
+    /// What the sender of an update calls it, unique in its workflow.
+    UpdateId, "update id"
+);
+
 /// The name of a namespace: letters, digits, `-` and `_`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -1,6 +1,6 @@
 //! Values that people pass in and out, as bytes with a content type.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -29,6 +29,70 @@ pub struct Payload {
     /// The media type; absent for JSON.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<Cow<'static, str>>,
+}
+
+/// Payloads by name: context headers, a memo.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Payloads(BTreeMap<String, Payload>);
+
+impl Payloads {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets one.
+    pub fn insert(&mut self, name: impl Into<String>, payload: Payload) {
+        self.0.insert(name.into(), payload);
+    }
+
+    /// One of them.
+    pub fn get(&self, name: &str) -> Option<&Payload> {
+        self.0.get(name)
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, name: &str) -> Option<Payload> {
+        self.0.remove(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Payload)> {
+        self.0.iter().map(|(name, payload)| (name.as_str(), payload))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// These, and those of `under` that have no name among them.
+    pub fn over(mut self, under: &Self) -> Self {
+        for (name, payload) in &under.0 {
+            self.0.entry(name.clone()).or_insert_with(|| payload.clone());
+        }
+        self
+    }
+
+    /// From a JSON object: each value is one payload.
+    pub fn from_json(text: &str) -> Option<Self> {
+        let map: BTreeMap<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+        let encoded = |(name, value): (String, serde_json::Value)| Some((name, Payload::encode(&value).ok()?));
+        map.into_iter().map(encoded).collect::<Option<_>>().map(Self)
+    }
+
+    /// As a JSON object in ASCII, for a header. Payloads that are not JSON are left out.
+    pub fn to_json(&self) -> String {
+        let values: BTreeMap<&str, serde_json::Value> =
+            self.iter().filter_map(|(name, payload)| Some((name, payload.decode().ok()?))).collect();
+        ascii(&serde_json::to_string(&values).unwrap_or_default())
+    }
+
+    /// About how many bytes they take in a record.
+    pub fn weight(&self) -> usize {
+        self.0.iter().map(|(name, payload)| name.len() + payload.data.len() + 16).sum()
+    }
 }
 
 /// A value could not be encoded or decoded.
@@ -106,6 +170,22 @@ impl Payload {
         }
         text
     }
+}
+
+/// JSON without characters beyond ASCII, which not every client library passes on in a header as it got them.
+pub(crate) fn ascii(json: &str) -> String {
+    use std::fmt::Write;
+    let mut ascii = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            ascii.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(ascii, "\\u{unit:04x}");
+            }
+        }
+    }
+    ascii
 }
 
 fn is_json(content_type: &str) -> bool {

@@ -31,10 +31,16 @@ pub enum Code {
     TooLarge,
     /// The history was written by a newer version or is damaged.
     Unreadable,
+    /// The run has no handler of this name.
+    UnknownName,
+    /// The argument does not fit the handler.
+    BadArgument,
+    /// The run's own validator refuses it.
+    Refused,
 }
 
 impl Code {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::BadSubject,
         Self::BadHeader,
         Self::BadBody,
@@ -45,6 +51,9 @@ impl Code {
         Self::Conflict,
         Self::TooLarge,
         Self::Unreadable,
+        Self::UnknownName,
+        Self::BadArgument,
+        Self::Refused,
     ];
 
     /// The word.
@@ -60,6 +69,9 @@ impl Code {
             Self::Conflict => "conflict",
             Self::TooLarge => "too-large",
             Self::Unreadable => "unreadable",
+            Self::UnknownName => "unknown-name",
+            Self::BadArgument => "bad-argument",
+            Self::Refused => "refused",
         }
     }
 

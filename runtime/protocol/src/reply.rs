@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `accepted` | the request is in the history | empty |
 //! | `rejected` | it never will be | empty; `Hw-Code` and `Hw-Reason` say why |
+//! | `updated` | the handler of the update in `Hw-Update-Id` returned | the update's result, otherwise a JSON failure with `Hw-Status: failed` |
 //! | `closed` | the run that the request started has ended | the result of a completed run, otherwise a JSON failure; `Hw-Status` says which |
 //!
 //! A `closed` may come without an `accepted` before it: a run that ends in its first transition is both at once.
@@ -14,7 +15,7 @@
 use crate::{
     failure::Failure,
     header::{self, Headers},
-    ids::RunId,
+    ids::{RunId, UpdateId},
     payload::Payload,
     record::Status,
     rejection::Rejection,
@@ -27,6 +28,8 @@ pub enum Kind {
     Accepted,
     /// The request never will be in the history.
     Rejected,
+    /// An update has an outcome.
+    Updated,
     /// The run has ended.
     Closed,
 }
@@ -37,6 +40,7 @@ impl Kind {
         match self {
             Self::Accepted => "accepted",
             Self::Rejected => "rejected",
+            Self::Updated => "updated",
             Self::Closed => "closed",
         }
     }
@@ -52,8 +56,21 @@ pub enum Reply {
     },
     /// The request was refused.
     Rejected(Rejection),
+    /// An update has an outcome.
+    Updated(Updated),
     /// The run has ended.
     Closed(Closed),
+}
+
+/// How an update ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Updated {
+    /// The run that did it.
+    pub run: RunId,
+    /// The update.
+    pub id: UpdateId,
+    /// What the handler returned.
+    pub outcome: Result<Payload, Failure>,
 }
 
 /// How a run ended.
@@ -79,11 +96,19 @@ impl Reply {
             Self::Rejected(rejection) => {
                 (rejection.headers().with(header::REPLY_KIND, Kind::Rejected.as_str()), Payload::json(""))
             }
+            Self::Updated(updated) => {
+                let body = body(&updated.outcome);
+                let failed = updated.outcome.is_err().then(|| Status::Failed.as_str());
+                let headers = Headers::new()
+                    .with(header::REPLY_KIND, Kind::Updated.as_str())
+                    .with(header::RUN, updated.run.to_string())
+                    .with(header::UPDATE_ID, updated.id.to_key().to_string())
+                    .with_opt(header::STATUS, failed)
+                    .with_opt(header::CONTENT_TYPE, body.content_type.as_deref());
+                (headers, body)
+            }
             Self::Closed(closed) => {
-                let body = match &closed.outcome {
-                    Ok(result) => result.clone(),
-                    Err(failure) => Payload::encode(failure).unwrap_or_else(|_| Payload::null()),
-                };
+                let body = body(&closed.outcome);
                 let headers = Headers::new()
                     .with(header::REPLY_KIND, Kind::Closed.as_str())
                     .with(header::RUN, closed.run.to_string())
@@ -104,6 +129,13 @@ impl Reply {
         if kind == Kind::Accepted.as_str() {
             return Some(Self::Accepted { run });
         }
+        if kind == Kind::Updated.as_str() {
+            let id = UpdateId::from_token(headers.get(header::UPDATE_ID)?).ok()?;
+            let payload = Payload::with_content_type(body.to_vec(), headers.get(header::CONTENT_TYPE));
+            let failed = headers.get(header::STATUS).is_some();
+            let outcome = if failed { Err(payload.decode().ok()?) } else { Ok(payload) };
+            return Some(Self::Updated(Updated { run, id, outcome }));
+        }
         if kind != Kind::Closed.as_str() {
             return None;
         }
@@ -111,6 +143,13 @@ impl Reply {
         let payload = Payload::with_content_type(body.to_vec(), headers.get(header::CONTENT_TYPE));
         let outcome = if status == Status::Completed { Ok(payload) } else { Err(payload.decode().ok()?) };
         Some(Self::Closed(Closed { run, status, outcome }))
+    }
+}
+
+fn body(outcome: &Result<Payload, Failure>) -> Payload {
+    match outcome {
+        Ok(result) => result.clone(),
+        Err(failure) => Payload::encode(failure).unwrap_or_else(|_| Payload::null()),
     }
 }
 
@@ -125,9 +164,15 @@ mod tests {
         let failed = Closed { run, status: Status::Failed, outcome: Err(Failure::application("no")) };
         let completed = Closed { run, status: Status::Completed, outcome: Ok(Payload::json("5")) };
         let rejection = Rejection::new(Code::AlreadyRunning, "x");
-        for reply in
-            [Reply::Accepted { run }, Reply::Rejected(rejection), Reply::Closed(failed), Reply::Closed(completed)]
-        {
+        let updated = |outcome| Reply::Updated(Updated { run, id: UpdateId::new("u.1").unwrap(), outcome });
+        for reply in [
+            Reply::Accepted { run },
+            Reply::Rejected(rejection),
+            Reply::Closed(failed),
+            Reply::Closed(completed),
+            updated(Ok(Payload::json("5"))),
+            updated(Err(Failure::application("no"))),
+        ] {
             let (headers, body) = reply.encode();
             assert_eq!(Reply::decode(&headers, &body.data), Some(reply));
         }

@@ -33,6 +33,8 @@ pub enum Verb {
     Cancel,
     /// End a run; the name is `-`.
     Terminate,
+    /// Ask a run to do something and to answer; the name is the update's.
+    Update,
 }
 
 /// The name token of a verb that needs no name.
@@ -44,7 +46,7 @@ const ENGINE: &str = "engine";
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Start, Self::Signal, Self::Cancel, Self::Terminate];
+    pub const ALL: [Self; 5] = [Self::Start, Self::Signal, Self::Cancel, Self::Terminate, Self::Update];
 
     /// The token.
     pub fn as_str(self) -> &'static str {
@@ -53,6 +55,50 @@ impl Verb {
             Self::Signal => "signal",
             Self::Cancel => "cancel",
             Self::Terminate => "terminate",
+            Self::Update => "update",
+        }
+    }
+
+    /// The verb of a token.
+    pub fn from_token(token: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.as_str() == token)
+    }
+}
+
+/// What the engine's own requests are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EngineVerb {
+    /// The outcome of an activity, for the run that called it.
+    Activity,
+    /// A run starts a child.
+    Start,
+    /// A run signals another workflow.
+    Signal,
+    /// A run asks another workflow to cancel itself.
+    Cancel,
+    /// A run that ended ends a child.
+    Terminate,
+    /// How a child is getting on, for the run that started it.
+    Child,
+    /// Whether a message was accepted, for the run that sent it.
+    External,
+}
+
+impl EngineVerb {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Activity, Self::Start, Self::Signal, Self::Cancel, Self::Terminate, Self::Child, Self::External];
+
+    /// The token.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Activity => "activity",
+            Self::Start => "start",
+            Self::Signal => "signal",
+            Self::Cancel => "cancel",
+            Self::Terminate => "terminate",
+            Self::Child => "child",
+            Self::External => "external",
         }
     }
 
@@ -85,9 +131,11 @@ pub enum InboxKind<'a> {
         /// The key's token.
         key: &'a str,
     },
-    /// The outcome of an activity.
-    Activity {
-        /// The run that called it.
+    /// What only the engine may ask.
+    Engine {
+        /// What it is about.
+        verb: EngineVerb,
+        /// The run that asks, or that an outcome is for.
         run: &'a str,
         /// The key's token.
         key: &'a str,
@@ -99,14 +147,14 @@ impl InboxKind<'_> {
     pub fn verb(&self) -> &str {
         match self {
             Self::Public { verb, .. } => verb,
-            Self::Activity { .. } => "activity",
+            Self::Engine { verb, .. } => verb.as_str(),
         }
     }
 
     /// The token of the workflow id.
     pub fn key(&self) -> &str {
         match self {
-            Self::Public { key, .. } | Self::Activity { key, .. } => key,
+            Self::Public { key, .. } | Self::Engine { key, .. } => key,
         }
     }
 }
@@ -191,10 +239,10 @@ impl Subjects {
         format!("{}.in.{SHARD}.{partition}.*.{}.*.{key}", self.root, Verb::Start.as_str())
     }
 
-    /// The outcome of an activity, for the run that called it.
-    pub fn inbox_activity(&self, queue: &QueueName, run: RunId, key: &Key) -> String {
+    /// A request of the engine's own.
+    pub fn inbox_engine(&self, verb: EngineVerb, queue: &QueueName, run: RunId, key: &Key) -> String {
         let partition = key.partition(self.partitions);
-        format!("{}.in.{SHARD}.{partition}.{}.{ENGINE}.activity.{run}.{key}", self.root, queue.to_key())
+        format!("{}.in.{SHARD}.{partition}.{}.{ENGINE}.{}.{run}.{key}", self.root, queue.to_key(), verb.as_str())
     }
 
     /// Takes an inbox subject apart.
@@ -207,7 +255,7 @@ impl Subjects {
         let rest: Vec<&str> = tokens.collect();
         let kind = match rest.as_slice() {
             [verb, name, key] => InboxKind::Public { verb, name, key },
-            [ENGINE, "activity", run, key] => InboxKind::Activity { run, key },
+            [ENGINE, verb, run, key] => InboxKind::Engine { verb: EngineVerb::from_token(verb)?, run, key },
             _ => return None,
         };
         Some(InboxSubject { partition, queue, kind })
@@ -284,6 +332,11 @@ impl Subjects {
         format!("{}.closed.{SHARD}.{key}", self.root)
     }
 
+    /// Core messages: an update of a run of this workflow id has an outcome.
+    pub fn updated(&self, key: &Key) -> String {
+        format!("{}.updated.{SHARD}.{key}", self.root)
+    }
+
     /// Core requests: a query for the run of a workflow id. There is no partition in it, as with requests to the inbox, so
     /// that whoever asks needs to know names only.
     pub fn query(&self, queue: &QueueName, name: &TypeName, key: &Key) -> String {
@@ -348,8 +401,11 @@ mod tests {
         assert_eq!(parsed.partition, key.partition(64));
         assert_eq!(parsed.kind, InboxKind::Public { verb: "signal", name: "ship", key: "order-1" });
         let run = RunId(uuid::Uuid::from_u128(1));
-        let made = s.inbox_activity(&queue, run, &key);
-        assert_eq!(s.parse_inbox(&made).unwrap().kind, InboxKind::Activity { run: &run.to_string(), key: "order-1" });
+        for verb in EngineVerb::ALL {
+            let made = s.inbox_engine(verb, &queue, run, &key);
+            let kind = InboxKind::Engine { verb, run: &run.to_string(), key: "order-1" };
+            assert_eq!(s.parse_inbox(&made).unwrap().kind, kind);
+        }
     }
 
     #[test]

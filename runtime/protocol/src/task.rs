@@ -7,7 +7,7 @@ use crate::{
     event::{ActivityScheduled, OpId, Outcome, Trace},
     failure::Failure,
     ids::{QueueName, RunId, TypeName, WorkflowId},
-    payload::Payload,
+    payload::{Payload, Payloads},
     time::Timestamp,
 };
 
@@ -31,6 +31,9 @@ pub struct ActivityTask {
     /// The run's trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
+    /// Context headers: those of the call over those of the run.
+    #[serde(default, skip_serializing_if = "Payloads::is_empty")]
+    pub headers: Payloads,
 }
 
 impl ActivityTask {

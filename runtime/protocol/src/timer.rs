@@ -16,8 +16,10 @@ pub enum TimerId {
     ScheduleToStart(OpId),
     /// The activity has taken too long over all attempts.
     ScheduleToClose(OpId),
-    /// The run timeout.
+    /// The run timeout, or the execution timeout when that comes first.
     Run,
+    /// The start delay.
+    Delay,
     /// A failed workflow task is tried again; the number is the ordinal of the record that says so.
     TaskRetry(u64),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for TimerId {
             Self::ScheduleToStart(op) => write!(f, "{op}-start"),
             Self::ScheduleToClose(op) => write!(f, "{op}-close"),
             Self::Run => f.write_str("run"),
+            Self::Delay => f.write_str("delay"),
             Self::TaskRetry(ordinal) => write!(f, "retry-{ordinal}"),
         }
     }

@@ -14,14 +14,19 @@ use std::{
 };
 
 use highwater_protocol::{
-    Event, Failure, FailureKind, Key, Namespace, OpId, Payload, QueueName, RunId, Started, Timestamp, TypeName,
-    WorkerId, WorkflowId,
-    event::{ActivityOptions, ActivityScheduled, Outcome, Signal, Trace},
+    Event, Failure, FailureKind, Key, Namespace, OpId, Payload, Payloads, QueueName, RunId, Started, Timestamp,
+    TypeName, UpdateId, WorkerId, WorkflowId,
+    event::{
+        ActivityCancellation, ActivityOptions, ActivityScheduled, Attributes, ChildCancellation, ChildOptions,
+        ChildScheduled, ExternalRequest, ExternalScheduled, Origin, Outcome, ParentClose, Sender, Signal, Target,
+        Trace, Update,
+    },
     failure::TimeoutKind,
     ids::RecordId,
     lease::Lease,
     namespace::Settings,
     record::{Body, Frame, Mark, Marks, PreviousRun, Record},
+    request::{ChildReport, ChildStart, ChildState, ExternalReport, IdReuse, RunCancel, RunSignal},
     retry::RetryPolicy,
     task::{ActivityReport, ActivityState, ActivityTask, CancelActivity, StartDecision},
     timer::{Fire, TimerId},
@@ -96,17 +101,148 @@ fn failure() -> Failure {
 
 fn started() -> Started {
     Started {
-        workflow_id: WorkflowId::new("order 17/é").unwrap(),
-        workflow_type: name("order"),
-        queue: queue(),
-        input: Payload::json("{\"amount\":5}"),
         run_timeout: Some(Duration::from_hours(1)),
         reply: Some("_INBOX.a.1".into()),
         trace: Some(trace()),
         prior: Some(9),
         continued_from: Some(RunId(Uuid::from_u128(2))),
-        signals: vec![Signal { name: name("approve"), input: Payload::with_content_type("x", Some("text/plain")) }],
+        signals: vec![Signal::new(name("approve"), Payload::with_content_type("x", Some("text/plain")))],
+        ..Started::new(WorkflowId::new("order 17/é").unwrap(), name("order"), queue(), Payload::json("{\"amount\":5}"))
     }
+}
+
+/// With all that may be said about a run.
+fn started_in_full() -> Started {
+    Started {
+        taken: vec![Sender { run: run(), op: OpId(8) }],
+        parent: Some(origin()),
+        first_run: Some(run()),
+        deadline: Some(Timestamp(1_795_392_478_123_456)),
+        delay_until: Some(Timestamp(1_795_392_470_000_000)),
+        retry: Some(RetryPolicy::none()),
+        attempt: 3,
+        last_failure: Some(failure()),
+        memo: payloads(),
+        attributes: attributes(),
+        headers: payloads(),
+        ..started()
+    }
+}
+
+fn origin() -> Origin {
+    Origin { workflow_id: WorkflowId::new("parent").unwrap(), run: run(), queue: queue(), op: OpId(6) }
+}
+
+fn payloads() -> Payloads {
+    let mut payloads = Payloads::new();
+    payloads.insert("tenant", Payload::json("\"a\""));
+    payloads
+}
+
+fn attributes() -> Attributes {
+    Attributes::default()
+        .with("cents", 4_900_i64)
+        .with("customer", "Zoë")
+        .with("due", Timestamp(5))
+        .with("rate", 0.5)
+        .with("tags", vec!["a".to_owned()])
+        .with("vip", true)
+}
+
+fn signal_in_full() -> Signal {
+    Signal {
+        headers: payloads(),
+        from: Some(Sender { run: run(), op: OpId(8) }),
+        ..Signal::new(name("approve"), Payload::json("true"))
+    }
+}
+
+fn child() -> ChildScheduled {
+    ChildScheduled {
+        op: OpId(6),
+        workflow_id: WorkflowId::new("child").unwrap(),
+        workflow_type: name("ship"),
+        queue: queue(),
+        run: run(),
+        input: Payload::json("[1]"),
+        options: ChildOptions {
+            parent_close: ParentClose::RequestCancel,
+            cancellation: ChildCancellation::Try,
+            id_reuse: IdReuse::AllowIfFailed,
+            run_timeout: Some(Duration::from_secs(1)),
+            execution_timeout: Some(Duration::from_secs(2)),
+            retry: Some(RetryPolicy::none()),
+            delay: Some(Duration::from_secs(3)),
+        },
+        memo: payloads(),
+        attributes: attributes(),
+        headers: payloads(),
+    }
+}
+
+/// What runs send to other workflows, and what comes of it.
+fn events_between_runs() -> Vec<(&'static str, Event)> {
+    let target = Target { workflow_id: WorkflowId::new("other").unwrap(), queue: queue(), run: Some(run()) };
+    let external = |op, request| {
+        Event::ExternalScheduled(Box::new(ExternalScheduled { op: OpId(op), target: target.clone(), request }))
+    };
+    let closed = |outcome| Event::ChildClosed { op: OpId(6), outcome };
+    vec![
+        ("event.child-scheduled", Event::ChildScheduled(Box::new(child()))),
+        ("event.child-started", Event::ChildStarted { op: OpId(6), run: run() }),
+        ("event.child-completed", closed(Outcome::Completed(Payload::json("7")))),
+        ("event.child-failed", closed(Outcome::Failed(failure()))),
+        ("event.child-cancel-requested", Event::ChildCancelRequested { op: OpId(6), reason: "late".into() }),
+        ("event.external-signal", external(8, ExternalRequest::Signal(signal_in_full()))),
+        ("event.external-cancel", external(9, ExternalRequest::Cancel { reason: "late".into() })),
+        ("event.external-accepted", Event::ExternalClosed { op: OpId(8), failure: None }),
+        (
+            "event.external-refused",
+            Event::ExternalClosed {
+                op: OpId(8),
+                failure: Some(Failure::new(FailureKind::NotFound, "no such workflow")),
+            },
+        ),
+    ]
+}
+
+fn update() -> Update {
+    Update {
+        id: UpdateId::new("add 1").unwrap(),
+        name: name("add"),
+        input: Payload::json("{\"item\":1}"),
+        headers: payloads(),
+        reply: Some("_INBOX.a.2".into()),
+    }
+}
+
+/// Events that came to be after the first ones, and fields that did.
+fn later_events() -> Vec<(&'static str, Event)> {
+    let id = UpdateId::new("add 1").unwrap();
+    let waits = ActivityOptions { cancellation: ActivityCancellation::Wait, ..ActivityOptions::default() };
+    vec![
+        ("event.started.v2", Event::Started(Box::new(started_in_full()))),
+        ("event.signaled.v2", Event::Signaled(signal_in_full())),
+        (
+            "event.activity-scheduled.v2",
+            Event::ActivityScheduled(Box::new(ActivityScheduled { options: waits, headers: payloads(), ..call() })),
+        ),
+        (
+            "event.step-closed.v2",
+            Event::StepClosed { op: OpId(4), name: name("add"), attempt: 3, outcome: Outcome::Failed(failure()) },
+        ),
+        ("event.failed.v2", Event::Failed { failure: failure(), next: Some(run()) }),
+        (
+            "event.timed-out.v2",
+            Event::TimedOut { failure: Failure::timeout(TimeoutKind::Execution, "too long"), next: Some(run()) },
+        ),
+        ("event.update-accepted", Event::UpdateAccepted(Box::new(update()))),
+        ("event.update-completed", Event::UpdateClosed { id, outcome: Outcome::Completed(Payload::json("2")) }),
+        ("event.delay-passed", Event::DelayPassed),
+        ("event.patched", Event::Patched { id: name("new-price"), deprecated: false }),
+        ("event.patch-deprecated", Event::Patched { id: name("new-price"), deprecated: true }),
+        ("event.attributes-upserted", Event::AttributesUpserted { attributes: attributes() }),
+    ]
 }
 
 fn call() -> ActivityScheduled {
@@ -127,7 +263,9 @@ fn call() -> ActivityScheduled {
             start_to_close: Some(Duration::from_secs(2)),
             schedule_to_close: Some(Duration::from_secs(3)),
             heartbeat: Some(Duration::from_secs(4)),
+            cancellation: ActivityCancellation::Try,
         },
+        headers: Payloads::default(),
     }
 }
 
@@ -136,14 +274,19 @@ fn events() -> Vec<(&'static str, Event)> {
     let at = Timestamp(1_795_392_478_123_456);
     vec![
         ("event.started", Event::Started(Box::new(started()))),
-        ("event.signaled", Event::Signaled(Signal { name: name("approve"), input: Payload::json("true") })),
+        ("event.signaled", Event::Signaled(Signal::new(name("approve"), Payload::json("true")))),
         ("event.cancel-requested", Event::CancelRequested { reason: "changed my mind".into() }),
         ("event.activity-completed", closed(Outcome::Completed(Payload::json("7")))),
         ("event.activity-failed", closed(Outcome::Failed(failure()))),
         ("event.activity-cancelled", closed(Outcome::Cancelled(Failure::new(FailureKind::Cancelled, "asked to")))),
         (
             "event.step-closed",
-            Event::StepClosed { op: OpId(4), name: name("add"), outcome: Outcome::Completed(Payload::null()) },
+            Event::StepClosed {
+                op: OpId(4),
+                name: name("add"),
+                attempt: 1,
+                outcome: Outcome::Completed(Payload::null()),
+            },
         ),
         ("event.timer-fired", Event::TimerFired { op: OpId(5) }),
         ("event.activity-scheduled", Event::ActivityScheduled(Box::new(call()))),
@@ -151,10 +294,10 @@ fn events() -> Vec<(&'static str, Event)> {
         ("event.timer-started", Event::TimerStarted { op: OpId(5), fire_at: at }),
         ("event.timer-cancelled", Event::TimerCancelled { op: OpId(5) }),
         ("event.completed", Event::Completed { result: Payload::json("\"done\"") }),
-        ("event.failed", Event::Failed { failure: failure() }),
+        ("event.failed", Event::Failed { failure: failure(), next: None }),
         ("event.cancelled", Event::Cancelled { failure: Failure::new(FailureKind::Cancelled, "asked to") }),
         ("event.terminated", Event::Terminated { reason: "wrong order".into() }),
-        ("event.timed-out", Event::TimedOut { failure: Failure::timeout(TimeoutKind::Run, "too long") }),
+        ("event.timed-out", Event::TimedOut { failure: Failure::timeout(TimeoutKind::Run, "too long"), next: None }),
         ("event.continued-as-new", Event::ContinuedAsNew { run: run() }),
         (
             "event.workflow-task-failed",
@@ -189,7 +332,7 @@ fn frame() -> Frame {
 
 #[test]
 fn every_kind_of_event_is_written_and_read_as_it_always_was() {
-    for (name, event) in events() {
+    for (name, event) in events().into_iter().chain(events_between_runs()).chain(later_events()) {
         check(name, &event);
     }
 }
@@ -220,8 +363,10 @@ fn tasks_timers_and_outcomes_are_written_and_read_as_they_always_were() {
         attempt: 2,
         scheduled_at: Timestamp(1_795_392_478_123_456),
         trace: Some(trace()),
+        headers: Payloads::default(),
     };
     check("activity-task", &task);
+    check("activity-task.v2", &ActivityTask { headers: payloads(), ..task });
     check(
         "activity-report",
         &ActivityReport { op: OpId(3), attempt: 2, outcome: Outcome::Completed(Payload::json("7")) },
@@ -242,10 +387,23 @@ fn tasks_timers_and_outcomes_are_written_and_read_as_they_always_were() {
         ("fire.schedule-to-start", TimerId::ScheduleToStart(OpId(3))),
         ("fire.schedule-to-close", TimerId::ScheduleToClose(OpId(3))),
         ("fire.run", TimerId::Run),
+        ("fire.delay", TimerId::Delay),
         ("fire.task-retry", TimerId::TaskRetry(4)),
     ] {
         check(name, &Fire { key: key.clone(), run: run(), timer });
     }
+}
+
+#[test]
+fn requests_between_runs_are_written_and_read_as_they_always_were() {
+    let start = ChildStart { parent: origin(), call: child(), headers: payloads(), trace: Some(trace()) };
+    check("child-start", &start);
+    check("run-signal", &RunSignal { origin: origin(), run: Some(run()), signal: signal_in_full() });
+    check("run-cancel", &RunCancel { origin: Some(origin()), run: Some(run()), reason: "late".into() });
+    let child = |state| ChildReport { op: OpId(6), child: run(), state };
+    check("child-report.started", &child(ChildState::Started));
+    check("child-report.closed", &child(ChildState::Closed(Outcome::Failed(failure()))));
+    check("external-report", &ExternalReport { op: OpId(8), failure: Some(failure()) });
 }
 
 #[test]

@@ -108,7 +108,7 @@ async fn start_and_wait_gives_the_result_or_the_failure() {
     let completed = Event::Completed { result: Payload::json("7") };
     let (ran, ()) = tokio::join!(waits("good"), ends("good", completed));
     assert_eq!(ran.ok(), "7");
-    let failed = Event::Failed { failure: Failure::application("no stock\u{1b}[2J") };
+    let failed = Event::Failed { failure: Failure::application("no stock\u{1b}[2J"), next: None };
     let (ran, ()) = tokio::join!(waits("bad"), ends("bad", failed));
     let error = ran.error(4);
     assert!(error.contains("no stock") && !error.contains('\u{1b}'), "{error:?}");
@@ -124,6 +124,7 @@ async fn a_history_is_shown_a_line_an_event() {
         queue: QueueName::new("bank").unwrap(),
         input: Payload::json(format!("\"{}\"", "x".repeat(500))),
         options: ActivityOptions::default(),
+        headers: highwater_protocol::Payloads::default(),
     };
     let outcome = Outcome::Completed(Payload::json("{\"ok\": true}"));
     let failure = Failure::application("two\nlines");

@@ -7,7 +7,7 @@ use highwater_broker::{
     history::{self, Appended, HistoryError, StoredRecord, Summary},
 };
 use highwater_protocol::{
-    Event, Key, Record, RunId, Started, Status, Trace,
+    Event, Key, Record, RunId, Started, Status,
     ids::RecordId,
     record::{Body, Frame, Mark, Marks},
     rejection::{Code, Rejection},
@@ -75,23 +75,27 @@ impl Attempt<'_> {
 
     fn publish(&self, reply: &str) -> Publish {
         let plan = self.plan;
-        let request = StartRequest {
-            workflow_type: plan.workflow_type.clone(),
-            input: plan.input.clone(),
+        let (headers, body) = self.request().message(Some(reply));
+        let subjects = self.client.broker().subjects();
+        Publish {
+            subject: subjects.public(Verb::Start, &plan.queue, Some(&plan.workflow_type), self.key),
+            headers,
+            payload: body.data,
+            id: Some(format!("{}:{}", self.key, self.run)),
+            ..Publish::default()
+        }
+    }
+
+    fn request(&self) -> StartRequest {
+        let plan = self.plan;
+        StartRequest {
             run: Some(self.run),
             expect: Some(self.expect),
             id_reuse: self.id_reuse,
             id_conflict: self.id_conflict(),
             run_timeout: plan.run_timeout,
             trace: plan.trace.clone(),
-        };
-        let subjects = self.client.broker().subjects();
-        Publish {
-            subject: subjects.public(Verb::Start, &plan.queue, Some(&plan.workflow_type), self.key),
-            headers: request.headers(Some(reply)),
-            payload: plan.input.data.clone(),
-            id: Some(format!("{}:{}", self.key, self.run)),
-            ..Publish::default()
+            ..StartRequest::new(plan.workflow_type.clone(), plan.input.clone())
         }
     }
 
@@ -169,19 +173,12 @@ impl Attempt<'_> {
         let before = last.map(|last| last.frame.marks).unwrap_or_default();
         let floor = last.map(|last| last.frame.time).unwrap_or_default();
         let time = request.time.max(floor);
-        let trace = plan.trace.clone().unwrap_or_else(|| Trace::of_run(self.run));
         let started = Started {
-            workflow_id: plan.id.clone(),
-            workflow_type: plan.workflow_type.clone(),
-            queue: plan.queue.clone(),
-            input: plan.input.clone(),
-            run_timeout: plan.run_timeout,
             reply: Some(reply.to_owned()),
-            trace: Some(trace.clone()),
             prior: last.map(|last| last.seq),
-            continued_from: None,
-            signals: Vec::new(),
+            ..self.request().started(plan.id.clone(), plan.queue.clone(), self.run, request.time)
         };
+        let trace = started.trace.clone();
         let frame = Frame {
             run: self.run,
             record: RecordId::generate(),
@@ -198,7 +195,7 @@ impl Attempt<'_> {
             queue: plan.queue.clone(),
             status: Status::Running,
             started_at: time,
-            trace: Some(trace),
+            trace,
         };
         (Record { frame, body }, summary)
     }

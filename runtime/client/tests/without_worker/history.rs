@@ -20,6 +20,7 @@ fn scheduled(op: u64) -> Event {
         queue: QueueName::new("bank").unwrap(),
         input: Payload::null(),
         options: ActivityOptions::default(),
+        headers: highwater_protocol::Payloads::default(),
     }))
 }
 

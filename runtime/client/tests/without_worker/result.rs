@@ -43,10 +43,10 @@ async fn every_way_to_end_has_its_own_outcome() {
     let failure = |kind| Failure::new(kind, "because");
     let ends = [
         ("completed", completed("7")),
-        ("failed", Event::Failed { failure: Failure::application("because") }),
+        ("failed", Event::Failed { failure: Failure::application("because"), next: None }),
         ("cancelled", Event::Cancelled { failure: failure(FailureKind::Cancelled) }),
         ("terminated", Event::Terminated { reason: "because".into() }),
-        ("timed-out", Event::TimedOut { failure: failure(FailureKind::Timeout(TimeoutKind::Run)) }),
+        ("timed-out", Event::TimedOut { failure: failure(FailureKind::Timeout(TimeoutKind::Run)), next: None }),
     ];
     for (id, end) in ends {
         let first = fixture.begin(id).await;

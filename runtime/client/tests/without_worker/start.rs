@@ -113,7 +113,7 @@ async fn an_id_is_used_once_unless_the_policy_says_otherwise() {
     let [Event::Started(started)] = body.events.as_slice() else { panic!("{body:?}") };
     assert_eq!(started.prior, Some(closed.seq));
 
-    let failed = Event::Failed { failure: Failure::application("no") };
+    let failed = Event::Failed { failure: Failure::application("no"), next: None };
     fixture.append_behind("o", &last, vec![failed]).await;
     start().id_reuse(IdReuse::AllowIfFailed).await.unwrap();
 }

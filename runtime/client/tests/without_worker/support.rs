@@ -134,16 +134,13 @@ pub(crate) fn queue() -> QueueName {
 
 pub(crate) fn started(id: &str, prior: Option<u64>) -> Event {
     Event::Started(Box::new(Started {
-        workflow_id: WorkflowId::new(id).unwrap(),
-        workflow_type: TypeName::new("order").unwrap(),
-        queue: queue(),
-        input: highwater_protocol::Payload::json("5"),
-        run_timeout: None,
-        reply: None,
-        trace: None,
         prior,
-        continued_from: None,
-        signals: Vec::new(),
+        ..Started::new(
+            WorkflowId::new(id).unwrap(),
+            TypeName::new("order").unwrap(),
+            queue(),
+            highwater_protocol::Payload::json("5"),
+        )
     }))
 }
 

@@ -11,8 +11,8 @@ use std::{
 
 use futures_util::future::FusedFuture;
 use highwater_protocol::{
-    Event, Failure, FailureKind, Payload, QueueName, RetryPolicy, TypeName,
-    event::{ActivityOptions, ActivityScheduled, Outcome},
+    Event, Failure, FailureKind, Payload, Payloads, QueueName, RetryPolicy, TypeName,
+    event::{ActivityCancellation, ActivityOptions, ActivityScheduled, Outcome},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -106,8 +106,9 @@ fn scheduled<I: Serialize>(
         start_to_close: defaults.start_to_close,
         schedule_to_close: defaults.schedule_to_close,
         heartbeat: defaults.heartbeat,
+        cancellation: ActivityCancellation::default(),
     };
-    Ok(ActivityScheduled { op: highwater_protocol::OpId(0), name, queue, input, options })
+    Ok(ActivityScheduled { op: highwater_protocol::OpId(0), name, queue, input, options, headers: Payloads::default() })
 }
 
 impl<T: DeserializeOwned, E: Fault> IntoFuture for ActivityCall<T, E> {

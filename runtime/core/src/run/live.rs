@@ -9,10 +9,7 @@ use std::{
     task::Wake,
 };
 
-use highwater_protocol::{
-    Event, Started,
-    event::{Class, Signal},
-};
+use highwater_protocol::{Event, Started, event::Signal};
 
 use super::{Kind, Resolution, Shared, factory::Instance};
 
@@ -42,7 +39,8 @@ impl Live {
             Event::StepClosed { op, .. } => self.shared.is_pending(*op, Kind::Step),
             Event::TimerFired { op } => self.shared.is_pending(*op, Kind::Timer),
             Event::CancelRequested { .. } => !self.shared.cancel_requested(),
-            other => other.class() == Class::Inbound,
+            Event::Signaled(_) => true,
+            _ => false,
         }
     }
 
@@ -54,7 +52,7 @@ impl Live {
             Event::ActivityClosed { op, outcome, .. } => {
                 self.shared.resolve(*op, Kind::Activity, None, Resolution::Outcome(outcome.clone()))?;
             }
-            Event::StepClosed { op, name, outcome } => {
+            Event::StepClosed { op, name, outcome, .. } => {
                 self.shared.resolve(*op, Kind::Step, Some(name), Resolution::Outcome(outcome.clone()))?;
             }
             Event::TimerFired { op } => self.shared.resolve(*op, Kind::Timer, None, Resolution::Fired)?,

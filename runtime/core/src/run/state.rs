@@ -126,7 +126,7 @@ impl Shared {
     #[track_caller]
     pub(crate) fn pop_signal(&self, name: &TypeName) -> Option<Payload> {
         self.refuse_in_query("a signal was taken");
-        self.mailbox.borrow_mut().pop(name)
+        self.mailbox.borrow_mut().pop(name).map(|signal| signal.input)
     }
 
     pub(crate) fn take_signals(&self) -> Vec<Signal> {

@@ -125,5 +125,5 @@ fn a_failed_task_may_have_recorded_what_concerns_nobody() {
 
 fn go() -> Event {
     let name = TypeName::new("go").unwrap();
-    Event::Signaled(Signal { name, input: Payload::null() })
+    Event::Signaled(Signal::new(name, Payload::null()))
 }

@@ -229,7 +229,7 @@ fn signals_handed_on_reach_the_handlers_before_the_code_runs() {
     for n in [2_u32, 3] {
         let name = highwater_protocol::TypeName::new("add").unwrap();
         let input = highwater_protocol::Payload::encode(&n).unwrap();
-        started.signals.push(highwater_protocol::event::Signal { name, input });
+        started.signals.push(highwater_protocol::event::Signal::new(name, input));
     }
     assert_eq!(play.give(vec![highwater_protocol::Event::Started(started)]).unwrap(), ["run #1 charge 6"]);
 }

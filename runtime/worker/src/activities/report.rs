@@ -7,6 +7,7 @@ use highwater_protocol::{
     event::Outcome,
     header,
     rejection::{Code, Rejection},
+    subject::EngineVerb,
     task::{ActivityReport, ActivityTask},
     wire,
 };
@@ -25,7 +26,12 @@ pub(super) async fn report(host: &Host, lease: &Lease, task: &ActivityTask, atte
     let name = task.call.name.as_str();
     let mut report = ActivityReport { op: task.call.op, attempt, outcome: fit(host.limits, name, outcome) };
     tracing::debug!(outcome = kind(&report.outcome), "the activity ended");
-    let subject = host.broker.subjects().inbox_activity(&task.run_queue, task.run, &task.workflow_id.to_key());
+    let subject = host.broker.subjects().inbox_engine(
+        EngineVerb::Activity,
+        &task.run_queue,
+        task.run,
+        &task.workflow_id.to_key(),
+    );
     let mut backoff = Backoff::new();
     loop {
         let payload = wire::encode(&report);

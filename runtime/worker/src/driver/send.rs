@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use highwater_broker::{Broker, Bucket, Error, ErrorKind, Message, PlainMessage, Publish, Schedule, Stream};
 use highwater_protocol::{
     Failure, FailureKind, Headers, Key, OpId, QueueName, RunId, Timestamp,
+    subject::EngineVerb,
     task::{ActivityState, ActivityTask, CancelActivity, StartDecision},
     timer::{Fire, TimerId},
     wire,
@@ -50,7 +51,7 @@ async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, verify: O
         if matches!(find_task(broker, run, op, queue).await, Ok(Some(_))) {
             return Sent::Done;
         }
-        let outcomes = subjects.inbox_activity(&task.run_queue, run, key);
+        let outcomes = subjects.inbox_engine(EngineVerb::Activity, &task.run_queue, run, key);
         let waiting = insist("looking for outcomes", || broker.last_from_leader(Stream::Inbox, outcomes.clone())).await;
         if let Ok(Some(message)) = waiting
             && message.seq > seen

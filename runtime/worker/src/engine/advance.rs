@@ -82,7 +82,7 @@ impl Engine {
                     format!("workflow {key} had a history when its starter looked, and has none now; look again");
                 self.reject_item(slot, item, Rejection::new(Code::Conflict, text));
             }
-            Item::Request(request) if !matches!(request.request.ask, Ask::Activity { .. }) => {
+            Item::Request(request) if !request.request.ask.is_report() => {
                 self.reject_item(slot, item, Rejection::new(Code::NotFound, reason));
             }
             // The run that this was for is gone with its history.
@@ -263,7 +263,11 @@ impl Engine {
                         outcome: report.outcome.clone(),
                     })
                 }
-                Ask::Start(_) | Ask::Terminate { .. } => Meaning::Nothing,
+                Ask::Start(_)
+                | Ask::Terminate { .. }
+                | Ask::Update { .. }
+                | Ask::Child { .. }
+                | Ask::External { .. } => Meaning::Nothing,
             },
             // What it led to may have ended that run and begun this one, and the owner then.
             Item::Fire { fire, .. } if fire.run != run => Meaning::Suspect,
@@ -271,7 +275,7 @@ impl Engine {
             Item::Due { run: meant, .. } if *meant != run => Meaning::Nothing,
             Item::Due { timer, .. } => self.timer_event(key, slot, run, *timer, false),
             Item::Step { run: meant, op, name, outcome } if *meant == run => {
-                Meaning::Event(Event::StepClosed { op: *op, name: name.clone(), outcome: outcome.clone() })
+                Meaning::Event(Event::StepClosed { op: *op, name: name.clone(), attempt: 1, outcome: outcome.clone() })
             }
             Item::Refused { run: meant, op, failure } if *meant == run && slot.open.activities.contains_key(op) => {
                 Meaning::Event(Event::ActivityClosed { op: *op, attempt: 0, outcome: Outcome::Failed(failure.clone()) })
@@ -330,8 +334,8 @@ impl Engine {
                     slot.take(&item);
                     slot.suspect |= !slot.confirmed;
                 }
-                Ask::Activity { .. } => slot.take(&item),
-                Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } => {
+                Ask::Activity { .. } | Ask::Child { .. } | Ask::External { .. } => slot.take(&item),
+                Ask::Signal { .. } | Ask::Update { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } => {
                     let text = format!("the run {run} of workflow {key} is {status}; start a new run to talk to");
                     self.reject_item(slot, item, Rejection::new(Code::Closed, text));
                 }
@@ -385,6 +389,7 @@ pub(super) enum Meaning {
 fn run_timed_out() -> Event {
     Event::TimedOut {
         failure: Failure::new(FailureKind::Timeout(TimeoutKind::Run), "the run did not end within its run timeout"),
+        next: None,
     }
 }
 

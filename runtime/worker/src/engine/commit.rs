@@ -73,7 +73,7 @@ impl Engine {
     ) -> Option<Starting> {
         let closing = match conclusion? {
             Conclusion::Completed(result) => Event::Completed { result },
-            Conclusion::Failed(failure) => Event::Failed { failure },
+            Conclusion::Failed(failure) => Event::Failed { failure, next: None },
             Conclusion::Cancelled(failure) => Event::Cancelled { failure },
             Conclusion::ContinueAsNew(input) => {
                 let starting = slot.batch.starting.as_ref();
@@ -464,7 +464,9 @@ impl Engine {
 fn closed(tip: &KnownTip) -> Option<Closed> {
     let outcome = match tip.closing.as_ref()? {
         Event::Completed { result } => Ok(result.clone()),
-        Event::Failed { failure } | Event::Cancelled { failure } | Event::TimedOut { failure } => Err(failure.clone()),
+        Event::Failed { failure, next: None }
+        | Event::Cancelled { failure }
+        | Event::TimedOut { failure, next: None } => Err(failure.clone()),
         Event::Terminated { reason } => Err(Failure::new(FailureKind::Terminated, reason.clone())),
         _ => return None,
     };

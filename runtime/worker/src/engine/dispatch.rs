@@ -169,6 +169,7 @@ impl Engine {
             attempt: 1,
             scheduled_at: activity.scheduled_at,
             trace: started.trace.clone(),
+            headers: call.headers.clone().over(&started.headers),
         };
         self.send(key, slot, Send::Task { task: Box::new(task), verify });
         if let Some(timeout) = call.options.schedule_to_start {

@@ -11,7 +11,6 @@ use highwater_protocol::{
     query::QueryRejected,
     record::status_of,
     rejection::{Code, Rejection},
-    request::Ask,
 };
 
 use super::{
@@ -136,7 +135,7 @@ impl Engine {
         let items = std::mem::take(&mut slot.pending);
         for item in items {
             match item {
-                Item::Request(request) if !matches!(request.request.ask, Ask::Activity { .. }) => {
+                Item::Request(request) if !request.request.ask.is_report() => {
                     self.reject(request.unit, request.message, Rejection::new(Code::Unreadable, reason));
                 }
                 other => slot.pending.push_back(other),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use highwater_broker::Message;
 use highwater_protocol::{
-    Event, Key, RunId, Started, Status, Trace,
+    Event, Key, RunId, Started, Status,
     rejection::{Code, Rejection},
     reply::Reply,
     request::{Ask, IdConflict, IdReuse, StartRequest},
@@ -212,17 +212,11 @@ pub(super) fn derived_run(message: &Message) -> RunId {
 }
 
 fn started(item: &RequestItem, start: &StartRequest, run: RunId, prior: Option<u64>) -> Started {
+    let (id, queue) = (item.request.workflow_id.clone(), item.request.queue.clone());
     Started {
-        workflow_id: item.request.workflow_id.clone(),
-        workflow_type: start.workflow_type.clone(),
-        queue: item.request.queue.clone(),
-        input: start.input.clone(),
-        run_timeout: start.run_timeout,
         reply: item.request.reply.clone(),
-        // A run that nobody traces gets a trace that every worker finds again.
-        trace: Some(start.trace.clone().unwrap_or_else(|| Trace::of_run(run))),
         prior,
-        continued_from: None,
-        signals: Vec::new(),
+        parent: item.request.origin.clone(),
+        ..start.started(id, queue, run, item.message.time)
     }
 }

@@ -79,18 +79,12 @@ impl Fixture {
 
     /// A run of the queue `shop` that sleeps and has consumed its sources up to these sequences.
     fn history(&self, inbox: u64, fires: u64) -> Loaded {
-        let started = Started {
-            workflow_id: WorkflowId::new("acme").unwrap(),
-            workflow_type: TypeName::new("account").unwrap(),
-            queue: queue(SHOP),
-            input: Payload::null(),
-            run_timeout: None,
-            reply: None,
-            trace: None,
-            prior: None,
-            continued_from: None,
-            signals: Vec::new(),
-        };
+        let started = Started::new(
+            WorkflowId::new("acme").unwrap(),
+            TypeName::new("account").unwrap(),
+            queue(SHOP),
+            Payload::null(),
+        );
         let mark = |seq: u64| Mark { seq, time: Timestamp(seq as i64) };
         let frame = Frame {
             run: self.run,

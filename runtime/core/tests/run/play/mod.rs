@@ -143,18 +143,12 @@ impl Play {
 
     /// The first event of a run of the registered workflow.
     pub(crate) fn started(&self, input: &str) -> Event {
-        Event::Started(Box::new(Started {
-            workflow_id: WorkflowId::new("order-17").unwrap(),
-            workflow_type: self.registry.names()[0].clone(),
-            queue: QueueName::new("shop").unwrap(),
-            input: Payload::json(input.to_owned()),
-            run_timeout: None,
-            reply: None,
-            trace: None,
-            prior: None,
-            continued_from: None,
-            signals: Vec::new(),
-        }))
+        Event::Started(Box::new(Started::new(
+            WorkflowId::new("order-17").unwrap(),
+            self.registry.names()[0].clone(),
+            QueueName::new("shop").unwrap(),
+            Payload::json(input.to_owned()),
+        )))
     }
 
     /// Plays one line and tells what the run answered.
@@ -196,7 +190,7 @@ impl Play {
         let at = self.steps.iter().position(|step| step.op.0 == op).unwrap_or_else(|| panic!("no step #{op} waits"));
         let step = self.steps.remove(at);
         let outcome = step.work.now_or_never().expect("steps of these tests do not wait");
-        Event::StepClosed { op: step.op, name: step.name, outcome }
+        Event::StepClosed { op: step.op, name: step.name, attempt: 1, outcome }
     }
 
     /// The worker dies: another one rebuilds the run from its history.
@@ -215,7 +209,7 @@ impl Play {
         // What the code has given up is executed by nobody after an eviction, and so by nobody here.
         let closed = |step: &StepRun| {
             let outcome = Outcome::Completed(Payload::null());
-            Event::StepClosed { op: step.op, name: step.name.clone(), outcome }
+            Event::StepClosed { op: step.op, name: step.name.clone(), attempt: 1, outcome }
         };
         self.steps.retain(|step| self.run.accepts(&closed(step)));
         if events.is_empty() && !self.concluded {

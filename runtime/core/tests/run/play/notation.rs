@@ -20,7 +20,7 @@ pub(crate) fn parse(play: &mut Play, given: &str) -> Event {
         "fire" => Event::TimerFired { op: op() },
         "signal" => {
             let input = Payload::json(if second.is_empty() { "null".to_owned() } else { second.to_owned() });
-            Event::Signaled(Signal { name: TypeName::new(first).unwrap(), input })
+            Event::Signaled(Signal::new(TypeName::new(first).unwrap(), input))
         }
         "cancel" => Event::CancelRequested { reason: rest.to_owned() },
         other => panic!("a script cannot give {other}"),

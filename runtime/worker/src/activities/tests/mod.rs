@@ -98,6 +98,7 @@ impl World {
             queue: self.queue.clone(),
             input: Payload::json("5"),
             options,
+            headers: highwater_protocol::Payloads::default(),
         };
         ActivityTask {
             workflow_id: WorkflowId::new("order-1").unwrap(),
@@ -108,6 +109,7 @@ impl World {
             attempt: 1,
             scheduled_at: self.broker.server_time().await.unwrap(),
             trace: None,
+            headers: highwater_protocol::Payloads::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! How one attempt ends.
 
 use highwater_core::activity::ActivityInfo;
-use highwater_protocol::FailureKind;
+use highwater_protocol::{FailureKind, subject::EngineVerb};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -16,7 +16,10 @@ async fn a_completed_activity_is_reported_and_forgotten() {
     let task = world.call("double", ActivityOptions::default()).await;
     let message = within(reports.next_message()).await;
     let subjects = world.broker.subjects();
-    assert_eq!(message.subject, subjects.inbox_activity(&task.run_queue, task.run, &task.workflow_id.to_key()));
+    assert_eq!(
+        message.subject,
+        subjects.inbox_engine(EngineVerb::Activity, &task.run_queue, task.run, &task.workflow_id.to_key())
+    );
     let report: ActivityReport = wire::decode(&message.payload).unwrap();
     assert_eq!(report, ActivityReport { op: task.call.op, attempt: 1, outcome: completed("10") });
     until(|| world.is_forgotten(&task)).await;

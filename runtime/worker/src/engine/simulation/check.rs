@@ -90,7 +90,7 @@ pub(super) fn all(world: &World, keys: &[Key]) {
                     }
                     Event::Started(_) => assert!(started.insert(run), "{run} starts twice"),
                     Event::Completed { result } => complete(key, result),
-                    Event::Failed { failure } => panic!("{key} {run} failed: {failure}"),
+                    Event::Failed { failure, .. } => panic!("{key} {run} failed: {failure}"),
                     _ => {}
                 }
             }

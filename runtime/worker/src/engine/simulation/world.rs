@@ -15,8 +15,8 @@ use highwater_protocol::{
     ids::RecordId,
     lease::Lease,
     record::{Body, Frame, Mark, Marks},
-    request::{IdConflict, IdReuse, StartRequest},
-    subject::{Subjects, Verb},
+    request::{IdReuse, StartRequest},
+    subject::{EngineVerb, Subjects, Verb},
     task::{ActivityReport, ActivityTask},
     timer::{Fire, TimerId},
     wire,
@@ -100,17 +100,13 @@ impl World {
     pub(super) fn start(&mut self, key: &Key, input: &[u8], expect: Option<u64>) -> (u64, RunId) {
         let run = RunId::generate();
         let start = StartRequest {
-            workflow_type: TypeName::new("plan").unwrap(),
-            input: Payload::json(input.to_vec()),
             run: Some(run),
             expect,
             id_reuse: IdReuse::Allow,
-            id_conflict: IdConflict::default(),
-            run_timeout: None,
-            trace: None,
+            ..StartRequest::new(TypeName::new("plan").unwrap(), Payload::json(input.to_vec()))
         };
         let subject = self.subjects.inbox_public(Verb::Start, &self.queue, Some(&start.workflow_type), key);
-        let seq = self.request(subject, start.headers(Some(&self.reply_of())), Bytes::from(input.to_vec()));
+        let seq = self.request(subject, start.message(Some(&self.reply_of())).0, Bytes::from(input.to_vec()));
         self.asked.insert(seq, Asked { key: key.clone(), what: What::Start(run) });
         (seq, run)
     }
@@ -137,7 +133,7 @@ impl World {
         let outcome =
             highwater_protocol::event::Outcome::Completed(Payload::encode(&super::workflows::worked(n)).unwrap());
         let report = ActivityReport { op, attempt: 1, outcome };
-        let subject = self.subjects.inbox_activity(&self.queue, run, &task.workflow_id.to_key());
+        let subject = self.subjects.inbox_engine(EngineVerb::Activity, &self.queue, run, &task.workflow_id.to_key());
         self.request(subject, Headers::new(), wire::encode(&report));
         if let_go {
             self.tasks.remove(&(run, op));
@@ -147,7 +143,7 @@ impl World {
 
     /// The highest outcome of a run in its inbox.
     pub(super) fn last_outcome(&self, run: RunId, key: &Key) -> Option<u64> {
-        let subject = self.subjects.inbox_activity(&self.queue, run, key);
+        let subject = self.subjects.inbox_engine(EngineVerb::Activity, &self.queue, run, key);
         self.inbox.iter().rev().find(|message| message.subject == subject).map(|message| message.seq)
     }
 
@@ -227,16 +223,14 @@ impl World {
         let reply = headers.get(highwater_protocol::header::REPLY).map(str::to_owned);
         let before = last.as_ref().map(|last| last.frame.marks).unwrap_or_default();
         let started = highwater_protocol::Started {
-            workflow_id: highwater_protocol::WorkflowId::new(key.as_str()).unwrap(),
-            workflow_type: TypeName::new("plan").unwrap(),
-            queue: self.queue.clone(),
-            input: Payload::json(request.payload.clone()),
-            run_timeout: None,
             reply,
-            trace: None,
             prior: last.map(|last| last.seq),
-            continued_from: None,
-            signals: Vec::new(),
+            ..highwater_protocol::Started::new(
+                highwater_protocol::WorkflowId::new(key.as_str()).unwrap(),
+                TypeName::new("plan").unwrap(),
+                self.queue.clone(),
+                Payload::json(request.payload.clone()),
+            )
         };
         let mark = Mark { seq, time: request.time };
         let marks = Marks { inbox: before.inbox.max(mark), fires: before.fires };

@@ -4,21 +4,26 @@
 //! (JSON unless a content type says otherwise), and headers carry the rest. Our own client sends the same messages that
 //! any other program can.
 
-use std::{str::FromStr, time::Duration};
+mod engine;
+mod start;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::{
-    event::{Signal, Trace},
+    event::{Origin, Signal, Trace, Update},
     header::{self, Headers},
-    ids::{QueueName, RunId, TypeName, WorkflowId},
+    ids::{QueueName, RunId, TypeName, UpdateId, WorkflowId},
     key::Key,
-    payload::Payload,
+    payload::{Payload, Payloads},
     rejection::{Code, Rejection},
     subject::{InboxKind, Subjects, Verb},
     task::ActivityReport,
-    wire,
 };
+
+pub use engine::{ChildReport, ChildStart, ChildState, ExternalReport, RunCancel, RunSignal};
+pub use start::{IdConflict, IdReuse, START_ENVELOPE, StartRequest};
 
 /// A request, understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +38,8 @@ pub struct Request {
     pub partition: u16,
     /// Where the sender waits for an answer.
     pub reply: Option<String>,
+    /// The run that asks and wants to know what comes of it. Only the engine's own requests have one.
+    pub origin: Option<Origin>,
     /// What is asked.
     pub ask: Ask,
 }
@@ -63,6 +70,13 @@ pub enum Ask {
         /// Why.
         reason: String,
     },
+    /// Ask the run to do something and to answer.
+    Update {
+        /// The run it is meant for; the latest one when absent.
+        run: Option<RunId>,
+        /// The update.
+        update: Box<Update>,
+    },
     /// An activity of the run ended.
     Activity {
         /// The run that called it.
@@ -70,97 +84,32 @@ pub enum Ask {
         /// How it ended.
         report: ActivityReport,
     },
+    /// A child of the run is under way, or has ended.
+    Child {
+        /// The run that started it.
+        run: RunId,
+        /// How it is getting on.
+        report: ChildReport,
+    },
+    /// A message of the run's was accepted by another workflow, or refused.
+    External {
+        /// The run that sent it.
+        run: RunId,
+        /// What came of it.
+        report: ExternalReport,
+    },
 }
 
-/// A request to start a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StartRequest {
-    /// The workflow type.
-    pub workflow_type: TypeName,
-    /// The input.
-    pub input: Payload,
-    /// The run id that the starter proposes; the owner makes one when absent.
-    pub run: Option<RunId>,
-    /// The sequence that the history subject must have; the owner looks it up when absent.
-    pub expect: Option<u64>,
-    /// May a closed run's id be used again?
-    pub id_reuse: IdReuse,
-    /// What if the id is running?
-    pub id_conflict: IdConflict,
-    /// How long the run may take.
-    pub run_timeout: Option<Duration>,
-    /// The starter's trace.
-    pub trace: Option<Trace>,
-}
-
-macro_rules! policy {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-
-        impl $name {
-            /// The word in the header.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = ();
-            fn from_str(word: &str) -> Result<Self, ()> {
-                match word { $($word => Ok(Self::$variant),)+ _ => Err(()) }
-            }
-        }
-    };
-}
-
-policy!(
-    /// Whether an id whose run is closed may be used for another run.
-    IdReuse {
-        /// No: an id is used once. A message published twice cannot start the work twice.
-        #[default]
-        Reject = "reject",
-        /// Yes.
-        Allow = "allow",
-        /// Yes, unless the closed run completed.
-        AllowIfFailed = "allow-if-failed",
-    }
-);
-
-policy!(
-    /// What a start does when the id has a run that goes on.
-    IdConflict {
-        /// It is refused.
-        #[default]
-        Fail = "fail",
-        /// It is answered with the run there is.
-        UseExisting = "use-existing",
-        /// It ends that run and starts its own.
-        TerminateExisting = "terminate-existing",
-    }
-);
-
-impl StartRequest {
-    /// The headers of a start message.
-    pub fn headers(&self, reply: Option<&str>) -> Headers {
-        let headers = Headers::new()
-            .with_opt(header::CONTENT_TYPE, self.input.content_type.as_deref())
-            .with_opt(header::RUN, self.run.map(|run| run.to_string()))
-            .with_opt(header::EXPECT, self.expect.map(|seq| seq.to_string()))
-            .with_opt(header::ID_REUSE, (self.id_reuse != IdReuse::default()).then(|| self.id_reuse.as_str()))
-            .with_opt(
-                header::ID_CONFLICT,
-                (self.id_conflict != IdConflict::default()).then(|| self.id_conflict.as_str()),
-            )
-            .with_opt(header::RUN_TIMEOUT, self.run_timeout.map(|timeout| timeout.as_millis().to_string()))
-            .with_opt(header::REPLY, reply);
-        match &self.trace {
-            Some(trace) => headers
-                .with(header::TRACEPARENT, trace.parent.clone())
-                .with_opt(header::TRACESTATE, trace.state.clone()),
-            None => headers,
+impl Ask {
+    /// Whether it tells a run what came of something that it asked for: of no use to any other, and nobody waits for an answer.
+    pub fn is_report(&self) -> bool {
+        match self {
+            Self::Activity { .. } | Self::Child { .. } | Self::External { .. } => true,
+            Self::Start(_)
+            | Self::Signal { .. }
+            | Self::Cancel { .. }
+            | Self::Terminate { .. }
+            | Self::Update { .. } => false,
         }
     }
 }
@@ -181,19 +130,18 @@ pub fn parse(subjects: &Subjects, subject: &str, headers: &Headers, body: Bytes)
         let reason = format!("workflow id {workflow_id:?} belongs to partition {right}, not {}", parts.partition);
         return Err(Rejection::new(Code::BadSubject, reason));
     }
-    let ask = match parts.kind {
-        InboxKind::Public { verb, name, .. } => public(verb, name, headers, body)?,
-        InboxKind::Activity { run, .. } => {
+    let reply = reply(headers)?;
+    let (origin, ask) = match parts.kind {
+        InboxKind::Public { verb, name, .. } => (None, public(verb, name, headers, body, reply.as_deref())?),
+        InboxKind::Engine { verb, run, .. } => {
             let run = run.parse().map_err(|_| Rejection::new(Code::BadSubject, "the subject names no run id"))?;
-            let report = wire::decode(&body)
-                .map_err(|e| Rejection::new(Code::BadBody, format!("the activity's outcome {e}")))?;
-            Ask::Activity { run, report }
+            engine::parse(verb, run, headers, &body)?
         }
     };
-    Ok(Request { workflow_id, key, queue, partition: parts.partition, reply: reply(headers)?, ask })
+    Ok(Request { workflow_id, key, queue, partition: parts.partition, reply, origin, ask })
 }
 
-fn public(verb: &str, name: &str, headers: &Headers, body: Bytes) -> Result<Ask, Rejection> {
+fn public(verb: &str, name: &str, headers: &Headers, body: Bytes, reply: Option<&str>) -> Result<Ask, Rejection> {
     let verb = Verb::from_token(verb).ok_or_else(|| {
         let known = Verb::ALL.map(Verb::as_str).join(", ");
         Rejection::new(Code::BadSubject, format!("{verb:?} is no verb; the verbs are {known}"))
@@ -212,23 +160,43 @@ fn public(verb: &str, name: &str, headers: &Headers, body: Bytes) -> Result<Ask,
     };
     let name = || TypeName::from_token(name).map_err(bad_subject);
     Ok(match verb {
-        Verb::Start => Ask::Start(Box::new(StartRequest {
-            workflow_type: name()?,
-            input: payload()?,
+        Verb::Start => Ask::Start(Box::new(start::parse(name()?, run, payload()?, headers, reply)?)),
+        Verb::Signal => {
+            Ask::Signal { run, signal: Signal { headers: context(headers)?, ..Signal::new(name()?, payload()?) } }
+        }
+        Verb::Update => Ask::Update {
             run,
-            expect: parsed(headers, header::EXPECT, "a sequence", |text| text.parse().ok())?,
-            id_reuse: parsed(headers, header::ID_REUSE, "a reuse policy", |text| text.parse().ok())?
-                .unwrap_or_default(),
-            id_conflict: parsed(headers, header::ID_CONFLICT, "a conflict policy", |text| text.parse().ok())?
-                .unwrap_or_default(),
-            run_timeout: parsed(headers, header::RUN_TIMEOUT, "a number of milliseconds", |text| {
-                text.parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis)
-            })?,
-            trace: trace(headers),
-        })),
-        Verb::Signal => Ask::Signal { run, signal: Signal { name: name()?, input: payload()? } },
+            update: Box::new(Update {
+                id: update_id(headers)?,
+                name: name()?,
+                input: payload()?,
+                headers: context(headers)?,
+                reply: reply.map(ToOwned::to_owned),
+            }),
+        },
         Verb::Cancel => Ask::Cancel { run, reason: reason() },
         Verb::Terminate => Ask::Terminate { run, reason: reason() },
+    })
+}
+
+fn update_id(headers: &Headers) -> Result<UpdateId, Rejection> {
+    let Some(id) = headers.get(header::UPDATE_ID) else {
+        let reason = format!("an update names itself in the header {}, so that it is done once", header::UPDATE_ID);
+        return Err(Rejection::new(Code::BadHeader, reason));
+    };
+    UpdateId::from_token(id.trim()).map_err(|e| Rejection::new(Code::BadHeader, e.to_string()))
+}
+
+/// The context headers of a message: JSON under [`header::CONTEXT`].
+fn context(headers: &Headers) -> Result<Payloads, Rejection> {
+    let Some(text) = headers.get(header::CONTEXT) else { return Ok(Payloads::default()) };
+    Payloads::from_json(text)
+        .ok_or_else(|| Rejection::new(Code::BadHeader, format!("the header {} is no JSON object", header::CONTEXT)))
+}
+
+fn millis(headers: &Headers, name: &str) -> Result<Option<Duration>, Rejection> {
+    parsed(headers, name, "a number of milliseconds", |text| {
+        text.parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis)
     })
 }
 
@@ -298,23 +266,6 @@ mod tests {
         assert_eq!(request.workflow_id.as_str(), "order.1");
         let Ask::Start(start) = request.ask else { panic!("{request:?}") };
         assert_eq!((start.workflow_type.as_str(), start.expect, start.run), ("ship", None, None));
-    }
-
-    #[test]
-    fn the_headers_of_a_start_come_back() {
-        let start = StartRequest {
-            workflow_type: TypeName::new("ship").unwrap(),
-            input: Payload::json("1"),
-            run: Some(RunId::generate()),
-            expect: Some(7),
-            id_reuse: IdReuse::AllowIfFailed,
-            id_conflict: IdConflict::TerminateExisting,
-            run_timeout: Some(Duration::from_millis(1500)),
-            trace: Some(Trace::of_run(RunId::generate())),
-        };
-        let request = parse_at("q.start.ship.k", &start.headers(Some("_INBOX.a.1")), "1").unwrap();
-        assert_eq!(request.reply.as_deref(), Some("_INBOX.a.1"));
-        assert_eq!(request.ask, Ask::Start(Box::new(start)));
     }
 
     #[test]
