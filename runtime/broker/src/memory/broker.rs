@@ -20,7 +20,7 @@ use crate::{
     broker::{BoxFuture, BoxStream, Broker, Bucket, Entry, KvEvent, Publish, Stream},
     error::{Error, ErrorKind},
     message::{Delivered, Message, PlainMessage, PubAck, Task},
-    rules::{check_key, check_subject, ttl},
+    rules::{check_key, check_subject},
 };
 
 /// How many tasks one call takes at most, as over NATS.
@@ -216,7 +216,7 @@ impl Broker for MemoryBroker {
     }
 
     fn task_ack_wait(&self) -> Duration {
-        self.shared.options.task_ack_wait
+        if self.shared.options.in_process { Duration::MAX } else { self.shared.options.task_ack_wait }
     }
 
     fn kv_get(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<Option<Entry>, Error>> {
@@ -253,7 +253,7 @@ impl Broker for MemoryBroker {
     }
 
     fn kv_ttl(&self, bucket: Bucket) -> Option<Duration> {
-        ttl(bucket)
+        self.shared.options.ttl(bucket)
     }
 
     fn send(&self, message: PlainMessage) -> BoxFuture<'static, Result<(), Error>> {

@@ -57,7 +57,7 @@ impl Shared {
         let subjects = Subjects::new(&options.namespace, options.partitions);
         Self {
             clock: Clock::starting_at(options.start),
-            state: Mutex::new(State::new(subjects.clone(), options.message_max)),
+            state: Mutex::new(State::new(&subjects, &options)),
             subjects,
             options,
             changed: Default::default(),
