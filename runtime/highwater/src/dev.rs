@@ -74,6 +74,6 @@ impl Deref for Dev {
 
 impl fmt::Debug for Dev {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dev").field("highwater", &self.highwater).field("private", &self.is_private()).finish()
+        f.debug_struct("Dev").field("highwater", &self.highwater).finish_non_exhaustive()
     }
 }
