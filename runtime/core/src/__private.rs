@@ -7,9 +7,9 @@ pub use serde::de::IgnoredAny as NoArgument;
 pub use crate::{
     activity::{ActivityContext, ActivityName, ActivitySet, FreeDef, Work, decode_input},
     definition::{
-        Activity, ActivityDef, ActivityDefaults, Answer, Conclude, Free, FreeNoInput, FreeWithContext,
-        FreeWithContextNoInput, Handlers, Method, MethodNoInput, MethodWithContext, MethodWithContextNoInput, Plain,
-        State, Workflow, WorkflowRun, tag, tag_run,
+        Activity, ActivityDef, ActivityDefaults, Conclude, Free, FreeNoInput, FreeWithContext, FreeWithContextNoInput,
+        Handlers, Method, MethodNoInput, MethodWithContext, MethodWithContextNoInput, State, Workflow, WorkflowRun,
+        tag, tag_run,
     },
     run::Unfinished,
 };

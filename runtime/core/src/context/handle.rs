@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Ctx;
 use crate::{
-    definition::{Answer, Does, signal_task, update, update_task, validating},
+    definition::{Conclude, Does, signal_task, update, update_task, validating},
     run::{Ending, Unfinished, Unhandled},
 };
 
@@ -92,7 +92,7 @@ impl<S: 'static> Ctx<S> {
     where
         A: DeserializeOwned + 'static,
         E: fmt::Display,
-        R: Answer + 'static,
+        R: Conclude + 'static,
         F: Future<Output = R> + 'static,
     {
         let begin = update_task(move |ctx, _, argument| handler(ctx, argument), Payload::decode);
@@ -131,7 +131,7 @@ impl<S: 'static> Ctx<S> {
     ///
     /// When there is such a handler already.
     #[track_caller]
-    pub fn on_any_update<R: Answer + 'static, F: Future<Output = R> + 'static>(
+    pub fn on_any_update<R: Conclude + 'static, F: Future<Output = R> + 'static>(
         &self,
         handler: impl Fn(Self, TypeName, Payload) -> F + 'static,
     ) -> Registered {

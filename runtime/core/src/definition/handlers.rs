@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use highwater_protocol::{Payload, TypeName, event::Outcome, payload};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Answer;
+use super::UpdateOutput;
 use crate::{
     context::Ctx,
     run::{Begin, Ending, QueryHandler, SignalHandler, Unfinished, UpdateHandler, Validate, Work},
@@ -30,7 +30,7 @@ use crate::{
 ///         handlers.query("size", "Cart::size", |cart, (): ()| cart.items.len());
 ///         handlers.signal("add", "Cart::add", |cart, item: String| cart.items.push(item));
 ///         handlers
-///             .update("rename", "Cart::rename", |cart, name: String| Ok::<_, String>(cart.items[0] = name))
+///             .update::<_, false, _>("rename", "Cart::rename", |cart, name: String| cart.items[0] = name)
 ///             .validate(|cart, name| if cart.items.is_empty() { Err(format!("no item for {name}")) } else { Ok(()) });
 ///     }
 /// }
@@ -120,27 +120,38 @@ impl<S: 'static> Handlers<S> {
         )
     }
 
-    /// Does updates of this name by changing the state.
-    pub fn update<A: DeserializeOwned + 'static, R: Answer + 'static>(
+    /// Does updates of this name by changing the state. `FALLIBLE` says whether the handler returns a `Result`: see
+    /// [`Returned`](super::Returned).
+    pub fn update<A, const FALLIBLE: bool, R>(
         &mut self,
         name: &str,
         method: &str,
         handler: impl Fn(&mut S, A) -> R + 'static,
-    ) -> Added<'_, S, A> {
+    ) -> Added<'_, S, A>
+    where
+        A: DeserializeOwned + 'static,
+        R: UpdateOutput<FALLIBLE> + 'static,
+    {
         let begin = move |ctx: &Ctx<S>, _: &TypeName, input: &Payload| {
             let argument = input.decode()?;
-            Ok(Work::Done(ctx.update(|state| handler(state, argument)).answer()))
+            Ok(Work::Done(ctx.update(|state| handler(state, argument)).outcome()))
         };
         self.add(name, method, update(fits::<S, A>(), Box::new(begin)))
     }
 
-    /// Does updates of this name with a task of their own, beside `run`.
-    pub fn update_task<A: DeserializeOwned + 'static, R: Answer + 'static, F: Future<Output = R> + 'static>(
+    /// Does updates of this name with a task of their own, beside `run`. `FALLIBLE` says whether the handler returns a
+    /// `Result`.
+    pub fn update_task<A, const FALLIBLE: bool, R, F>(
         &mut self,
         name: &str,
         method: &str,
         handler: impl Fn(Ctx<S>, A) -> F + 'static,
-    ) -> Added<'_, S, A> {
+    ) -> Added<'_, S, A>
+    where
+        A: DeserializeOwned + 'static,
+        R: UpdateOutput<FALLIBLE> + 'static,
+        F: Future<Output = R> + 'static,
+    {
         let begin = update_task(move |ctx, _, argument| handler(ctx, argument), Payload::decode);
         self.add(name, method, update(fits::<S, A>(), begin))
     }
@@ -218,13 +229,19 @@ pub(crate) fn signal_task<S: 'static, A: 'static, F: Future<Output = ()> + 'stat
 }
 
 /// An update's handler that is a task.
-pub(crate) fn update_task<S: 'static, A: 'static, R: Answer + 'static, F: Future<Output = R> + 'static>(
+pub(crate) fn update_task<
+    S: 'static,
+    A: 'static,
+    const FALLIBLE: bool,
+    R: UpdateOutput<FALLIBLE> + 'static,
+    F: Future<Output = R> + 'static,
+>(
     handler: impl Fn(Ctx<S>, TypeName, A) -> F + 'static,
     decode: impl Fn(&Payload) -> Result<A, payload::Error> + 'static,
 ) -> Beginning<S, Outcome> {
     Box::new(move |ctx, name, input| {
         let task = handler(ctx.clone(), name.clone(), decode(input)?);
-        Ok(Work::Task(task.map(Answer::answer).boxed_local()))
+        Ok(Work::Task(task.map(R::outcome).boxed_local()))
     })
 }
 

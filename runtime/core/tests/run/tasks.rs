@@ -234,10 +234,14 @@ fn handlers_of_any_name_leave_alone_what_has_a_handler_or_a_receiver() {
         let mut received = ctx.signals::<u32>("received");
         ctx.on_signal("named", {
             let note = noting(&log);
-            move |_, n: u32| std::future::ready(note(format!("named {n}")))
+            move |_, n: u32| {
+                note(format!("named {n}"));
+                async {}
+            }
         });
         ctx.on_any_signal(move |_, name: TypeName, input: Payload| {
-            std::future::ready(note(format!("{name} {}", input.begin())))
+            note(format!("{name} {}", input.begin()));
+            async {}
         });
         ctx.on_any_query(move |name, _| format!("{name}: {}", read.lock().unwrap().join(", ")));
         ctx.on_any_update(|ctx, name, input| async move {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use highwater_core::{
     Ctx, Exit,
     context::accept,
-    definition::{Handlers, Plain, State, Workflow, WorkflowRun, tag_run},
+    definition::{Handlers, State, Workflow, WorkflowRun, tag_run},
     run::{Registry, Unfinished},
 };
 use highwater_macros::{activity, workflow};
@@ -42,29 +42,39 @@ impl State<()> for Cart {
 
     fn handlers(handlers: &mut Handlers<Self>) {
         handlers.signal("close", "Cart::close", |cart, (): ()| cart.closed = true);
-        handlers.update("add", "Cart::add", |cart, item: u32| Plain(cart.add(item))).validate(|cart, item| {
+        handlers.update::<_, false, _>("add", "Cart::add", |cart, item: u32| cart.add(item)).validate(|cart, item| {
             if cart.items.contains(item) { Err(format!("there is a {item} already")) } else { Ok(()) }
         });
-        handlers.update("take", "Cart::take", |cart, (): ()| cart.items.pop().ok_or_else(|| "it is empty".to_owned()));
-        handlers.update("break", "Cart::crash", |cart, (): ()| -> Result<(), String> {
+        handlers.update::<_, true, _>("take", "Cart::take", |cart, (): ()| {
+            cart.items.pop().ok_or_else(|| "it is empty".to_owned())
+        });
+        handlers.update::<_, true, _>("break", "Cart::crash", |cart, (): ()| -> Result<(), String> {
             cart.items.push(1_000);
             panic!("broken")
         });
-        handlers.update("large", "Cart::large", |_, (): ()| Plain("x".repeat(LIMITS.payload_max)));
-        handlers.update_task("pay", "Cart::pay", async |ctx: Ctx<Self>, cents: u32| -> Result<u32, Exit> {
-            let paid = ctx.run(charge, cents).await?;
-            Ok(ctx.update(|cart| cart.add(paid)))
-        });
+        handlers.update::<_, false, _>("large", "Cart::large", |_, (): ()| "x".repeat(LIMITS.payload_max));
+        handlers.update_task::<_, true, _, _>(
+            "pay",
+            "Cart::pay",
+            async |ctx: Ctx<Self>, cents: u32| -> Result<u32, Exit> {
+                let paid = ctx.run(charge, cents).await?;
+                Ok(ctx.update(|cart| cart.add(paid)))
+            },
+        );
         handlers
-            .update_task("watch", "Cart::watch", async |ctx: Ctx<Self>, (): ()| -> Result<(), Exit> {
+            .update_task::<_, true, _, _>("watch", "Cart::watch", async |ctx: Ctx<Self>, (): ()| -> Result<(), Exit> {
                 ctx.sleep(SECOND * 100).await?;
                 Ok(())
             })
             .unfinished(Unfinished::Abandon);
-        handlers.update_task("crash", "Cart::crash_later", async |ctx: Ctx<Self>, (): ()| -> Result<(), Exit> {
-            ctx.sleep(SECOND).await?;
-            panic!("broken later")
-        });
+        handlers.update_task::<_, true, _, _>(
+            "crash",
+            "Cart::crash_later",
+            async |ctx: Ctx<Self>, (): ()| -> Result<(), Exit> {
+                ctx.sleep(SECOND).await?;
+                panic!("broken later")
+            },
+        );
     }
 }
 
@@ -201,7 +211,7 @@ async fn registered(ctx: Ctx, answer: u32) -> Result<u32, Exit> {
             Ok::<_, Exit>(answer)
         },
     );
-    ctx.on_update("tell", accept, |ctx, (): ()| async move { Plain(ctx.now().as_millis()) }).abandon();
+    ctx.on_update("tell", accept, |ctx, (): ()| async move { Ok::<_, Exit>(ctx.now().as_millis()) }).abandon();
     ctx.signals::<()>("go").recv().await?;
     Ok(answer)
 }
@@ -291,8 +301,8 @@ fn two_handlers_with_one_name_are_refused_at_the_start_and_both_are_named() {
         }
         fn handlers(handlers: &mut Handlers<Self>) {
             handlers.signal("add", "Twice::add", |_, (): ()| {});
-            handlers.update("add", "Twice::also", |_, (): ()| Plain(()));
-            handlers.update("add", "Twice::too", |_, (): ()| Plain(()));
+            handlers.update::<_, false, _>("add", "Twice::also", |_, (): ()| ());
+            handlers.update::<_, false, _>("add", "Twice::too", |_, (): ()| ());
         }
     }
     fn twice(_ctx: Ctx<Twice>) -> impl WorkflowRun<Workflow = Twice, Output = Result<(), Exit>> {
