@@ -202,6 +202,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Waits until everything sent so far has reached the server.
     fn flush(&self) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Whether the broker is in this process: no message is lost on the way, no clock differs, and a task is its taker's
+    /// for as long as that lives. So nobody needs to look from time to time for what he may have missed.
+    fn is_in_process(&self) -> bool {
+        false
+    }
 }
 
 /// What can be done with a task in hand.

@@ -15,13 +15,14 @@ use super::{
     direct::Which,
     kv::Kv,
     link::Link,
-    names, streams,
+    names,
     tasks::{Feed, Queue},
 };
 use crate::{
     broker::{BoxFuture, BoxStream, Broker, Bucket, Entry, KvEvent, Publish, Stream},
     error::Error,
     message::{Delivered, Message, PlainMessage, PubAck, Task},
+    rules::ttl,
 };
 
 /// A namespace on a NATS server. Clones share it.
@@ -209,7 +210,7 @@ impl Broker for NatsBroker {
     }
 
     fn kv_ttl(&self, bucket: Bucket) -> Option<Duration> {
-        streams::ttl(bucket)
+        ttl(bucket)
     }
 
     fn send(&self, message: PlainMessage) -> BoxFuture<'static, Result<(), Error>> {

@@ -3,7 +3,11 @@
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use highwater_protocol::Headers;
 
-use crate::error::{Error, ErrorKind};
+pub(super) use crate::rules::MARKER_REASON;
+use crate::{
+    error::{Error, ErrorKind},
+    rules::{check_header, is_servers_header},
+};
 
 /// The sequence that the subject must have now.
 pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -15,8 +19,6 @@ pub(super) const SCHEDULE: &str = "Nats-Schedule";
 pub(super) const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
 /// What a bucket's message does, when it is not a value.
 pub(super) const KV_OPERATION: &str = "KV-Operation";
-/// Why the server wrote a message itself.
-pub(super) const MARKER_REASON: &str = "Nats-Marker-Reason";
 /// On a direct get's answer: the message's sequence.
 pub(super) const SEQUENCE: &str = "Nats-Sequence";
 /// On a direct get's answer: when it was stored.
@@ -29,9 +31,7 @@ pub(super) const SUBJECT: &str = "Nats-Subject";
 pub(super) fn to_nats(headers: &Headers) -> Result<HeaderMap, Error> {
     let mut map = HeaderMap::new();
     for (name, value) in headers.iter() {
-        if is_servers(name) {
-            return Err(Error::new(ErrorKind::Other, format!("the header {name} is the server's own")));
-        }
+        check_header(name)?;
         append(&mut map, name, value)?;
     }
     Ok(map)
@@ -50,19 +50,13 @@ pub(super) fn append(map: &mut HeaderMap, name: &str, value: &str) -> Result<(),
     Ok(())
 }
 
-/// Whether a header is between publishers and the server. A forwarded message must not repeat it: with its id it would
-/// be taken for a repeat, with its schedule it would wait again.
-fn is_servers(name: &str) -> bool {
-    name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("Nats-")) && name != MARKER_REASON
-}
-
 /// The headers of a message, without the server's.
 pub(super) fn from_nats(map: Option<&HeaderMap>) -> Headers {
     let mut headers = Headers::new();
     let Some(map) = map else { return headers };
     for (name, values) in map.iter() {
         let name: &str = name.as_ref();
-        if is_servers(name) {
+        if is_servers_header(name) {
             continue;
         }
         for value in values {
@@ -85,7 +79,7 @@ pub(super) fn from_wire(bytes: &[u8]) -> Headers {
         if let Some((name, value)) = line.split_once(':')
             && !name.is_empty()
             && name.parse::<HeaderName>().is_ok()
-            && !is_servers(name)
+            && !is_servers_header(name)
         {
             headers.insert(name, value.trim());
         }

@@ -12,6 +12,7 @@ use crate::{
     broker::Entry,
     error::{Error, ErrorKind},
     message::Message,
+    rules::check_key,
 };
 
 /// How many values a list reads at a time.
@@ -131,10 +132,7 @@ impl Kv {
     }
 
     fn subject(&self, key: &str) -> Result<String, Error> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./".contains(&byte);
-        if key.is_empty() || key.starts_with('.') || key.ends_with('.') || !key.bytes().all(plain) {
-            return Err(Error::new(ErrorKind::Other, format!("{key:?} cannot be a key of the bucket {}", self.stream)));
-        }
+        check_key(key, &self.stream)?;
         Ok(format!("{}{key}", self.prefix))
     }
 }

@@ -14,7 +14,6 @@ mod core;
 mod cursor;
 mod dial;
 mod direct;
-mod filter;
 mod headers;
 mod info;
 mod kv;

@@ -16,12 +16,13 @@ use tokio::{
     time::sleep,
 };
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    rules::check_subject,
+};
 
 /// How often is looked whether a lost connection is back, while something waits for it.
 const RECONNECT_POLL: Duration = Duration::from_millis(20);
-/// The longest subject and reply subject together, in bytes. The server ends connections over longer lines than 4 KiB.
-const SUBJECTS_MAX: usize = 4000;
 
 /// A message to be sent.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Outbox {
     }
 
     pub(super) async fn post(&self, message: Outgoing) -> Result<(), Error> {
-        check_subject(&message.subject, message.reply.as_ref())?;
+        check_subject(&message.subject, message.reply.as_deref())?;
         if self.count.load(Ordering::Acquire) == 0 && is_connected(&self.client) {
             return push(&self.client, message).await;
         }
@@ -112,18 +113,4 @@ async fn push(client: &Client, message: Outgoing) -> Result<(), Error> {
         PublishErrorKind::InvalidSubject => Error::new(ErrorKind::Other, format!("{told:?} is not a subject")),
         PublishErrorKind::Send => Error::new(ErrorKind::Unavailable, format!("cannot send to {told}: {error}")),
     })
-}
-
-/// Refuses what must not reach the wire: too long, a wildcard, or a character that ends the line.
-fn check_subject(subject: &Subject, reply: Option<&Subject>) -> Result<(), Error> {
-    if subject.len() + reply.map_or(0, |reply| reply.len()) > SUBJECTS_MAX {
-        return Err(Error::new(ErrorKind::Other, format!("a subject of {} bytes is too long", subject.len())));
-    }
-    let bad_token = |token: &[u8]| matches!(token, [] | [b'*' | b'>']);
-    let bad_byte = |byte: u8| byte <= b' ' || byte == 0x7f;
-    let bytes = subject.as_bytes();
-    if bytes.iter().any(|byte| bad_byte(*byte)) || bytes.split(|byte| *byte == b'.').any(bad_token) {
-        return Err(Error::new(ErrorKind::Other, format!("{:?} is not a subject to send to", subject.as_str())));
-    }
-    Ok(())
 }

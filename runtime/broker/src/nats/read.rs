@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep};
 use super::{
     cursor::{Cursor, Start, Step},
     direct::Which,
-    filter,
     link::{ANSWER_WAIT, Link},
     refusal::Refusal,
 };
 use crate::{
     error::{Error, ErrorKind},
     message::{Delivered, Message},
+    rules::matches,
 };
 
 /// The first and the longest pause between two attempts to go on.
@@ -206,7 +206,7 @@ impl Reader {
         for _ in 0..self.careful {
             let next = Which { seq: Some(self.position + 1), next: Some(">".into()), last: None };
             let Some(message) = self.link.get_from_leader(&self.stream, &next).await? else { break };
-            let wanted = |filter: &String| filter::matches(filter, &message.subject);
+            let wanted = |filter: &String| matches(filter, &message.subject);
             if self.filters.is_empty() || self.filters.iter().any(wanted) {
                 self.deliver(message);
             } else {

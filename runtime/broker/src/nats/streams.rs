@@ -8,28 +8,16 @@ use async_nats::jetstream::stream::{
 use highwater_protocol::{Namespace, namespace::Settings, subject::Subjects};
 
 use super::names;
-use crate::broker::{Bucket, Stream};
+use crate::{
+    broker::{Bucket, Stream},
+    rules::{INBOX_WINDOW, ttl},
+};
 
-/// For how long a request with an id is known.
-pub(super) const DUPLICATE_WINDOW: Duration = Duration::from_secs(30);
 /// How long rejected requests are kept, and how many bytes of them.
 const REJECTED_AGE: Duration = Duration::from_hours(7 * 24);
 const REJECTED_BYTES: i64 = 256 * 1024 * 1024;
-/// How long a worker that does not renew its entry counts as alive.
-const WORKERS_TTL: Duration = Duration::from_secs(6);
-/// How long what is known about an activity is kept.
-const ACTIVITIES_TTL: Duration = Duration::from_hours(7 * 24);
 /// How long the mark of an expired entry stays, so that watchers hear of it.
 const MARKER_TTL: Duration = Duration::from_secs(5);
-
-/// How long an entry of a bucket lives.
-pub(super) fn ttl(bucket: Bucket) -> Option<Duration> {
-    match bucket {
-        Bucket::Workers => Some(WORKERS_TTL),
-        Bucket::Activities => Some(ACTIVITIES_TTL),
-        Bucket::Config | Bucket::Offsets => None,
-    }
-}
 
 /// The configuration of a stream.
 pub(super) fn stream(namespace: &Namespace, settings: &Settings, stream: Stream) -> Config {
@@ -47,7 +35,7 @@ pub(super) fn stream(namespace: &Namespace, settings: &Settings, stream: Stream)
         Stream::Inbox => Config {
             subjects: vec![subjects.inbox_all(), subjects.public_all()],
             discard: DiscardPolicy::New,
-            duplicate_window: DUPLICATE_WINDOW,
+            duplicate_window: INBOX_WINDOW,
             subject_transform: Some(SubjectTransform {
                 source: subjects.transform_source(),
                 destination: subjects.transform_destination(),

@@ -135,3 +135,14 @@ pub(crate) async fn an_impossible_key_is_an_error(world: World) {
         assert!(world.one.kv_get(Bucket::Offsets, bad.into()).await.is_err(), "{bad:?}");
     }
 }
+
+pub(crate) async fn an_unconditional_write_brings_a_deleted_key_back(world: World) {
+    let put = |value: &'static str, revision| world.one.kv_put(Bucket::Offsets, "k".into(), value.into(), revision);
+    let first = put("1", None).await.unwrap();
+    world.one.kv_delete(Bucket::Offsets, "k".into()).await.unwrap();
+    let second = put("2", None).await.unwrap();
+    assert_eq!(second, first + 2, "a deletion takes a revision");
+    assert_eq!(put("3", Some(0)).await.unwrap_err().kind, ErrorKind::Conflict);
+    let found = world.two.kv_get(Bucket::Offsets, "k".into()).await.unwrap();
+    assert_eq!(found, Some(Entry { value: "2".into(), revision: second }));
+}

@@ -1,4 +1,5 @@
-//! What every broker does. The functions in the modules are the suite; `on` runs all of them on one broker.
+//! What every broker does. The functions in the modules are the suite; `suite` runs each of them on every broker: on NATS,
+//! and on the model of it in memory, whose clock is virtual here.
 
 mod kv;
 mod plain;
@@ -65,21 +66,29 @@ pub(crate) fn next_event(watcher: &mut BoxStream<Result<KvEvent, Error>>) -> imp
     async move { next.await.expect("a watcher goes on").expect("a watcher that works") }
 }
 
-/// Runs the suite on the broker that `$world` makes.
-macro_rules! on {
-    ($broker:ident, $world:path => $($module:ident: $($test:ident),+ $(,)?;)+) => {
-        mod $broker {
+/// Runs every case on every broker.
+macro_rules! suite {
+    ($($module:ident: $($test:ident),+ $(,)?;)+) => {
+        mod nats {
             $(mod $module {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    crate::$module::$test($world().await).await;
+                    crate::$module::$test(crate::on_nats::world().await).await;
+                })+
+            })+
+        }
+        mod memory {
+            $(mod $module {
+                $(#[tokio::test(start_paused = true)]
+                async fn $test() {
+                    crate::$module::$test(crate::in_memory::world()).await;
                 })+
             })+
         }
     };
 }
 
-on! { nats, crate::on_nats::world =>
+suite! {
     publish:
         a_message_is_read_back_as_it_was_stored,
         only_one_of_two_writers_at_one_place_wins,
@@ -96,7 +105,13 @@ on! { nats, crate::on_nats::world =>
         what_is_not_there_is_none,
         the_last_message_below_a_wildcard_is_found,
         hundreds_of_reads_at_a_time_work,
-        the_servers_time_is_that_of_its_messages;
+        the_servers_time_is_that_of_its_messages,
+        an_id_outlives_its_message,
+        the_place_of_a_repeat_is_checked_first,
+        without_its_last_message_a_subject_is_where_it_was_before,
+        a_subject_that_no_stream_takes_has_nobody_to_answer,
+        the_servers_headers_are_not_for_callers_to_set,
+        what_is_sent_to_a_stream_is_stored_and_heard;
     read:
         an_empty_stream_is_caught_up_at_once,
         a_reader_tells_what_there_is_then_that_it_caught_up_then_what_comes,
@@ -110,7 +125,9 @@ on! { nats, crate::on_nats::world =>
         a_schedule_fires_at_its_target_and_not_early,
         a_schedule_of_the_past_fires_at_once,
         a_deleted_schedule_does_not_fire,
-        a_later_attempt_becomes_a_task_and_its_schedule_is_none;
+        a_later_attempt_becomes_a_task_and_its_schedule_is_none,
+        a_schedule_fires_with_the_headers_of_its_message,
+        a_schedule_is_for_streams_that_take_them_and_for_their_own_subjects;
     tasks:
         a_task_that_is_done_is_gone,
         a_task_that_comes_while_a_call_waits_is_delivered_at_once,
@@ -122,7 +139,11 @@ on! { nats, crate::on_nats::world =>
         two_takers_never_get_the_same_task,
         a_call_that_is_given_up_loses_nothing,
         tasks_for_a_process_that_stopped_taking_go_to_another,
-        queues_are_apart;
+        queues_are_apart,
+        the_word_of_who_lost_a_task_ends_it,
+        a_task_that_is_put_off_by_who_lost_it_comes_a_third_time,
+        a_task_that_is_given_back_comes_at_once,
+        a_deleted_task_is_not_delivered;
     kv:
         a_value_is_read_back,
         a_write_with_an_old_revision_is_refused,
@@ -131,13 +152,31 @@ on! { nats, crate::on_nats::world =>
         a_watcher_tells_values_then_changes,
         an_expired_entry_is_told_as_gone,
         a_list_has_every_value_and_nothing_deleted,
-        an_impossible_key_is_an_error;
+        an_impossible_key_is_an_error,
+        an_unconditional_write_brings_a_deleted_key_back;
     plain:
         a_question_gets_its_answer,
         a_question_that_nobody_listens_to_fails_at_once,
         a_question_without_an_answer_ends_with_the_wait,
         a_subscriber_hears_everything_sent_after_it_was_made,
-        inboxes_are_different;
+        inboxes_are_different,
+        who_has_stopped_listening_is_nobody,
+        everybody_who_listens_hears_it;
+}
+
+mod in_memory {
+    use std::{sync::Arc, time::Duration};
+
+    use highwater_broker::memory::MemoryOptions;
+    use highwater_protocol::Namespace;
+
+    use crate::World;
+
+    pub(crate) fn world() -> World {
+        let options = MemoryOptions::new(Namespace::new("test").unwrap());
+        let broker = options.task_ack_wait(Duration::from_millis(1_500)).build();
+        World { one: Arc::new(broker.clone()), two: Arc::new(broker) }
+    }
 }
 
 mod on_nats {

@@ -65,3 +65,29 @@ pub(crate) async fn inboxes_are_different(world: World) {
     world.two.send(plain(inbox.clone(), "x")).await.unwrap();
     assert_eq!(within(heard.next()).await.unwrap().subject, inbox);
 }
+
+pub(crate) async fn who_has_stopped_listening_is_nobody(world: World) {
+    let subject = world.one.subjects().closed(&key("a"));
+    for filter in [subject.clone(), subject.replace(".a", ".*")] {
+        drop(world.one.subscribe(filter).await.unwrap());
+    }
+    world.one.flush().await.unwrap();
+    let error = world.one.request(plain(subject, "?"), Duration::from_secs(20)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NoResponders);
+}
+
+pub(crate) async fn everybody_who_listens_hears_it(world: World) {
+    let subject = world.one.subjects().closed(&key("a"));
+    let all = subject.trim_end_matches("0.a").to_owned() + ">";
+    let mut listeners = Vec::new();
+    for filter in [&subject, &subject.replace(".a", ".*"), &all] {
+        listeners.push(world.two.subscribe(filter.clone()).await.unwrap());
+    }
+    let mut deaf = world.two.subscribe(format!("{subject}.*")).await.unwrap();
+    world.one.send(plain(subject.clone(), "x")).await.unwrap();
+    for listener in &mut listeners {
+        assert_eq!(within(listener.next()).await.unwrap().payload, "x");
+    }
+    world.one.send(plain(format!("{subject}.more"), "y")).await.unwrap();
+    assert_eq!(within(deaf.next()).await.unwrap().payload, "y");
+}

@@ -1,11 +1,14 @@
 //! Storing, reading single messages, and taking messages away.
 
 use bytes::Bytes;
-use futures_util::future::{join_all, try_join_all};
-use highwater_broker::{ErrorKind, Publish, Stream};
+use futures_util::{
+    StreamExt,
+    future::{join_all, try_join_all},
+};
+use highwater_broker::{ErrorKind, PlainMessage, Publish, Stream};
 use highwater_protocol::{Headers, QueueName, TypeName, subject::Verb};
 
-use crate::{World, key, message};
+use crate::{World, key, message, within};
 
 fn queue() -> QueueName {
     QueueName::new("main").unwrap()
@@ -213,4 +216,73 @@ pub(crate) async fn the_servers_time_is_that_of_its_messages(world: World) {
     let stored = world.one.get(Stream::History, seq).await.unwrap().unwrap().time;
     let after = world.one.server_time().await.unwrap();
     assert!(before <= stored && stored <= after, "{before} {stored} {after}");
+}
+
+pub(crate) async fn an_id_outlives_its_message(world: World) {
+    let subjects = world.one.subjects();
+    let subject = subjects.public(Verb::Cancel, &queue(), None, &key("a"));
+    let write = |id: &str| Publish { id: Some(id.into()), ..message(subject.clone(), "x") };
+    let purged = world.one.publish(write("1")).await.unwrap().seq;
+    let filter = subjects.inbox_of(key("a").partition(64), &queue());
+    world.one.purge(Stream::Inbox, filter, purged).await.unwrap();
+    let deleted = world.one.publish(write("2")).await.unwrap().seq;
+    world.one.delete(Stream::Inbox, deleted).await.unwrap();
+    for (id, seq) in [("1", purged), ("2", deleted)] {
+        let again = world.one.publish(write(id)).await.unwrap();
+        assert_eq!((again.seq, again.duplicate), (seq, true));
+    }
+}
+
+pub(crate) async fn the_place_of_a_repeat_is_checked_first(world: World) {
+    let subject = world.one.subjects().history(&key("a"));
+    let write =
+        |expected| Publish { id: Some("1".into()), expect_last: Some(expected), ..message(subject.clone(), "x") };
+    let first = world.one.publish(write(0)).await.unwrap().seq;
+    assert_eq!(world.one.publish(write(0)).await.unwrap_err().kind, ErrorKind::Conflict);
+    let again = world.one.publish(write(first)).await.unwrap();
+    assert_eq!((again.seq, again.duplicate), (first, true));
+}
+
+pub(crate) async fn without_its_last_message_a_subject_is_where_it_was_before(world: World) {
+    let subject = world.one.subjects().history(&key("a"));
+    let first = world.one.publish(message(subject.clone(), "1")).await.unwrap().seq;
+    let second = world.one.publish(message(subject.clone(), "2")).await.unwrap().seq;
+    world.one.delete(Stream::History, second).await.unwrap();
+    let last = world.one.last_from_leader(Stream::History, subject.clone()).await.unwrap().unwrap();
+    assert_eq!(last.seq, first);
+    let write = |expected| Publish { expect_last: Some(expected), ..message(subject.clone(), "3") };
+    assert_eq!(world.one.publish(write(second)).await.unwrap_err().kind, ErrorKind::Conflict);
+    assert_eq!(world.one.publish(write(first)).await.unwrap().seq, second + 1);
+}
+
+pub(crate) async fn a_subject_that_no_stream_takes_has_nobody_to_answer(world: World) {
+    let error = world.one.publish(message(world.one.subjects().closed(&key("a")), "x")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NoResponders);
+}
+
+pub(crate) async fn the_servers_headers_are_not_for_callers_to_set(world: World) {
+    let subject = world.one.subjects().history(&key("a"));
+    for name in ["Nats-Rollup", "nats-msg-id"] {
+        let write = Publish { headers: Headers::new().with(name, "x"), ..message(subject.clone(), "x") };
+        assert_eq!(world.one.publish(write).await.unwrap_err().kind, ErrorKind::Other, "{name}");
+    }
+}
+
+pub(crate) async fn what_is_sent_to_a_stream_is_stored_and_heard(world: World) {
+    let subjects = world.one.subjects();
+    let subject = subjects.public(Verb::Cancel, &queue(), None, &key("a"));
+    let mut heard = world.two.subscribe(subject.clone()).await.unwrap();
+    let headers = Headers::new().with("Hw-Kind", "x");
+    let plain =
+        PlainMessage { subject: subject.clone(), reply: None, headers: headers.clone(), payload: "plain".into() };
+    world.one.send(plain).await.unwrap();
+    world.one.flush().await.unwrap();
+    world.one.publish(message(subject.clone(), "stored")).await.unwrap();
+    let stored = world.one.get_from_leader(Stream::Inbox, 1).await.unwrap().unwrap();
+    let inbox = subjects.inbox_public(Verb::Cancel, &queue(), None, &key("a"));
+    assert_eq!((stored.subject, stored.headers, &stored.payload[..]), (inbox, headers, &b"plain"[..]));
+    for body in ["plain", "stored"] {
+        let told = within(heard.next()).await.unwrap();
+        assert_eq!((told.subject.as_str(), &told.payload[..]), (subject.as_str(), body.as_bytes()));
+    }
 }

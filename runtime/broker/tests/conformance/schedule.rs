@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use highwater_broker::{Publish, Schedule, Stream};
-use highwater_protocol::{QueueName, RunId, Timestamp, event::OpId};
+use highwater_broker::{ErrorKind, Publish, Schedule, Stream};
+use highwater_protocol::{Headers, QueueName, RunId, Timestamp, event::OpId};
 
 use crate::{World, caught_up, key, message, next_message, within};
 
@@ -84,4 +84,33 @@ pub(crate) async fn a_later_attempt_becomes_a_task_and_its_schedule_is_none(worl
     task.ack.done().await.unwrap();
     let left = world.one.last_from_leader(Stream::Tasks, subjects.task_all()).await.unwrap();
     assert_eq!(left, None, "nothing is left of it");
+}
+
+pub(crate) async fn a_schedule_fires_with_the_headers_of_its_message(world: World) {
+    let mut reader = world.one.read(Stream::Timers, vec![world.one.subjects().fire_all()], 1).await.unwrap();
+    caught_up(&mut reader).await;
+    let headers = Headers::new().with("Hw-Run", "7");
+    let armed = Publish {
+        headers: headers.clone(),
+        id: Some("1".into()),
+        ..timer(&world, "a", Timestamp::from_millis(1_000), "x")
+    };
+    world.one.publish(armed).await.unwrap();
+    assert_eq!(next_message(&mut reader).await.headers, headers);
+}
+
+pub(crate) async fn a_schedule_is_for_streams_that_take_them_and_for_their_own_subjects(world: World) {
+    let subjects = world.one.subjects();
+    let at = Timestamp::from_millis(1_000);
+    let history = Publish {
+        schedule: Some(Schedule { at, target: subjects.history(&key("b")) }),
+        ..message(subjects.history(&key("a")), "x")
+    };
+    let elsewhere =
+        Publish { schedule: Some(Schedule { at, target: subjects.history(&key("b")) }), ..timer(&world, "a", at, "x") };
+    let wild = Publish { schedule: Some(Schedule { at, target: subjects.fire_all() }), ..timer(&world, "a", at, "x") };
+    for refused in [history, elsewhere, wild] {
+        let subject = refused.subject.clone();
+        assert_eq!(world.one.publish(refused).await.unwrap_err().kind, ErrorKind::Other, "{subject}");
+    }
 }

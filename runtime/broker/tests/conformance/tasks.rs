@@ -201,3 +201,56 @@ pub(crate) async fn queues_are_apart(world: World) {
         assert_eq!(taken, count);
     }
 }
+
+pub(crate) async fn the_word_of_who_lost_a_task_ends_it(world: World) {
+    publish(&*world.one, &queue(), 1).await;
+    let lost = take_one(&*world.one).await;
+    let again = take_one(&*world.two).await;
+    lost.ack.done().await.unwrap();
+    assert_eq!(world.one.get_from_leader(Stream::Tasks, 1).await.unwrap(), None);
+    // Whoever has it now is not told, and may say what it wants.
+    again.ack.progress().await.unwrap();
+    again.ack.done().await.unwrap();
+    assert!(world.one.take_tasks(queue(), 1, SHORT).await.unwrap().is_empty());
+}
+
+pub(crate) async fn a_task_that_is_put_off_by_who_lost_it_comes_a_third_time(world: World) {
+    publish(&*world.one, &queue(), 1).await;
+    let lost = take_one(&*world.one).await;
+    let second = take_one(&*world.two).await;
+    assert_eq!(second.delivered, 2);
+    let start = Instant::now();
+    lost.ack.retry_after(Duration::ZERO).await.unwrap();
+    let third = take_one(&*world.one).await;
+    assert_eq!(third.delivered, 3);
+    assert!(start.elapsed() < world.one.task_ack_wait() / 2, "{:?}", start.elapsed());
+    second.ack.done().await.unwrap();
+    assert_eq!(world.one.get_from_leader(Stream::Tasks, 1).await.unwrap(), None);
+}
+
+pub(crate) async fn a_task_that_is_given_back_comes_at_once(world: World) {
+    publish(&*world.one, &queue(), 1).await;
+    let start = Instant::now();
+    for delivered in 1..=3 {
+        let task = take_one(&*world.one).await;
+        assert_eq!(task.delivered, delivered);
+        task.ack.retry_after(Duration::ZERO).await.unwrap();
+    }
+    assert!(start.elapsed() < world.one.task_ack_wait() / 2, "{:?}", start.elapsed());
+}
+
+pub(crate) async fn a_deleted_task_is_not_delivered(world: World) {
+    assert!(world.one.take_tasks(queue(), 1, SHORT).await.unwrap().is_empty());
+    // The pull of that call may still be at the server, and would bring what comes next.
+    let subject = |op| world.one.subjects().task(&queue(), RunId(uuid::Uuid::from_u128(1)), OpId(op), 1);
+    let taken = {
+        publish(&*world.one, &queue(), 1).await;
+        take_one(&*world.one).await
+    };
+    world.one.delete(Stream::Tasks, taken.message.seq).await.unwrap();
+    // Nor does one come again that was with somebody when it was deleted.
+    assert!(world.two.take_tasks(queue(), 1, world.one.task_ack_wait() * 2).await.unwrap().is_empty());
+    world.one.publish(message(subject(7), "next")).await.unwrap();
+    let next = take_one(&*world.two).await;
+    assert_eq!((next.message.seq, &next.message.payload[..]), (2, &b"next"[..]));
+}

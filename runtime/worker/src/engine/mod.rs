@@ -26,7 +26,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use highwater_broker::{Message, history::Appended};
@@ -35,6 +35,7 @@ use highwater_protocol::{
     Key, QueueName, RunId, Timestamp, TypeName, event::Outcome, lease::Lease, record::Mark, reply::Reply,
     subject::Subjects, timer::Fire, wire,
 };
+use tokio::time::Instant;
 
 pub(crate) use action::{Action, Loaded, Send, Sent};
 pub(crate) use slot::Question;
@@ -77,6 +78,8 @@ pub(crate) enum Input {
     ServerTime { server: Timestamp },
     /// Which types the live workers of a queue know.
     KnownTypes { queue: usize, types: Vec<TypeName> },
+    /// Somebody wants the run dropped from memory, if nothing speaks against it.
+    Evict { key: Key },
 }
 
 /// What the engine is told when it starts.
@@ -172,6 +175,7 @@ impl Engine {
             Input::KnownTypes { queue, types } => {
                 self.known_types.insert(queue, types);
             }
+            Input::Evict { key } => self.evict(key),
         }
         mem::take(&mut self.actions)
     }
@@ -387,6 +391,13 @@ impl Engine {
                 self.slots.remove(&key);
                 self.actions.push(Action::Evict { key });
             }
+        }
+    }
+
+    fn evict(&mut self, key: Key) {
+        if self.slots.get(&key).is_some_and(Slot::is_forgettable) {
+            self.slots.remove(&key);
+            self.actions.push(Action::Evict { key });
         }
     }
 
