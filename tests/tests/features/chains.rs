@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use highwater::{RetryPolicy, client::ResultError, prelude::*};
+use highwater::{Payload, RetryPolicy, client::ResultError, prelude::*};
 use highwater_protocol::event::AttributeValue;
 use highwater_tests::{
     deadline::within,
@@ -40,7 +40,7 @@ async fn a_run_that_fails_is_tried_again_and_the_last_one_counts() -> Result<()>
     assert_eq!(within("the result", run.result()).await?, 3);
     let last = run.describe().await?;
     assert_eq!((last.attempt, last.first_run), (3, run.run_id()));
-    assert_eq!(last.memo.get("note").map(|note| note.decode::<String>()).transpose()?, Some("by phone".into()));
+    assert_eq!(last.memo.get("note").map(Payload::decode::<String>).transpose()?, Some("by phone".into()));
     assert_eq!(last.attributes.get("customer"), Some(&AttributeValue::Text("Zoë".into())));
     let first = run.clone().pinned_to(run.run_id().expect("it came from a start"));
     let described = first.describe().await?;

@@ -60,11 +60,8 @@ impl Engine {
                 Event::ActivityScheduled(call) => asked.push(call.op),
                 Event::TimerStarted { op, .. } => asked.push(*op),
                 Event::WorkflowTaskFailed { retry_at, .. } => self.arm(key, slot, run, retry, *retry_at, time),
-                Event::Started(started) => {
-                    if !slot.known().is_some_and(KnownTip::is_closed) {
-                        let end = RunEnd::of(started, time);
-                        self.arm_limits(key, slot, run, end, started.delay_until, time);
-                    }
+                Event::Started(started) if !slot.known().is_some_and(KnownTip::is_closed) => {
+                    self.arm_limits(key, slot, run, RunEnd::of(started, time), started.delay_until, time);
                 }
                 _ => {}
             }
