@@ -19,6 +19,7 @@ mod mismatch;
 mod operations;
 mod poll;
 mod replay;
+mod scope;
 mod state;
 
 use std::{collections::VecDeque, fmt, rc::Rc, sync::Arc};
@@ -32,8 +33,9 @@ use live::{Live, Wakeup};
 
 pub use factory::{Registry, RegistryError};
 pub use limits::Limits;
-pub use operations::StepRun;
-pub(crate) use operations::{Kind, Resolution};
+pub use operations::{StepRun, StepWork};
+pub(crate) use operations::{Kind, Making, OnCancel, Resolution};
+pub(crate) use scope::Scope;
 pub(crate) use state::Shared;
 
 /// How the code ended.
