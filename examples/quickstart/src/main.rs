@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use highwater::prelude::*;
-use highwater_devserver::DevServer;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,17 +64,7 @@ impl OrderWorkflow {
 async fn main() -> anyhow::Result<()> {
     // Exports spans when OTEL_EXPORTER_OTLP_ENDPOINT says where to. Without it, this only sets up logging.
     let telemetry = highwater::telemetry::init("quickstart")?;
-    let private = match std::env::var_os("NATS_URL") {
-        Some(_) => None,
-        None => {
-            println!("server     starting a private NATS server");
-            Some(DevServer::builder().start().await?)
-        }
-    };
-    let highwater = match &private {
-        Some(server) => Highwater::connect_to(server.url()).await?,
-        None => Highwater::connect().await?,
-    };
+    let highwater = highwater::dev::connect().await?;
 
     let worker = highwater.worker().queue("quickstart").workflow(OrderWorkflow::run).activities(Shop).build()?;
     let stop = worker.stop_handle();
@@ -103,10 +92,7 @@ async fn main() -> anyhow::Result<()> {
     }
     stop.stop();
     working.await??;
-    highwater.close().await;
-    if let Some(server) = private {
-        server.stop().await?;
-    }
+    highwater.close().await?;
     telemetry.shutdown();
     println!("worker     stopped");
     Ok(())

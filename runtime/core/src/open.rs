@@ -68,6 +68,7 @@ pub struct OpenUpdate {
 
 impl OpenOperations {
     /// Takes one more event, of a transition at `time`.
+    #[expect(clippy::match_same_arms, reason = "every event of this version is looked at")]
     pub fn apply(&mut self, event: &Event, time: Timestamp) {
         match event {
             Event::Started(started) => self.start(started),

@@ -44,10 +44,13 @@
 //! - [`select!`], [`join!`], [`try_join!`], [`join_all`] and [`try_join_all`]: several operations at a time.
 //! - [`Highwater`]: the connection, from which a [`Client`] and [`Worker`]s come.
 //! - [`wire`]: starting workflows and talking to them without this library, with any NATS client.
+//! - `dev`, with the feature `dev`: a private NATS server for programs that are to run by themselves.
 //! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say.
 
 mod authoring;
 mod connection;
+#[cfg(feature = "dev")]
+pub mod dev;
 pub mod wire;
 
 pub use authoring::*;

@@ -34,7 +34,6 @@ impl Live {
     /// Whether an event would change the run.
     pub(super) fn accepts(&self, event: &Event) -> bool {
         match event {
-            Event::Started(_) => false,
             Event::ActivityClosed { op, .. } => self.shared.is_pending(*op, Kind::Activity),
             Event::StepClosed { op, .. } => self.shared.is_pending(*op, Kind::Step),
             Event::TimerFired { op } => self.shared.is_pending(*op, Kind::Timer),

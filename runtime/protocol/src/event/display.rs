@@ -92,13 +92,12 @@ impl fmt::Display for Event {
                 }
                 ExternalRequest::Cancel { .. } => write!(f, " #{} to {}", call.op, call.target.workflow_id),
             },
-            Self::DelayPassed => Ok(()),
             Self::Patched { id, deprecated: false } => write!(f, " {id}"),
             Self::Patched { id, deprecated: true } => write!(f, " {id} (deprecated)"),
             Self::AttributesUpserted { attributes } => write!(f, " {attributes}"),
             Self::ActivityScheduled(call) => write!(f, " #{} {} on queue {}", call.op, call.name, call.queue),
             Self::TimerStarted { op, fire_at } => write!(f, " #{op} due {fire_at}"),
-            Self::Completed { .. } => Ok(()),
+            Self::Completed { .. } | Self::DelayPassed => Ok(()),
             Self::Failed { failure, next: Some(next) } | Self::TimedOut { failure, next: Some(next) } => {
                 write!(f, ", tried again as {next}: {failure}")
             }
