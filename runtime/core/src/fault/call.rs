@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn causes_and_the_place_of_a_panic_are_kept() {
-        let panic = Failure::new(FailureKind::Panic, "bang (at shop.rs:3:5)").caused_by(Failure::application("no money"));
+        let panic =
+            Failure::new(FailureKind::Panic, "bang (at shop.rs:3:5)").caused_by(Failure::application("no money"));
         let error = CallError::<Charge>::from_attempts(2, panic.clone());
         assert_eq!(error.failure(), Some(&panic));
         assert_eq!(

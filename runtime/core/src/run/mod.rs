@@ -33,8 +33,8 @@ use live::{Live, Wakeup};
 
 pub use factory::{Registry, RegistryError};
 pub use limits::Limits;
-pub use operations::{StepRun, StepWork};
 pub(crate) use operations::{Kind, Making, OnCancel, Resolution};
+pub use operations::{StepRun, StepWork};
 pub(crate) use scope::Scope;
 pub(crate) use state::Shared;
 

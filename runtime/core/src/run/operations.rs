@@ -168,7 +168,16 @@ impl Shared {
             entry.wanted = false;
             entry.cancelling |= tell;
             let stays = entry.open && entry.on_cancel != OnCancel::Tell;
-            (tell, kind, if stays { entry.waker.take(); None } else { ops.remove(&op) })
+            (
+                tell,
+                kind,
+                if stays {
+                    entry.waker.take();
+                    None
+                } else {
+                    ops.remove(&op)
+                },
+            )
         };
         drop(gone);
         if tell {

@@ -8,8 +8,7 @@ use std::{
 use futures_util::StreamExt;
 use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
 use highwater_protocol::{
-    Headers, Key, Payload, QueueName, TypeName, WorkflowId,
-    header,
+    Headers, Key, Payload, QueueName, TypeName, WorkflowId, header,
     query::QueryRejected,
     rejection::Rejection,
     reply::Reply,

@@ -38,8 +38,10 @@ pub(super) async fn run(
 
 async fn attempt_of(step: &mut StepRun, attempt: u32, key: &Key, run: RunId, started: Option<&Started>) -> Outcome {
     let traced = Traced::step(key, run, started, &step.name);
-    let work = caught((step.work)(attempt)).instrument(trace::step_log(key, run, step.op, &step.name));
-    let outcome = traced.around(work).await;
+    let log = trace::step_log(key, run, step.op, &step.name);
+    // What the code captured is cloned for the attempt, which is code of the user's too.
+    let work = caught(async { (step.work)(attempt).await });
+    let outcome = traced.around(work.instrument(log)).await;
     traced.finish(&outcome);
     outcome
 }

@@ -6,6 +6,8 @@
 //! > start 5                     the run's input, as JSON
 //! > activity 1 ok 7             activity #1 ended with this value
 //! > activity 1 error "declined" … or with this error
+//! > activity 1 error "no" at 3    … at this attempt
+//! > activity 1 cancelled
 //! > activity 1 timeout
 //! > step 2                      step #2 is executed, and its outcome given
 //! > fire 3                      timer #3 fired
