@@ -82,8 +82,10 @@ impl<E: Fault> CallError<E> {
                 let last = last.into_failure();
                 Failure { message: format!("all {attempts} attempts failed; the last: {}", last.message), ..last }
             }
-            Self::TimedOut(_, failure) | Self::Terminated(failure) => failure,
-            Self::AlreadyExists(failure) | Self::Other(failure) => failure,
+            Self::TimedOut(_, failure)
+            | Self::Terminated(failure)
+            | Self::AlreadyExists(failure)
+            | Self::Other(failure) => failure,
             Self::Cancelled => Failure::new(FailureKind::Cancelled, Cancelled.to_string()),
         }
     }
@@ -113,8 +115,10 @@ impl<E> CallError<E> {
     /// tells the place, and what caused it. Of several attempts that of the last.
     pub fn failure(&self) -> Option<&Failure> {
         match self.last() {
-            Self::TimedOut(_, failure) | Self::Terminated(failure) => Some(failure),
-            Self::AlreadyExists(failure) | Self::Other(failure) => Some(failure),
+            Self::TimedOut(_, failure)
+            | Self::Terminated(failure)
+            | Self::AlreadyExists(failure)
+            | Self::Other(failure) => Some(failure),
             Self::Failed(_) | Self::Exhausted { .. } | Self::Cancelled => None,
         }
     }
@@ -132,8 +136,10 @@ impl<E: fmt::Display> fmt::Display for CallError<E> {
         match self {
             Self::Failed(error) => error.fmt(f),
             Self::Exhausted { attempts, last } => write!(f, "all {attempts} attempts failed; the last: {last}"),
-            Self::TimedOut(_, failure) | Self::Terminated(failure) => failure.fmt(f),
-            Self::AlreadyExists(failure) | Self::Other(failure) => failure.fmt(f),
+            Self::TimedOut(_, failure)
+            | Self::Terminated(failure)
+            | Self::AlreadyExists(failure)
+            | Self::Other(failure) => failure.fmt(f),
             Self::Cancelled => Cancelled.fmt(f),
         }
     }
