@@ -37,21 +37,27 @@ pub use wait::{CancelRequested, WaitUntil};
 /// `S` is the workflow's state; a workflow that is a function has none. A clone is another handle to the same run.
 /// It cannot leave its thread, so a step that captures it does not compile.
 pub struct Ctx<S = ()> {
+    inner: Rc<OnlyInWorkflowCode<S>>,
+}
+
+/// What is behind a [`Ctx`]. One pointer to it is all that keeps a `Ctx` on its thread, so this name, and nothing else, is in
+/// what the compiler says to whoever captures a `Ctx` in a step.
+struct OnlyInWorkflowCode<S> {
     at: Scoped,
     state: Rc<RefCell<S>>,
 }
 
 impl<S> Clone for Ctx<S> {
     fn clone(&self) -> Self {
-        Self { at: self.at.clone(), state: Rc::clone(&self.state) }
+        Self { inner: Rc::clone(&self.inner) }
     }
 }
 
 impl<S> fmt::Debug for Ctx<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ctx")
-            .field("workflow_id", &self.at.shared.workflow_id)
-            .field("run", &self.at.shared.run)
+            .field("workflow_id", &self.inner.at.shared.workflow_id)
+            .field("run", &self.inner.at.shared.run)
             .finish_non_exhaustive()
     }
 }
@@ -59,7 +65,7 @@ impl<S> fmt::Debug for Ctx<S> {
 impl<S: 'static> Ctx<S> {
     pub(crate) fn new(shared: Rc<Shared>, state: Rc<RefCell<S>>) -> Self {
         let scope = Rc::clone(&shared.scope);
-        Self { at: Scoped { shared, scope }, state }
+        Self { inner: Rc::new(OnlyInWorkflowCode { at: Scoped { shared, scope }, state }) }
     }
 
     /// Calls an activity: `ctx.run(Shop::charge, order).await?`.
@@ -67,7 +73,7 @@ impl<S: 'static> Ctx<S> {
     /// The call is made when it is awaited (or turned into a future by `into_future`, `select!` or `join!`); until then
     /// its options can be set. Dropping the future asks the activity to cancel.
     pub fn run<P, A: ActivityItem<P>>(&self, _activity: A, input: A::Input) -> ActivityCall<A::Ok, A::Err> {
-        ActivityCall::new(self.at.clone(), &A::DEFAULTS, &input)
+        ActivityCall::new(self.inner.at.clone(), &A::DEFAULTS, &input)
     }
 
     /// Calls an activity by its name alone: one in another language, or one whose code this program does not have. Nothing
@@ -91,7 +97,7 @@ impl<S: 'static> Ctx<S> {
         T: DeserializeOwned,
         E: Fault,
     {
-        ActivityCall::named(self.at.clone(), name, input)
+        ActivityCall::named(self.inner.at.clone(), name, input)
     }
 
     /// Runs code in this worker, once, and records what it returned: for something quick that needs no queue of its own.
@@ -113,7 +119,7 @@ impl<S: 'static> Ctx<S> {
         T: Serialize + DeserializeOwned + 'static,
         E: Fault,
     {
-        StepCall::new(self.at.clone(), name, code)
+        StepCall::new(self.inner.at.clone(), name, code)
     }
 
     /// Sleeps. The timer is on the server: it outlives workers, deploys and months.
@@ -126,7 +132,7 @@ impl<S: 'static> Ctx<S> {
     /// once.
     #[track_caller]
     pub fn sleep_until(&self, time: Timestamp) -> Sleep {
-        Sleep::new(&self.at, time)
+        Sleep::new(&self.inner.at, time)
     }
 
     /// Waits for an operation, at most so long; then it is dropped, which cancels it.
@@ -155,7 +161,7 @@ impl<S: 'static> Ctx<S> {
 
     /// Waits until the state is as wished: `ctx.wait_until(|s| s.approved).await?`. Looks again after every event.
     pub fn wait_until<F: FnMut(&S) -> bool + Unpin>(&self, condition: F) -> WaitUntil<S, F> {
-        WaitUntil::new(self.at.clone(), Rc::clone(&self.state), condition)
+        WaitUntil::new(self.inner.at.clone(), Rc::clone(&self.inner.state), condition)
     }
 
     /// Signals of this name, those that came before included, in order. Two receivers of one name share them out.
@@ -165,7 +171,7 @@ impl<S: 'static> Ctx<S> {
     /// When no signal can have this name: it is empty or too long.
     #[track_caller]
     pub fn signals<T: DeserializeOwned>(&self, name: &str) -> Signals<T> {
-        Signals::new(self.at.clone(), name)
+        Signals::new(self.inner.at.clone(), name)
     }
 
     /// Answers queries of this name from now on. The handler must not change anything.
@@ -175,29 +181,31 @@ impl<S: 'static> Ctx<S> {
         name: &str,
         handler: impl Fn(A) -> R + 'static,
     ) {
-        self.at.shared.on_query(name, Rc::new(move |input| Payload::encode(&handler(input.decode()?))));
+        self.inner.at.shared.on_query(name, Rc::new(move |input| Payload::encode(&handler(input.decode()?))));
     }
 
     /// Reads the state. What `read` calls cannot change it.
     #[track_caller]
     pub fn read<R>(&self, read: impl FnOnce(&S) -> R) -> R {
-        let Ok(state) = self.state.try_borrow() else { panic!("ctx.read inside of ctx.update: use the state at hand") };
+        let Ok(state) = self.inner.state.try_borrow() else {
+            panic!("ctx.read inside of ctx.update: use the state at hand")
+        };
         read(&state)
     }
 
     /// Changes the state, and has everybody look again who waits for a condition over it.
     #[track_caller]
     pub fn update<R>(&self, change: impl FnOnce(&mut S) -> R) -> R {
-        self.at.shared.refuse_in_query("ctx.update");
+        self.inner.at.shared.refuse_in_query("ctx.update");
         let result = {
-            let Ok(mut state) = self.state.try_borrow_mut() else {
+            let Ok(mut state) = self.inner.state.try_borrow_mut() else {
                 panic!(
                     "ctx.update where the state is being read or changed already: inside of ctx.read, ctx.update or a condition"
                 )
             };
             change(&mut state)
         };
-        self.at.shared.wake_waiters();
+        self.inner.at.shared.wake_waiters();
         result
     }
 
@@ -236,61 +244,62 @@ impl<S: 'static> Ctx<S> {
     /// # Ok(()) }
     /// ```
     pub fn scope(&self) -> CancelScope<S> {
-        CancelScope::new(self.in_scope(Scope::within(&self.at.scope)))
+        CancelScope::new(self.in_scope(Scope::within(&self.inner.at.scope)))
     }
 
     fn in_scope(&self, scope: Rc<Scope>) -> Self {
-        Self { at: Scoped { shared: Rc::clone(&self.at.shared), scope }, state: Rc::clone(&self.state) }
+        let at = Scoped { shared: Rc::clone(&self.inner.at.shared), scope };
+        Self { inner: Rc::new(OnlyInWorkflowCode { at, state: Rc::clone(&self.inner.state) }) }
     }
 
     /// Whether the run was asked to cancel, or the scope that this handle belongs to. Never so for a shielded one.
     pub fn is_cancelled(&self) -> bool {
-        self.at.is_cancelled()
+        self.inner.at.is_cancelled()
     }
 
     /// Why the run or the scope was asked to cancel.
     pub fn cancel_reason(&self) -> Option<String> {
-        self.at.scope.reason()
+        self.inner.at.scope.reason()
     }
 
     /// Waits until the run is asked to cancel, or the scope that this handle belongs to.
     pub fn cancelled(&self) -> CancelRequested {
-        CancelRequested::new(self.at.clone())
+        CancelRequested::new(self.inner.at.clone())
     }
 
     /// The time, by the server's clock: the same at every replay, and never going back. It stands still between two awaits.
     pub fn now(&self) -> Timestamp {
-        self.at.shared.now()
+        self.inner.at.shared.now()
     }
 
     /// A unique id: different at every call, the same at every replay.
     #[track_caller]
     pub fn uuid(&self) -> Uuid {
-        Uuid::new_v5(&self.at.shared.run.0, format!("uuid {}", self.at.shared.next_uuid()).as_bytes())
+        Uuid::new_v5(&self.inner.at.shared.run.0, format!("uuid {}", self.inner.at.shared.next_uuid()).as_bytes())
     }
 
     /// Whether the code is going through its history. For logging only: code that acts on it does not match its history.
     pub fn is_replaying(&self) -> bool {
-        self.at.shared.is_replaying()
+        self.inner.at.shared.is_replaying()
     }
 
     /// The workflow's id.
     pub fn workflow_id(&self) -> &WorkflowId {
-        &self.at.shared.workflow_id
+        &self.inner.at.shared.workflow_id
     }
 
     /// The workflow's type.
     pub fn workflow_type(&self) -> &TypeName {
-        &self.at.shared.workflow_type
+        &self.inner.at.shared.workflow_type
     }
 
     /// This run's id.
     pub fn run_id(&self) -> RunId {
-        self.at.shared.run
+        self.inner.at.shared.run
     }
 
     /// The queue that the run is on.
     pub fn queue(&self) -> &QueueName {
-        &self.at.shared.queue
+        &self.inner.at.shared.queue
     }
 }

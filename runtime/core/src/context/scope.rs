@@ -22,7 +22,7 @@ impl<S: 'static> CancelScope<S> {
     /// changes nothing.
     #[track_caller]
     pub fn cancel(&self, reason: &str) {
-        let at = &self.ctx.at;
+        let at = &self.ctx.inner.at;
         at.shared.refuse_in_query("a scope was cancelled");
         at.shared.cancel(&at.scope, reason);
         at.shared.wake_waiters();
