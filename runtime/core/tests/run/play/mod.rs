@@ -10,6 +10,7 @@
 //! > step 2                      step #2 is executed, and its outcome given
 //! > fire 3                      timer #3 fired
 //! > signal add 4
+//! > update add u-1 4            an update comes in: its name, its id, its argument
 //! > cancel why
 //! > query total null            changes nothing; the answer follows
 //! ```
@@ -174,6 +175,7 @@ impl Play {
         let given = events.len();
         let transition = self.run.activate(self.id, events, self.time)?;
         let mut answers = notation::answers(&transition);
+        let given = given - transition.refused.len();
         let taken = transition.events.iter().filter(|event| event.class() == Class::Inbound).count();
         answers.extend((taken..given).map(|_| "ignored".to_owned()));
         self.record(transition);
@@ -203,7 +205,7 @@ impl Play {
     }
 
     fn record(&mut self, transition: Transition) {
-        let Transition { events, time, steps, conclusion } = transition;
+        let Transition { events, time, steps, conclusion, refused: _ } = transition;
         self.concluded = conclusion.is_some();
         self.steps.extend(steps);
         // What the code has given up is executed by nobody after an eviction, and so by nobody here.
