@@ -6,7 +6,8 @@ pub use crate::{
     activity::{ActivityContext, ActivityName, ActivitySet, FreeDef, Work, decode_input},
     definition::{
         Activity, ActivityDef, ActivityDefaults, Conclude, Free, FreeNoInput, FreeWithContext, FreeWithContextNoInput,
-        Method, MethodNoInput, MethodWithContext, MethodWithContextNoInput, State, Workflow, WorkflowRun, tag, tag_run,
+        Method, MethodNoInput, MethodWithContext, MethodWithContextNoInput, QueryPort, SignalPort, State, UpdatePort,
+        Workflow, WorkflowRun, tag, tag_run,
     },
 };
 

@@ -6,7 +6,10 @@ pub use highwater_core::{
         ActivityCall, CancelRequested, Ctx, PendingActivity, PendingStep, Received, Signals, Sleep, StepContext,
         WaitUntil,
     },
-    definition::{Activity, ActivityDefaults, ActivityItem, Workflow, WorkflowItem, WorkflowRun},
+    definition::{
+        Activity, ActivityDefaults, ActivityItem, NoError, QueryPort, SignalPort, UpdatePort, Workflow, WorkflowItem,
+        WorkflowRun,
+    },
     fault::{CallError, Cancelled, Exit, Fault},
     join::{JoinAll, TryJoinAll, join_all, try_join_all},
 };

@@ -158,7 +158,7 @@ pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// A workflow is an `async fn` that takes its context and at most one input and returns a `Result`; with the error
 /// `Exit<YourError>` the question mark passes on failed calls and cancellation. There is a type of the same name then,
-/// for handles. The only option is `name = "…"`, the name in histories; that of the function or type otherwise.
+/// for handles. The option `name = "…"` is the name in histories; that of the function or type otherwise.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;
@@ -178,6 +178,9 @@ pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// `ctx.update(…)`, `ctx.wait_until(…)`. `#[signal]` methods change the state when a signal of that name comes in,
 /// `#[query]` methods answer from it; both take at most one argument, and `name = "…"` as an option. `#[init]` makes the
 /// state from the input; without it the state is the `Default`. All of them stay methods that can be called.
+///
+/// A trait `CartHandle`, as visible as the `#[run]` method, has a method for each handler: with it in scope, a handle of a run takes
+/// signals and queries like calls, `handle.add("book".into()).await?`. The option `handle = …` gives the trait another name.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;

@@ -135,7 +135,39 @@ impl ActivityOptions {
     }
 }
 
-/// The one option that workflows, signals and queries have.
+/// The options of `#[workflow]`.
+#[derive(Default)]
+pub(crate) struct WorkflowOptions {
+    name: Option<LitStr>,
+    /// What the trait of its typed handle is called.
+    pub(crate) handle: Option<Ident>,
+}
+
+impl WorkflowOptions {
+    pub(crate) fn parse(tokens: Tokens) -> Result<Self> {
+        let mut options = Self::default();
+        let parser = |input: ParseStream<'_>| {
+            each_option(input, "#[workflow]", &["name", "handle"], |option, input| {
+                if option == "name" {
+                    options.name = Some(name(input)?);
+                } else {
+                    input.parse::<Token![=]>()?;
+                    options.handle = Some(input.parse()?);
+                }
+                Ok(())
+            })
+        };
+        parser.parse2(tokens)?;
+        Ok(options)
+    }
+
+    /// The name that histories carry, for a workflow that is called `workflow` in the code.
+    pub(crate) fn name_for(&self, workflow: &Ident) -> String {
+        self.name.as_ref().map_or_else(|| workflow.unraw().to_string(), LitStr::value)
+    }
+}
+
+/// The one option that signals and queries have.
 pub(crate) fn only_name(attribute: &str, tokens: Tokens) -> Result<Option<LitStr>> {
     let mut given = None;
     let parser = |input: ParseStream<'_>| {

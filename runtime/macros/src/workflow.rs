@@ -1,6 +1,7 @@
 //! `#[workflow]`.
 
 mod function;
+mod handle;
 mod handlers;
 mod stateful;
 
@@ -9,16 +10,17 @@ use quote::quote_spanned;
 use syn::{Error, FnArg, Item, PatType, Result, Signature, Type, spanned::Spanned};
 
 use crate::{
-    Tokens, options,
+    Tokens,
+    options::WorkflowOptions,
     signature::{located, output_type, refuse_qualifiers},
 };
 
 /// `#[workflow]`
 pub(crate) fn workflow(arguments: Tokens, item: Item) -> Result<Tokens> {
-    let name = options::only_name("#[workflow]", arguments)?;
+    let options = WorkflowOptions::parse(arguments)?;
     match item {
-        Item::Fn(function) => function::expand(name, function),
-        Item::Impl(block) => stateful::expand(name, block),
+        Item::Fn(function) => function::expand(options, function),
+        Item::Impl(block) => stateful::expand(options, block),
         other => Err(Error::new(
             other.span(),
             "#[workflow] stands on an `async fn`, or on an `impl` block with a #[run] method",

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use quote::{quote, quote_spanned};
 use syn::{
-    Attribute, Error, FnArg, Ident, ImplItemFn, Result, ReturnType, Signature, Type, ext::IdentExt, spanned::Spanned,
+    Attribute, Error, FnArg, Ident, PatType, Result, ReturnType, Signature, Type, ext::IdentExt, spanned::Spanned,
 };
+
+use super::handle::{Handle, Handler};
 
 use crate::{
     Tokens,
@@ -14,11 +16,30 @@ use crate::{
 };
 
 /// The handlers found in a block.
-#[derive(Default)]
 pub(super) struct Handlers {
+    workflow: Ident,
     init: Option<Init>,
     signals: Handled,
     queries: Handled,
+    pub(super) handle: Handle,
+}
+
+/// A method with the attribute that makes it a handler.
+#[derive(Clone, Copy)]
+pub(super) struct Method<'a> {
+    pub(super) attribute: &'a Attribute,
+    pub(super) attributes: &'a [Attribute],
+    pub(super) signature: &'a Signature,
+}
+
+impl<'a> Method<'a> {
+    fn handler(&self, workflow: &'a Ident, name: &'a str, argument: Option<&'a PatType>) -> Handler<'a> {
+        Handler { workflow, attributes: self.attributes, signature: self.signature, name, argument }
+    }
+
+    fn conditions(&self) -> Vec<&'a Attribute> {
+        self.attributes.iter().filter(|a| a.path().is_ident("cfg")).collect()
+    }
 }
 
 struct Init {
@@ -50,12 +71,22 @@ impl Handled {
 }
 
 impl Handlers {
-    pub(super) fn init(&mut self, attribute: &Attribute, method: &ImplItemFn) -> Result<()> {
+    pub(super) fn new(workflow: Ident) -> Self {
+        Self {
+            workflow,
+            init: None,
+            signals: Handled::default(),
+            queries: Handled::default(),
+            handle: Handle::default(),
+        }
+    }
+
+    pub(super) fn init(&mut self, method: Method<'_>) -> Result<()> {
+        let Method { attribute, signature: sig, .. } = method;
         nothing("#[init]", arguments(attribute)?)?;
         if self.init.is_some() {
             return Err(Error::new_spanned(attribute, "a workflow has one #[init]"));
         }
-        let sig = &method.sig;
         refuse_qualifiers(sig, "#[init]")?;
         refuse_async(sig, "#[init] makes the state before the run begins, so it cannot await")?;
         let by_reference = |argument: &FnArg| match argument {
@@ -72,8 +103,8 @@ impl Handlers {
         Ok(())
     }
 
-    pub(super) fn signal(&mut self, attribute: &Attribute, method: &ImplItemFn) -> Result<()> {
-        let sig = &method.sig;
+    pub(super) fn signal(&mut self, method: Method<'_>) -> Result<()> {
+        let Method { attribute, signature: sig, .. } = method;
         let name = name(attribute, "#[signal]", sig)?;
         refuse_async(
             sig,
@@ -88,33 +119,35 @@ impl Handlers {
             return Err(Error::new_spanned(&sig.output, "nobody waits for a signal, so it returns nothing"));
         }
         self.signals.add("signal", attribute, name.clone(), &sig.ident)?;
-        let (conditions, method) = (conditions(method), &sig.ident);
+        self.handle.signal(&method.handler(&self.workflow, &name, argument))?;
+        let (conditions, method) = (method.conditions(), &sig.ident);
         self.signals.arms.push(match argument {
             None => quote!(#(#conditions)* #name => { self.#method(); ::core::option::Option::Some(::core::result::Result::Ok(())) }),
-            Some(ty) => {
-                let decode = decode(&ty);
+            Some(argument) => {
+                let decode = decode(&argument.ty);
                 quote!(#(#conditions)* #name => ::core::option::Option::Some(#decode.map(|argument| self.#method(argument))),)
             }
         });
         Ok(())
     }
 
-    pub(super) fn query(&mut self, attribute: &Attribute, method: &ImplItemFn) -> Result<()> {
-        let sig = &method.sig;
+    pub(super) fn query(&mut self, method: Method<'_>) -> Result<()> {
+        let Method { attribute, signature: sig, .. } = method;
         let name = name(attribute, "#[query]", sig)?;
         refuse_async(sig, "a query reads the state that is there and cannot await")?;
         let argument =
             argument(sig, false, "a query takes `&self`, as it must not change anything, and at most one argument")?;
         self.queries.add("query", attribute, name.clone(), &sig.ident)?;
-        let (conditions, method) = (conditions(method), &sig.ident);
+        self.handle.query(&method.handler(&self.workflow, &name, argument))?;
+        let (conditions, method) = (method.conditions(), &sig.ident);
         let span = located(sig.output.span());
         self.queries.arms.push(match argument {
             None => {
                 let encode = quote_spanned!(span=> ::highwater::__private::Payload::encode(&self.#method()));
                 quote!(#(#conditions)* #name => ::core::option::Option::Some(#encode),)
             }
-            Some(ty) => {
-                let decode = decode(&ty);
+            Some(argument) => {
+                let decode = decode(&argument.ty);
                 let encode = quote_spanned!(span=> ::highwater::__private::Payload::encode(&self.#method(argument)));
                 quote!(#(#conditions)* #name => ::core::option::Option::Some(#decode.and_then(|argument| #encode)),)
             }
@@ -180,10 +213,6 @@ fn decode(ty: &Type) -> Tokens {
     quote_spanned!(located(ty.span())=> ::highwater::__private::Payload::decode::<#ty>(input))
 }
 
-fn conditions(method: &ImplItemFn) -> Vec<&Attribute> {
-    method.attrs.iter().filter(|a| a.path().is_ident("cfg")).collect()
-}
-
 fn name(attribute: &Attribute, what: &str, sig: &Signature) -> Result<String> {
     let given = only_name(what, arguments(attribute)?)?;
     refuse_qualifiers(sig, what)?;
@@ -194,8 +223,8 @@ fn refuse_async(sig: &Signature, why: &str) -> Result<()> {
     sig.asyncness.as_ref().map_or(Ok(()), |asyncness| Err(Error::new(asyncness.span(), why)))
 }
 
-/// The type of the one argument beside the receiver.
-fn argument(sig: &Signature, mutable: bool, rule: &str) -> Result<Option<Type>> {
+/// The one argument beside the receiver.
+fn argument<'a>(sig: &'a Signature, mutable: bool, rule: &str) -> Result<Option<&'a PatType>> {
     let this = sig.receiver().ok_or_else(|| Error::new(sig.ident.span(), rule))?;
     if this.reference.is_none() || (this.mutability.is_some() && !mutable) {
         return Err(Error::new_spanned(this, rule));
@@ -204,8 +233,8 @@ fn argument(sig: &Signature, mutable: bool, rule: &str) -> Result<Option<Type>> 
         FnArg::Typed(parameter) => Some(parameter),
         FnArg::Receiver(_) => None,
     });
-    let first = typed.next().map(|parameter| (*parameter.ty).clone());
-    if let Some(reference @ Type::Reference(_)) = &first {
+    let first = typed.next();
+    if let Some(reference @ Type::Reference(_)) = first.map(|parameter| &*parameter.ty) {
         return Err(Error::new_spanned(reference, "an argument is decoded, so it is owned: `String`, not `&str`"));
     }
     match typed.next() {

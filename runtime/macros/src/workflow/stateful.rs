@@ -1,19 +1,22 @@
 //! `#[workflow]` on an `impl` block: state, handlers, and the method that is the workflow.
 
 use quote::{ToTokens, quote};
-use syn::{Error, Ident, ImplItem, ItemImpl, LitStr, Result, Type, ext::IdentExt};
+use syn::{Error, Ident, ImplItem, ItemImpl, Result, Type, Visibility};
 
-use super::{RunSignature, handlers::Handlers};
+use super::{
+    RunSignature,
+    handlers::{Handlers, Method},
+};
 use crate::{
     Tokens,
-    options::{arguments, nothing, take_attribute},
+    options::{WorkflowOptions, arguments, nothing, take_attribute},
     signature::lints,
 };
 
-pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens> {
+pub(super) fn expand(options: WorkflowOptions, mut block: ItemImpl) -> Result<Tokens> {
     let workflow = workflow_ident(&block)?;
-    let mut handlers = Handlers::default();
-    let mut run: Option<RunSignature> = None;
+    let mut handlers = Handlers::new(workflow.clone());
+    let mut run: Option<(RunSignature, Visibility)> = None;
     let mut items = Vec::new();
     for item in &mut block.items {
         let ImplItem::Fn(method) = item else {
@@ -26,13 +29,14 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
         {
             let Some(attribute) = take_attribute(&mut method.attrs, what)? else { continue };
             is_handler = true;
+            let handler = Method { attribute: &attribute, attributes: &method.attrs, signature: &method.sig };
             match kind {
-                Kind::Init => handlers.init(&attribute, method)?,
-                Kind::Signal => handlers.signal(&attribute, method)?,
-                Kind::Query => handlers.query(&attribute, method)?,
+                Kind::Init => handlers.init(handler)?,
+                Kind::Signal => handlers.signal(handler)?,
+                Kind::Query => handlers.query(handler)?,
                 Kind::Run => {
                     nothing("#[run]", arguments(&attribute)?)?;
-                    if run.replace(RunSignature::parse(&method.sig)?).is_some() {
+                    if run.replace((RunSignature::parse(&method.sig)?, method.vis.clone())).is_some() {
                         return Err(Error::new_spanned(&attribute, "a workflow has one #[run]"));
                     }
                     is_run = true;
@@ -40,7 +44,7 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
             }
         }
         items.push(match &run {
-            Some(run) if is_run => {
+            Some((run, _)) if is_run => {
                 let (attrs, vis, tagged) = (&method.attrs, &method.vis, run.tagged(&quote!(Self), &method.block));
                 quote!(#(#attrs)* #vis #tagged)
             }
@@ -51,7 +55,7 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
             _ => method.to_token_stream(),
         });
     }
-    let Some(run) = run else {
+    let Some((run, vis)) = run else {
         return Err(Error::new_spanned(
             &block.self_ty,
             "no method in this block is the workflow: write `#[run] async fn run(ctx: Ctx<Self>, input: Input)`",
@@ -59,14 +63,17 @@ pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens
     };
     let ItemImpl { attrs, self_ty, .. } = &block;
     let conditions: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("cfg")).collect();
-    let name = name.map_or_else(|| workflow.unraw().to_string(), |name| name.value());
+    let name = options.name_for(&workflow);
     let definition = run.definition(&workflow, &conditions, &name, &quote!(Self));
     let state = handlers.state(self_ty, &run.input, &conditions);
+    // Whoever can name the workflow to start it can have its handle, and nobody else needs one.
+    let handle = handlers.handle.tokens(&vis, options.handle, &workflow, &conditions);
     Ok(quote! {
         #(#attrs)*
         impl #self_ty { #(#items)* }
         #definition
         #state
+        #handle
     })
 }
 
