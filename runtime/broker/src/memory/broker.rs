@@ -12,6 +12,7 @@ use tokio::{
 
 use super::{
     Faults, MemoryOptions,
+    router::is_wild,
     shared::{Look, Shared, Topic},
     state::State,
     task_ack::Held,
@@ -20,7 +21,7 @@ use crate::{
     broker::{BoxFuture, BoxStream, Broker, Bucket, Entry, KvEvent, Publish, Stream},
     error::{Error, ErrorKind},
     message::{Delivered, Message, PlainMessage, PubAck, Task},
-    rules::{check_key, check_subject, ttl},
+    rules::{check_key, check_subject},
 };
 
 /// How many tasks one call takes at most, as over NATS.
@@ -43,6 +44,8 @@ const TAKE_MAX: usize = 256;
 #[derive(Clone)]
 pub struct MemoryBroker {
     shared: Arc<Shared>,
+    /// Whoever waits by this handle is told when there is nothing to wait for.
+    attended: bool,
 }
 
 impl fmt::Debug for MemoryBroker {
@@ -53,7 +56,7 @@ impl fmt::Debug for MemoryBroker {
 
 impl MemoryBroker {
     pub(super) fn new(options: MemoryOptions) -> Self {
-        Self { shared: Arc::new(Shared::new(options)) }
+        Self { shared: Arc::new(Shared::new(options)), attended: false }
     }
 
     /// What a test can have go wrong.
@@ -72,13 +75,36 @@ impl MemoryBroker {
         [Stream::Tasks, Stream::Timers].into_iter().filter_map(|stream| state.log(stream).next_due()).min()
     }
 
+    /// All messages of a stream as they are now, in order.
+    pub fn messages(&self, stream: Stream) -> Vec<Message> {
+        self.shared.lock().log(stream).all().cloned().collect()
+    }
+
+    /// A handle whose calls, and waits for plain messages to a subject without wildcards, panic once the broker has been
+    /// [given up](Self::give_up). For what a test itself awaits.
+    pub fn attended(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), attended: true }
+    }
+
+    /// Nothing more will happen, for this reason: whoever waits by an [attended](Self::attended) handle panics with it.
+    /// The first reason counts.
+    pub fn give_up(&self, reason: String) {
+        self.shared.give_up(reason);
+    }
+
+    /// Why the broker was given up.
+    pub fn given_up(&self) -> Option<&str> {
+        self.shared.given_up()
+    }
+
     /// Does something with the state at once.
     fn call<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Shared, &mut State) -> Result<T, Error> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, Error>> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, attended) = (Arc::clone(&self.shared), self.attended);
         Box::pin(async move {
+            shared.check_hope(attended);
             let mut state = shared.lock();
             state.faults.check()?;
             act(&shared, &mut state)
@@ -216,7 +242,7 @@ impl Broker for MemoryBroker {
     }
 
     fn task_ack_wait(&self) -> Duration {
-        self.shared.options.task_ack_wait
+        if self.shared.options.in_process { Duration::MAX } else { self.shared.options.task_ack_wait }
     }
 
     fn kv_get(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<Option<Entry>, Error>> {
@@ -253,7 +279,7 @@ impl Broker for MemoryBroker {
     }
 
     fn kv_ttl(&self, bucket: Bucket) -> Option<Duration> {
-        ttl(bucket)
+        self.shared.options.ttl(bucket)
     }
 
     fn send(&self, message: PlainMessage) -> BoxFuture<'static, Result<(), Error>> {
@@ -283,11 +309,16 @@ impl Broker for MemoryBroker {
     }
 
     fn subscribe(&self, subject: String) -> BoxFuture<'static, Result<BoxStream<PlainMessage>, Error>> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, attended) = (Arc::clone(&self.shared), self.attended);
         Box::pin(async move {
+            shared.check_hope(attended);
             let subscription = Subscription::new(&shared, &subject)?;
-            let messages: BoxStream<_> = Box::pin(stream::unfold(subscription, async |mut subscription| {
-                let message = subscription.messages.recv().await?;
+            let hopes = attended && !is_wild(&subject);
+            let messages: BoxStream<_> = Box::pin(stream::unfold(subscription, move |mut subscription| async move {
+                let message = tokio::select! {
+                    message = subscription.messages.recv() => message?,
+                    () = subscription.shared.no_hope(), if hopes => return None,
+                };
                 Some((message, subscription))
             }));
             Ok(messages)

@@ -1,9 +1,6 @@
 //! Performing the engine's actions.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
@@ -18,7 +15,7 @@ use highwater_protocol::{
     request,
     subject::{InboxKind, Verb},
 };
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 use tracing::Instrument;
 
 use super::{Driver, load::load, send, send::insist};
@@ -30,6 +27,8 @@ use crate::{
 
 /// The wait after a record that the server refuses.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// Timers that are further away are left to the server alone: a queue of delays reaches about two years.
+const LOCAL_TIMER_MAX: Duration = Duration::from_hours(365 * 24);
 
 impl Driver {
     pub(super) fn perform_all(&mut self, actions: Vec<Action>) {
@@ -89,7 +88,10 @@ impl Driver {
                 self.steps.spawn(run_step(answer, key, generation, run, step, started));
             }
             Action::LocalTimer { key, run, timer, at, now } => {
-                self.timers.insert((key, run, timer), at.since(now));
+                let delay = at.since(now);
+                if delay <= LOCAL_TIMER_MAX {
+                    self.timers.insert((key, run, timer), delay);
+                }
             }
             Action::Answer { reply, answer } => {
                 tokio::spawn(send_answer(broker, reply, answer));

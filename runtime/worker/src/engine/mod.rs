@@ -25,7 +25,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use highwater_broker::{Message, history::Appended};
@@ -34,6 +34,7 @@ use highwater_protocol::{
     Key, QueueName, RunId, Timestamp, TypeName, event::Outcome, lease::Lease, record::Mark, reply::Reply,
     subject::Subjects, timer::Fire, wire,
 };
+use tokio::time::Instant;
 
 pub(crate) use action::{Action, Loaded, Send, Sent};
 pub(crate) use slot::Question;
@@ -76,6 +77,8 @@ pub(crate) enum Input {
     ServerTime { server: Timestamp },
     /// Which types the live workers of a queue know.
     KnownTypes { queue: usize, types: Vec<TypeName> },
+    /// Somebody wants the run dropped from memory, if nothing speaks against it.
+    Evict { key: Key },
 }
 
 /// What the engine is told when it starts.
@@ -171,6 +174,7 @@ impl Engine {
             Input::KnownTypes { queue, types } => {
                 self.known_types.insert(queue, types);
             }
+            Input::Evict { key } => self.evict(key),
         }
         mem::take(&mut self.actions)
     }
@@ -386,6 +390,13 @@ impl Engine {
                 self.slots.remove(&key);
                 self.actions.push(Action::Evict { key });
             }
+        }
+    }
+
+    fn evict(&mut self, key: Key) {
+        if self.slots.get(&key).is_some_and(Slot::is_forgettable) {
+            self.slots.remove(&key);
+            self.actions.push(Action::Evict { key });
         }
     }
 

@@ -1,6 +1,6 @@
 //! The engine alone: what it makes of inputs whose order only a crash or another queue can bring about.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use highwater_broker::{Message, history::StoredRecord};
 use highwater_core::run::{Limits, Registry, Transition};
@@ -14,6 +14,7 @@ use highwater_protocol::{
     timer::{Fire, TimerId},
     wire,
 };
+use tokio::time::Instant;
 
 use super::{Action, Engine, Input, Loaded, Setup, Source, UnitId};
 use crate::{

@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::FutureExt;
 use highwater_broker::history::Appended;
 use highwater_core::run::{Limits, Registry, Run};
 use highwater_protocol::{Key, RunId, Timestamp, ids::RecordId, record::Mark, reply::Reply, timer::TimerId};
+use tokio::time::Instant;
 
 use super::{
     super::{Action, Engine, Input, Send, Sent, Setup, Source, UnitId},
