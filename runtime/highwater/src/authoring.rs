@@ -7,8 +7,8 @@ pub use highwater_core::{
         WaitUntil,
     },
     definition::{
-        Activity, ActivityDefaults, ActivityItem, NoError, QueryPort, SignalPort, UpdatePort, Workflow, WorkflowItem,
-        WorkflowRun,
+        Activity, ActivityDefaults, ActivityItem, NoError, QueryPort, SignalPort, UpdatePort, Workflow, WorkflowCode,
+        WorkflowItem, WorkflowRun,
     },
     fault::{CallError, Cancelled, Exit, Fault},
     join::{JoinAll, TryJoinAll, join_all, try_join_all},

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, marker::PhantomData};
 
-use highwater::{Payload, QueryPort, SignalPort, WorkflowHandle, prelude::*};
+use highwater::{Fault, NoError, Payload, QueryPort, SignalPort, UpdatePort, WorkflowHandle, prelude::*};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod shop {
@@ -63,7 +63,45 @@ mod shop {
 
         #[query]
         fn nothing(&self) {}
+
+        #[signal(unfinished = "abandon")]
+        pub(super) async fn restock(ctx: Ctx<Self>, count: usize) {
+            ctx.update(|cart| cart.items.truncate(count));
+        }
+
+        /// A value.
+        #[update]
+        pub(super) fn clear(&mut self) -> usize {
+            std::mem::take(&mut self.items).len()
+        }
+
+        /// A result, behind an alias.
+        #[update(name = "replace-first")]
+        pub(super) fn replace(&mut self, item: Item) -> Replaced {
+            let first = self.items.first_mut().ok_or_else(|| "no item".to_owned())?;
+            Ok(std::mem::replace(first, item))
+        }
+
+        #[validate(replace)]
+        fn may_replace(&self, item: &Item) -> Result<(), String> {
+            if self.items.contains(item) { Err(format!("{item:?} is there already")) } else { Ok(()) }
+        }
+
+        /// Awaits, so `?` takes cancellation too.
+        #[update]
+        pub(super) async fn swap(ctx: Ctx<Self>, (from, to): (usize, usize)) -> Result<usize, Exit<String>> {
+            ctx.wait_until(move |cart| cart.items.len() > from.max(to)).await?;
+            ctx.update(|cart| cart.items.swap(from, to));
+            Ok(ctx.read(|cart| cart.items.len()))
+        }
+
+        #[validate(swap)]
+        fn is_open(&self) -> Result<(), &'static str> {
+            if self.paid { Err("paid already") } else { Ok(()) }
+        }
     }
+
+    type Replaced = Result<Item, String>;
 
     /// Its own methods are what they were.
     pub(super) fn played() -> Vec<Item> {
@@ -75,7 +113,11 @@ mod shop {
         assert!(cart.paid);
         assert_eq!(cart.first(1), Some(&Item(1)));
         cart.nothing();
-        cart.aliased()
+        assert_eq!(cart.may_replace(&Item(1)).unwrap_err(), "Item(1) is there already");
+        assert_eq!((cart.replace(Item(3)), cart.is_open()), (Ok(Item(2)), Err("paid already")));
+        let items = cart.aliased();
+        assert_eq!(cart.clear(), 2);
+        items
     }
 }
 
@@ -121,6 +163,18 @@ impl<W> QueryPort<W> for Recorded<W> {
     }
 }
 
+impl<W> UpdatePort<W> for Recorded<W> {
+    type Updated<T: DeserializeOwned + 'static, E: Fault> = Option<Result<T, E>>;
+    fn send_update<A: Serialize + ?Sized, T: DeserializeOwned + 'static, E: Fault>(
+        &self,
+        name: &'static str,
+        argument: &A,
+    ) -> Option<Result<T, E>> {
+        self.record(name, argument);
+        None
+    }
+}
+
 #[test]
 fn a_handle_has_a_method_for_every_handler() {
     let cart = Recorded::<Cart>::new();
@@ -132,6 +186,11 @@ fn a_handle_has_a_method_for_every_handler() {
     let aliased: Option<Vec<Item>> = cart.aliased();
     let nothing: Option<()> = cart.nothing();
     assert_eq!((borrowed, nested, aliased, nothing), (None, None, None, None));
+    cart.restock(1);
+    let value: Option<Result<usize, NoError>> = cart.clear();
+    let result: Option<Result<Item, String>> = cart.replace(Item(7));
+    let awaited: Option<Result<usize, String>> = cart.swap((1, 2));
+    assert!(value.is_none() && result.is_none() && awaited.is_none());
     let sent = [
         ("add", "5"),
         ("pay", "null"),
@@ -140,13 +199,17 @@ fn a_handle_has_a_method_for_every_handler() {
         ("first", "3"),
         ("all", "null"),
         ("nothing", "null"),
+        ("restock", "1"),
+        ("clear", "null"),
+        ("replace-first", "7"),
+        ("swap", "[1,2]"),
     ];
     assert_eq!(cart.take(), sent.map(|(name, argument)| (name, argument.to_owned())));
 }
 
 #[test]
 fn the_methods_of_the_block_stay_as_they_are() {
-    assert_eq!(shop::played(), [Item(2), Item(1)]);
+    assert_eq!(shop::played(), [Item(3), Item(1)]);
 }
 
 /// Of another workflow, with a name of its own, private as its `run` is.

@@ -1,9 +1,11 @@
 //! What workflow code holds.
 
 mod call;
+mod handle;
 mod operation;
 mod signal;
 mod step;
+mod task;
 mod timer;
 mod wait;
 
@@ -20,8 +22,10 @@ use crate::{
 };
 
 pub use call::{ActivityCall, PendingActivity};
+pub use handle::{Registered, accept};
 pub use signal::{Received, Signals};
 pub use step::{PendingStep, StepContext};
+pub use task::Task;
 pub use timer::Sleep;
 pub use wait::{CancelRequested, WaitUntil};
 
@@ -97,16 +101,6 @@ impl<S: 'static> Ctx<S> {
     #[track_caller]
     pub fn signals<T: DeserializeOwned>(&self, name: &str) -> Signals<T> {
         Signals::new(Rc::clone(&self.shared), self.shielded, name)
-    }
-
-    /// Answers queries of this name from now on. The handler must not change anything.
-    #[track_caller]
-    pub fn on_query<A: DeserializeOwned + 'static, R: Serialize + 'static>(
-        &self,
-        name: &str,
-        handler: impl Fn(A) -> R + 'static,
-    ) {
-        self.shared.on_query(name, Rc::new(move |input| Payload::encode(&handler(input.decode()?))));
     }
 
     /// Reads the state. What `read` calls cannot change it.

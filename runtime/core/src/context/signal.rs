@@ -34,6 +34,7 @@ impl<T: DeserializeOwned> Signals<T> {
     #[track_caller]
     pub(super) fn new(shared: Rc<Shared>, shielded: bool, name: &str) -> Self {
         let name = TypeName::new(name).unwrap_or_else(|error| panic!("no signal can have this name: {error}"));
+        shared.receive(&name);
         Self { shared, shielded, name, types: PhantomData }
     }
 
@@ -47,12 +48,10 @@ impl<T: DeserializeOwned> Signals<T> {
     #[track_caller]
     pub fn try_recv(&mut self) -> Option<T> {
         loop {
-            match self.shared.pop_signal(&self.name)?.decode() {
+            let signal = self.shared.pop_signal(&self.name)?;
+            match signal.input.decode() {
                 Ok(value) => return Some(value),
-                Err(error) => tracing::error!(
-                    workflow_id = %self.shared.workflow_id, signal = %self.name, %error,
-                    "a signal's argument does not fit its receiver; it stays in the history and changes nothing"
-                ),
+                Err(error) => self.shared.unfit(&signal, &error),
             }
         }
     }

@@ -208,7 +208,8 @@ impl Shared {
     pub(crate) fn pending(&self) -> Vec<String> {
         let ops = self.ops.borrow();
         let open = ops.iter().filter(|(_, op)| op.resolution.is_none());
-        open.map(|(id, op)| format!("{} {} (#{id})", op.kind.word(), op.name)).collect()
+        let open = open.map(|(id, op)| format!("{} {} (#{id})", op.kind.word(), op.name));
+        open.chain(self.tasks.handlers()).collect()
     }
 }
 

@@ -12,3 +12,5 @@ mod queries;
 mod random;
 mod replaying;
 mod state;
+mod tasks;
+mod updates;

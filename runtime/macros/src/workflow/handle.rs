@@ -3,11 +3,15 @@
 use proc_macro2::Ident;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
-    Attribute, Error, Lifetime, Pat, PatType, Path, Result, Signature, Type, TypeReference, Visibility,
+    Attribute, Error, Lifetime, Pat, Result, Type, TypeReference, Visibility,
     spanned::Spanned,
     visit_mut::{self, VisitMut},
 };
 
+use super::{
+    OwnName,
+    handler::{Handler, Kind, fallible},
+};
 use crate::{
     Tokens,
     signature::{located, output_type},
@@ -40,42 +44,10 @@ pub(super) struct Handle {
     methods: Vec<Tokens>,
 }
 
-/// A handler, as the handle has it.
-pub(super) struct Handler<'a> {
-    pub(super) workflow: &'a Ident,
-    pub(super) attributes: &'a [Attribute],
-    pub(super) signature: &'a Signature,
-    /// The name that messages carry.
-    pub(super) name: &'a str,
-    pub(super) argument: Option<&'a PatType>,
-}
-
 impl Handle {
-    pub(super) fn signal(&mut self, handler: &Handler<'_>) -> Result<()> {
-        let workflow = handler.workflow;
-        let port = quote!(::highwater::__private::SignalPort<#workflow>);
-        let does = format!("Sends the signal `{}`.", handler.name);
-        self.add(handler, &does, &quote!(<Self as #port>::Sent), None, &quote!(<Self as #port>::send_signal))
-    }
-
-    pub(super) fn query(&mut self, handler: &Handler<'_>) -> Result<()> {
-        let workflow = handler.workflow;
-        let port = quote!(::highwater::__private::QueryPort<#workflow>);
-        let answer = owned(&output_type(handler.signature), workflow);
-        let answer = quote_spanned!(located(answer.span())=> <Self as #port>::Asked<#answer>);
-        let does = format!("Asks the query `{}`.", handler.name);
-        self.add(handler, &does, &answer, Some(&port), &quote!(<Self as #port>::ask_query))
-    }
-
-    fn add(
-        &mut self,
-        handler: &Handler<'_>,
-        does: &str,
-        output: &Tokens,
-        port: Option<&Tokens>,
-        send: &Tokens,
-    ) -> Result<()> {
-        let Handler { workflow, attributes, signature, name, argument } = handler;
+    /// Adds the method for a handler.
+    pub(super) fn add(&mut self, handler: &Handler, workflow: &Ident) -> Result<()> {
+        let Handler { kind, name, signature, attributes, argument, .. } = handler;
         let ident = &signature.ident;
         if TAKEN.contains(&ident.to_string().as_str()) {
             return Err(Error::new(
@@ -86,12 +58,18 @@ impl Handle {
                 ),
             ));
         }
+        let does = match kind {
+            Kind::Signal => "Sends the signal",
+            Kind::Query => "Asks the query",
+            Kind::Update => "Sends the update",
+        };
+        let does = format!("{does} `{name}`.");
+        let documented = attributes.iter().any(|a| a.path().is_ident("doc"));
+        let does = (!documented).then(|| quote!(#[doc = #does]));
         let kept = attributes.iter().filter(|a| {
             let path = a.path();
             path.is_ident("cfg") || path.is_ident("doc") || path.is_ident("deprecated")
         });
-        let documented = attributes.iter().any(|a| a.path().is_ident("doc"));
-        let does = (!documented).then(|| quote!(#[doc = #does]));
         let (parameter, value) = match argument {
             None => (None, quote!(&())),
             Some(argument) => {
@@ -99,11 +77,12 @@ impl Handle {
                 (Some(quote!(#pattern: #ty)), quote!(&#pattern))
             }
         };
-        let bound = port.map(|port| quote!(where Self: #port));
+        let (port, output, send) = sending(handler, workflow);
+        let bound = (*kind != Kind::Signal).then(|| quote!(where Self: #port));
         self.methods.push(quote_spanned! {located(ident.span())=>
             #(#kept)* #does
             fn #ident(&self, #parameter) -> #output #bound {
-                #send(self, #name, #value)
+                <Self as #port>::#send(self, #name, #value)
             }
         });
         Ok(())
@@ -144,6 +123,30 @@ impl Handle {
     }
 }
 
+/// The port that a message goes through, what comes of it, and the port's method.
+fn sending(handler: &Handler, workflow: &Ident) -> (Tokens, Tokens, Ident) {
+    let output = owned(&output_type(&handler.signature), workflow);
+    let span = located(output.span());
+    match handler.kind {
+        Kind::Signal => {
+            let port = quote!(::highwater::__private::SignalPort<#workflow>);
+            (port.clone(), quote!(<Self as #port>::Sent), format_ident!("send_signal"))
+        }
+        Kind::Query => {
+            let port = quote!(::highwater::__private::QueryPort<#workflow>);
+            let asked = quote_spanned!(span=> <Self as #port>::Asked<#output>);
+            (port, asked, format_ident!("ask_query"))
+        }
+        Kind::Update => {
+            let port = quote!(::highwater::__private::UpdatePort<#workflow>);
+            let fallible = fallible(&output);
+            let read = quote!(<#output as ::highwater::__private::UpdateOutput<#fallible>>);
+            let updated = quote_spanned!(span=> <Self as #port>::Updated<#read::Ok, #read::Err>);
+            (port, updated, format_ident!("send_update"))
+        }
+    }
+}
+
 /// The name of a parameter, whatever pattern takes it apart in the handler itself.
 fn plain(pattern: &Pat) -> Ident {
     match pattern {
@@ -155,13 +158,14 @@ fn plain(pattern: &Pat) -> Ident {
 /// A type of the workflow's `impl` block as somebody far away has it: what was borrowed is owned.
 fn owned(ty: &Type, workflow: &Ident) -> Type {
     let mut ty = ty.clone();
-    Owned(workflow).visit_type_mut(&mut ty);
+    OwnName(workflow).visit_type_mut(&mut ty);
+    Owned.visit_type_mut(&mut ty);
     ty
 }
 
-struct Owned<'a>(&'a Ident);
+struct Owned;
 
-impl VisitMut for Owned<'_> {
+impl VisitMut for Owned {
     fn visit_type_mut(&mut self, ty: &mut Type) {
         if let Type::Reference(TypeReference { elem, .. }) = ty {
             self.visit_type_mut(elem);
@@ -173,17 +177,6 @@ impl VisitMut for Owned<'_> {
 
     fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
         lifetime.ident = Ident::new("static", lifetime.ident.span());
-    }
-
-    fn visit_path_mut(&mut self, path: &mut Path) {
-        if let Some(first) = path.segments.first_mut()
-            && first.ident == "Self"
-        {
-            let span = first.ident.span();
-            first.ident = self.0.clone();
-            first.ident.set_span(span);
-        }
-        visit_mut::visit_path_mut(self, path);
     }
 }
 

@@ -126,7 +126,7 @@ impl Fixture {
     /// The code has taken what it was given, and asks for nothing.
     fn code_asks_for_nothing(&mut self, generation: u64) -> Vec<Action> {
         let (key, time) = (self.key.clone(), Timestamp(100));
-        let transition = Transition { time, events: Vec::new(), steps: Vec::new(), conclusion: None };
+        let transition = Transition { time, ..Transition::default() };
         let result = Ok(Activated { transition, signals: Vec::new() });
         self.feed(Input::Thread(Report::Activated { key, generation, result }))
     }

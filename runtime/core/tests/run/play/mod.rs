@@ -10,6 +10,7 @@
 //! > step 2                      step #2 is executed, and its outcome given
 //! > fire 3                      timer #3 fired
 //! > signal add 4
+//! > update add u-1 4            an update comes in: its name, its id, its argument
 //! > cancel why
 //! > query total null            changes nothing; the answer follows
 //! ```
@@ -24,7 +25,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use highwater_core::{
     Run, Transition,
-    definition::WorkflowItem,
+    definition::WorkflowCode,
     run::{Conclusion, Limits, Registry, StepRun, TaskFailure},
 };
 use highwater_protocol::{
@@ -65,7 +66,7 @@ pub(crate) struct Play {
 /// The registry with one workflow.
 pub(crate) fn registry<P, W>(workflow: W) -> Arc<Registry>
 where
-    W: WorkflowItem<P> + Clone + Send + Sync,
+    W: WorkflowCode<P> + Clone + Send + Sync,
 {
     let mut registry = Registry::new();
     registry.add(workflow).expect("one workflow has no namesake");
@@ -76,7 +77,7 @@ where
 #[track_caller]
 pub(crate) fn check<P, W>(workflow: W, script: &str)
 where
-    W: WorkflowItem<P> + Clone + Send + Sync,
+    W: WorkflowCode<P> + Clone + Send + Sync,
 {
     let registry = registry(workflow);
     let script: Vec<String> = script.trim().lines().map(|line| line.trim().to_owned()).collect();
@@ -95,7 +96,7 @@ where
 /// The events of a run of `workflow` that began with `input` and was given `lines`.
 pub(crate) fn history<P, W>(workflow: W, lines: &[&str]) -> Vec<Piece>
 where
-    W: WorkflowItem<P> + Clone + Send + Sync,
+    W: WorkflowCode<P> + Clone + Send + Sync,
 {
     let mut play = Play::new(&registry(workflow), Mode::Kept);
     for line in lines {
@@ -174,6 +175,7 @@ impl Play {
         let given = events.len();
         let transition = self.run.activate(self.id, events, self.time)?;
         let mut answers = notation::answers(&transition);
+        let given = given - transition.refused.len();
         let taken = transition.events.iter().filter(|event| event.class() == Class::Inbound).count();
         answers.extend((taken..given).map(|_| "ignored".to_owned()));
         self.record(transition);
@@ -203,7 +205,7 @@ impl Play {
     }
 
     fn record(&mut self, transition: Transition) {
-        let Transition { events, time, steps, conclusion } = transition;
+        let Transition { events, time, steps, conclusion, refused: _ } = transition;
         self.concluded = conclusion.is_some();
         self.steps.extend(steps);
         // What the code has given up is executed by nobody after an eviction, and so by nobody here.
