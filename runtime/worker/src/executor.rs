@@ -69,7 +69,7 @@ pub(crate) enum Report {
 #[derive(Debug)]
 pub(crate) struct Activated {
     pub(crate) transition: Transition,
-    /// Signals that a run which continues as new has not taken.
+    /// Signals that a run which another one may follow has not taken.
     pub(crate) signals: Vec<Signal>,
 }
 
@@ -253,8 +253,9 @@ pub(crate) fn run_job(
 }
 
 fn activated(machine: &mut Run, transition: Transition) -> Activated {
-    let continues = matches!(transition.conclusion, Some(Conclusion::ContinueAsNew(_)));
-    let signals = if continues { machine.take_signals() } else { Vec::new() };
+    // Another run may follow, and is to have them.
+    let follows = matches!(transition.conclusion, Some(Conclusion::ContinueAsNew(_) | Conclusion::Failed(_)));
+    let signals = if follows { machine.take_signals() } else { Vec::new() };
     Activated { transition, signals }
 }
 

@@ -9,6 +9,7 @@
 
 mod action;
 mod advance;
+mod chain;
 mod commit;
 mod dispatch;
 mod load;
