@@ -66,7 +66,9 @@ mod shop {
 
         #[signal(unfinished = "abandon")]
         pub(super) async fn restock(ctx: Ctx<Self>, count: usize) {
-            ctx.update(|cart| cart.items.truncate(count));
+            if ctx.wait_until(move |cart| cart.items.len() > count).await.is_ok() {
+                ctx.update(|cart| cart.items.truncate(count));
+            }
         }
 
         /// A value.

@@ -1,6 +1,6 @@
 //! A handler in a `#[workflow]` block: a method that takes a signal, answers a query or does an update.
 
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{
     Attribute, Error, FnArg, Ident, PatType, Result, ReturnType, Signature, Type, ext::IdentExt, spanned::Spanned,
 };
@@ -159,13 +159,9 @@ impl Handler {
     }
 
     fn argument_type(&self) -> Tokens {
-        match &self.argument {
-            Some(argument) => {
-                let ty = &argument.ty;
-                quote!(#ty)
-            }
-            None => quote!(::highwater::__private::NoArgument),
-        }
+        self.argument
+            .as_ref()
+            .map_or_else(|| quote!(::highwater::__private::NoArgument), |argument| argument.ty.to_token_stream())
     }
 }
 
