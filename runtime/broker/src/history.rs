@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use highwater_protocol::{
-    Headers, Key, QueueName, Record, RunId, Status, Timestamp, TypeName, header,
+    Headers, Key, QueueName, Record, RunId, Status, Timestamp, TypeName,
+    event::Attributes,
+    header,
     record::{Body, Frame},
     wire,
 };
@@ -96,6 +98,11 @@ impl StoredRecord {
     pub fn workflow_type(&self) -> Option<TypeName> {
         TypeName::from_token(self.headers.get(header::TYPE)?).ok()
     }
+
+    /// What the run can be found by after this record, by its header.
+    pub fn attributes(&self) -> Attributes {
+        self.headers.get(header::ATTRIBUTES).and_then(Attributes::from_json).unwrap_or_default()
+    }
 }
 
 /// What the headers of a record tell, so that it can be indexed without its payload.
@@ -109,6 +116,8 @@ pub struct Summary {
     pub status: Status,
     /// When the run started.
     pub started_at: Timestamp,
+    /// What the run can be found by after the record.
+    pub attributes: Attributes,
     /// The trace of the run.
     pub trace: Option<highwater_protocol::event::Trace>,
 }
@@ -129,7 +138,8 @@ impl Summary {
             None => headers,
         };
         let closed = self.status.is_closed().then(|| record.frame.time.as_micros().to_string());
-        headers.with_opt(header::CLOSED_AT, closed)
+        let attributes = (!self.attributes.is_empty()).then(|| self.attributes.to_json());
+        headers.with_opt(header::CLOSED_AT, closed).with_opt(header::ATTRIBUTES, attributes)
     }
 }
 

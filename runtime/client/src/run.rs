@@ -65,10 +65,14 @@ impl Tail {
         status_of(&self.events)
     }
 
-    /// The run that this one continued as.
+    /// The run that took the place of this one: it continued as that, or failed and is tried again.
     pub(crate) fn continued_as(&self) -> Option<RunId> {
         match self.events.last() {
-            Some(Event::ContinuedAsNew { run }) => Some(*run),
+            Some(
+                Event::ContinuedAsNew { run }
+                | Event::Failed { next: Some(run), .. }
+                | Event::TimedOut { next: Some(run), .. },
+            ) => Some(*run),
             _ => None,
         }
     }

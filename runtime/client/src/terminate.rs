@@ -249,6 +249,7 @@ fn closing(
         queue: queue.clone(),
         status: Status::Terminated,
         started_at: Timestamp(started_at.unwrap_or_default()),
+        attributes: last.attributes(),
         trace: request::trace(&last.headers),
     };
     Ok((record, summary))

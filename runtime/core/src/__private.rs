@@ -1,13 +1,17 @@
 //! What the macros' expansions name. Not for people: it changes without notice.
 
-pub use highwater_protocol::{Payload, payload::Error as PayloadError};
+pub use highwater_protocol::Payload;
+/// The argument of a handler that takes none: whatever comes is fine.
+pub use serde::de::IgnoredAny as NoArgument;
 
 pub use crate::{
     activity::{ActivityContext, ActivityName, ActivitySet, FreeDef, Work, decode_input},
     definition::{
         Activity, ActivityDef, ActivityDefaults, Conclude, Free, FreeNoInput, FreeWithContext, FreeWithContextNoInput,
-        Method, MethodNoInput, MethodWithContext, MethodWithContextNoInput, State, Workflow, WorkflowRun, tag, tag_run,
+        Handlers, Method, MethodNoInput, MethodWithContext, MethodWithContextNoInput, State, Workflow, WorkflowRun,
+        tag, tag_run,
     },
+    run::Unfinished,
 };
 
 use highwater_protocol::event;

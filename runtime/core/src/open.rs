@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use highwater_protocol::{
-    Event, OpId, Started, Timestamp, UpdateId,
+    Event, OpId, Started, Timestamp, TypeName, UpdateId,
     event::{
         ActivityCancellation, ActivityScheduled, Attributes, ChildScheduled, ExternalScheduled, Outcome, Sender, Signal,
     },
@@ -29,6 +29,8 @@ pub struct OpenOperations {
     pub updates: BTreeMap<UpdateId, OpenUpdate>,
     /// What the run can be found by.
     pub attributes: Attributes,
+    /// When the code may begin, until it may.
+    pub delay: Option<Timestamp>,
     /// The messages of other runs that this one has taken, oldest first.
     taken: VecDeque<Sender>,
 }
@@ -60,6 +62,8 @@ pub struct OpenChild {
 /// An update that was accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenUpdate {
+    /// The handler's name.
+    pub name: TypeName,
     /// Where the outcome goes, beside the history.
     pub reply: Option<String>,
     /// What the handler returned.
@@ -106,7 +110,8 @@ impl OpenOperations {
                 self.change_child(*op, |child| child.cancel_delivered = true);
             }
             Event::UpdateAccepted(update) => {
-                self.updates.insert(update.id.clone(), OpenUpdate { reply: update.reply.clone(), outcome: None });
+                let open = OpenUpdate { name: update.name.clone(), reply: update.reply.clone(), outcome: None };
+                self.updates.insert(update.id.clone(), open);
             }
             Event::UpdateClosed { id, outcome } => {
                 if let Some(update) = self.updates.get_mut(id) {
@@ -114,9 +119,9 @@ impl OpenOperations {
                 }
             }
             Event::AttributesUpserted { attributes } => self.attributes.upsert(attributes),
+            Event::DelayPassed => self.delay = None,
             Event::CancelRequested { .. }
             | Event::StepClosed { .. }
-            | Event::DelayPassed
             | Event::Patched { .. }
             | Event::Completed { .. }
             | Event::Failed { .. }
@@ -143,6 +148,7 @@ impl OpenOperations {
     fn start(&mut self, started: &Started) {
         *self = Self {
             attributes: started.attributes.clone(),
+            delay: started.delay_until,
             taken: started.taken.iter().copied().collect(),
             ..Self::default()
         };
@@ -175,7 +181,7 @@ impl OpenOperations {
 
 #[cfg(test)]
 mod tests {
-    use highwater_protocol::{Payload, RunId, TypeName};
+    use highwater_protocol::{Payload, RunId};
 
     use super::*;
 

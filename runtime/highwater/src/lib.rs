@@ -45,6 +45,7 @@
 //! - [`Highwater`]: the connection, from which a [`Client`] and [`Worker`]s come.
 //! - [`wire`]: starting workflows and talking to them without this library, with any NATS client.
 //! - `dev`, with the feature `dev`: a private NATS server for programs that are to run by themselves.
+//! - `testing`, with the feature `testing`: tests of workflows, in process and with virtual time.
 //! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say.
 
 mod authoring;
@@ -59,6 +60,8 @@ pub use highwater_broker::{ConnectError, NamespaceError, nats::ConnectOptions};
 pub use highwater_client::{self as client, Client, WorkflowHandle};
 #[cfg(feature = "otlp")]
 pub use highwater_telemetry as telemetry;
+#[cfg(feature = "testing")]
+pub use highwater_testing as testing;
 pub use highwater_worker::{self as worker, Worker, WorkerBuilder};
 
 /// What nearly every program with workflows names.

@@ -1,8 +1,9 @@
 //! The server's clock, as a worker knows it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use highwater_protocol::Timestamp;
+use tokio::time::Instant;
 
 /// Estimates the server's time from timestamps that the server gave, and from monotonic time elapsed since.
 ///

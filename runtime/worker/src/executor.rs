@@ -69,7 +69,7 @@ pub(crate) enum Report {
 #[derive(Debug)]
 pub(crate) struct Activated {
     pub(crate) transition: Transition,
-    /// Signals that a run which continues as new has not taken.
+    /// Signals that a run which another one may follow has not taken.
     pub(crate) signals: Vec<Signal>,
 }
 
@@ -85,11 +85,15 @@ struct Setup {
     registry: Arc<Registry>,
     limits: Limits,
     reports: UnboundedSender<Report>,
+    /// Whoever hands in a job waits until it is done, so long at most.
+    in_step: Option<Duration>,
 }
 
 #[derive(Debug)]
 struct Thread {
     jobs: mpsc::Sender<Job>,
+    /// Tells of every job that is reported on, when somebody waits for that.
+    done: mpsc::Receiver<()>,
     watch: Arc<Watch>,
 }
 
@@ -107,7 +111,21 @@ impl Executor {
         limits: Limits,
         reports: UnboundedSender<Report>,
     ) -> Self {
-        let setup = Setup { registry, limits, reports };
+        Self::with(threads, Setup { registry, limits, reports, in_step: None })
+    }
+
+    /// Starts one thread that is waited for after every job: an async runtime whose clock is virtual must not find itself
+    /// idle, and let time pass, while code runs. One that takes longer than `timeout`, in real time, is abandoned.
+    pub(crate) fn start_in_step(
+        timeout: Duration,
+        registry: Arc<Registry>,
+        limits: Limits,
+        reports: UnboundedSender<Report>,
+    ) -> Self {
+        Self::with(1, Setup { registry, limits, reports, in_step: Some(timeout) })
+    }
+
+    fn with(threads: usize, setup: Setup) -> Self {
         let threads = (0..threads.max(1)).map(|index| Thread::start(index, setup.clone())).collect();
         Self { threads, setup }
     }
@@ -118,10 +136,17 @@ impl Executor {
     }
 
     /// Hands a job to its run's thread.
-    pub(crate) fn send(&self, job: Job) {
-        let thread = &self.threads[self.thread_of(job.key())];
+    pub(crate) fn send(&mut self, job: Job) {
+        let index = self.thread_of(job.key());
+        let thread = &self.threads[index];
+        let (key, generation, is_reported) = (job.key().clone(), job.generation(), !matches!(job, Job::Evict { .. }));
         // A thread ends only when it is abandoned, and then another one is in its place.
         let _ = thread.jobs.send(job);
+        if let Some(timeout) = self.setup.in_step.filter(|_| is_reported)
+            && thread.done.recv_timeout(timeout).is_err()
+        {
+            self.abandon(index, key, generation, timeout);
+        }
     }
 
     /// Abandons threads that have been with one job for longer than `timeout`, and reports them.
@@ -129,11 +154,15 @@ impl Executor {
         for index in 0..self.threads.len() {
             let stuck = self.threads[index].watch.stuck_since(timeout);
             if let Some((culprit, generation, after)) = stuck {
-                self.threads[index].watch.abandoned.store(true, Ordering::Release);
-                self.threads[index] = Thread::start(index, self.setup.clone());
-                let _ = self.setup.reports.send(Report::ThreadLost { thread: index, culprit, generation, after });
+                self.abandon(index, culprit, generation, after);
             }
         }
+    }
+
+    fn abandon(&mut self, index: usize, culprit: Key, generation: u64, after: Duration) {
+        self.threads[index].watch.abandoned.store(true, Ordering::Release);
+        self.threads[index] = Thread::start(index, self.setup.clone());
+        let _ = self.setup.reports.send(Report::ThreadLost { thread: index, culprit, generation, after });
     }
 }
 
@@ -153,17 +182,18 @@ impl Watch {
 impl Thread {
     fn start(index: usize, setup: Setup) -> Self {
         let (jobs, inbox) = mpsc::channel();
+        let (tell, done) = mpsc::channel();
         let watch = Arc::new(Watch::default());
         let watched = Arc::clone(&watch);
         thread::Builder::new()
             .name(format!("highwater-workflow-{index}"))
-            .spawn(move || run_jobs(&inbox, &setup, &watched))
+            .spawn(move || run_jobs(&inbox, &setup, &watched, &tell))
             .expect("the operating system can start a thread");
-        Self { jobs, watch }
+        Self { jobs, done, watch }
     }
 }
 
-fn run_jobs(jobs: &mpsc::Receiver<Job>, setup: &Setup, watch: &Watch) {
+fn run_jobs(jobs: &mpsc::Receiver<Job>, setup: &Setup, watch: &Watch, done: &mpsc::Sender<()>) {
     let mut runs: HashMap<Key, Run> = HashMap::new();
     while let Ok(job) = jobs.recv() {
         watch.set(Some((job.key().clone(), job.generation(), Instant::now())));
@@ -173,7 +203,7 @@ fn run_jobs(jobs: &mpsc::Receiver<Job>, setup: &Setup, watch: &Watch) {
             return;
         }
         if let Some(report) = report
-            && setup.reports.send(report).is_err()
+            && (setup.reports.send(report).is_err() || setup.in_step.is_some() && done.send(()).is_err())
         {
             return;
         }
@@ -223,8 +253,9 @@ pub(crate) fn run_job(
 }
 
 fn activated(machine: &mut Run, transition: Transition) -> Activated {
-    let continues = matches!(transition.conclusion, Some(Conclusion::ContinueAsNew(_)));
-    let signals = if continues { machine.take_signals() } else { Vec::new() };
+    // Another run may follow, and is to have them.
+    let follows = matches!(transition.conclusion, Some(Conclusion::ContinueAsNew(_) | Conclusion::Failed(_)));
+    let signals = if follows { machine.take_signals() } else { Vec::new() };
     Activated { transition, signals }
 }
 

@@ -21,9 +21,12 @@ mod executor;
 mod leftovers;
 mod membership;
 mod options;
+mod tick;
 mod trace;
 mod worker;
 
 pub use activities::CatalogError;
 pub use options::{BuildError, DEFAULT_QUEUE, WorkerBuilder};
+#[doc(hidden)]
+pub use worker::EvictHandle;
 pub use worker::{RunError, StopHandle, Worker};

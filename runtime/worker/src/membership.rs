@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::{StreamExt, future::join_all};
@@ -11,12 +11,13 @@ use highwater_broker::{BoxStream, Broker, Bucket, Entry, Error, ErrorKind, KvEve
 use highwater_protocol::{Key, QueueName, TypeName, WorkerId, lease::Lease, record::Mark, wire, worker::Announcement};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
-    time::{MissedTickBehavior, interval},
+    time::Instant,
 };
 
 use crate::{
     assignment::{assign, candidates},
     engine::UnitId,
+    tick::Tick,
 };
 
 /// How often the leases are looked at.
@@ -96,13 +97,10 @@ impl Membership {
     /// Runs until it is told to leave and every partition is handed over.
     pub(crate) async fn run(mut self) {
         let ttl = self.broker.kv_ttl(Bucket::Workers).unwrap_or(Duration::from_secs(6));
-        let mut announce = interval(ttl / 3);
-        let mut look = interval(LOOK_EVERY);
-        let mut purge = interval(PURGE_EVERY);
-        for ticker in [&mut announce, &mut look, &mut purge] {
-            ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
-        announce.tick().await;
+        let mut announce = Tick::every(ttl / 3, &*self.broker);
+        let mut look = Tick::every(LOOK_EVERY, &*self.broker);
+        let mut purge = Tick::every(PURGE_EVERY, &*self.broker);
+        announce.skip_first();
         self.announce().await;
         self.list_workers().await;
         let mut watch = self.watch().await;
@@ -113,13 +111,13 @@ impl Membership {
                     Some(Command::Write(offsets)) => self.write(offsets).await,
                     Some(Command::Leave) | None => self.leaving = true,
                 },
-                _ = announce.tick() => self.announce().await,
+                () = announce.tick() => self.announce().await,
                 event = next(&mut watch) => match event {
                     Some(Ok(event)) => if self.heard(event) { self.look().await },
                     _ => watch = self.watch().await,
                 },
-                _ = look.tick() => self.look().await,
-                _ = purge.tick() => self.purge(),
+                () = look.tick() => self.look().await,
+                () = purge.tick() => self.purge(),
             }
         }
         let key = self.announcement.worker.to_string();

@@ -1,18 +1,22 @@
 //! A worker process: workflows, activities, or both.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc};
 
 use highwater_broker::{Broker, Error};
 use highwater_core::run::{Limits, Registry};
 use highwater_protocol::{
-    QueueName, WorkerId,
+    Key, QueueName, WorkerId, WorkflowId,
     worker::{Announcement, ServedQueue},
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{
+        Semaphore,
+        mpsc::{self, UnboundedReceiver, UnboundedSender},
+    },
     task::JoinSet,
+    time::Instant,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     activities::{ActivityCatalog, ActivityWorker},
@@ -34,6 +38,8 @@ pub struct Worker {
     catalog: Arc<ActivityCatalog>,
     options: Options,
     stop: CancellationToken,
+    evict: UnboundedSender<Key>,
+    evictions: UnboundedReceiver<Key>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +60,19 @@ impl StopHandle {
     /// Asks the worker to finish what is under way, hand its partitions over and return from [`Worker::run`].
     pub fn stop(&self) {
         self.0.cancel();
+    }
+}
+
+/// Drops runs from a worker's memory, for test environments.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct EvictHandle(UnboundedSender<Key>);
+
+impl EvictHandle {
+    /// Has the run rebuilt from its history at its next event, unless it is in the middle of something.
+    pub fn evict(&self, id: &WorkflowId) {
+        // A worker that has ended has no run in memory.
+        let _ = self.0.send(id.to_key());
     }
 }
 
@@ -82,6 +101,7 @@ impl Worker {
     }
 
     pub(crate) fn new(builder: WorkerBuilder, catalog: ActivityCatalog) -> Self {
+        let (evict, evictions) = mpsc::unbounded_channel();
         let name = builder.name.unwrap_or_else(|| format!("pid {}", std::process::id()));
         Self {
             broker: builder.broker,
@@ -97,7 +117,15 @@ impl Worker {
                 name,
             },
             stop: CancellationToken::new(),
+            evict,
+            evictions,
         }
+    }
+
+    /// A handle that drops runs from this worker's memory.
+    #[doc(hidden)]
+    pub fn evict_handle(&self) -> EvictHandle {
+        EvictHandle(self.evict.clone())
     }
 
     /// A handle that stops this worker.
@@ -158,7 +186,7 @@ impl Worker {
         stop
     }
 
-    async fn run_workflows(&self, clock: ServerClock) {
+    async fn run_workflows(self, clock: ServerClock) {
         let types = self.registry.names();
         let queues =
             self.queues.iter().map(|queue| ServedQueue { queue: queue.clone(), types: types.clone() }).collect();
@@ -167,7 +195,7 @@ impl Worker {
         let (command, commands) = mpsc::unbounded_channel();
         let membership = Membership::new(Arc::clone(&self.broker), announcement, notes, commands);
         let member = tokio::spawn(membership.run());
-        let leftovers = tokio::spawn(leftovers::clear(Arc::clone(&self.broker)));
+        let _leftovers = AbortOnDropHandle::new(tokio::spawn(leftovers::clear(Arc::clone(&self.broker))));
         let driver = Driver::new(Parts {
             broker: Arc::clone(&self.broker),
             queues: self.queues.clone(),
@@ -178,9 +206,9 @@ impl Worker {
             clock,
             notes: noted,
             commands: command.clone(),
+            evictions: self.evictions,
         });
-        driver.run(self.stop.clone(), &command).await;
-        leftovers.abort();
+        driver.run(self.stop, &command).await;
         if let Err(error) = member.await {
             tracing::error!(%error, "the membership ended badly");
         }

@@ -3,6 +3,7 @@
 mod activities;
 mod auth;
 mod cancelling;
+mod chains;
 mod changed;
 mod composing;
 mod heartbeats;

@@ -5,22 +5,21 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::stream;
 use highwater_protocol::{QueueName, Timestamp, subject::Subjects};
-use tokio::{
-    sync::mpsc::UnboundedReceiver,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{
     Faults, MemoryOptions,
-    shared::{Look, Shared, Topic},
+    router::is_wild,
+    shared::{Shared, Topic},
     state::State,
-    task_ack::Held,
+    subscription::Subscription,
+    waits::{Reader, changes, take},
 };
 use crate::{
     broker::{BoxFuture, BoxStream, Broker, Bucket, Entry, KvEvent, Publish, Stream},
     error::{Error, ErrorKind},
     message::{Delivered, Message, PlainMessage, PubAck, Task},
-    rules::{check_key, check_subject, ttl},
+    rules::check_key,
 };
 
 /// How many tasks one call takes at most, as over NATS.
@@ -43,6 +42,8 @@ const TAKE_MAX: usize = 256;
 #[derive(Clone)]
 pub struct MemoryBroker {
     shared: Arc<Shared>,
+    /// Whoever waits by this handle is told when there is nothing to wait for.
+    attended: bool,
 }
 
 impl fmt::Debug for MemoryBroker {
@@ -53,7 +54,7 @@ impl fmt::Debug for MemoryBroker {
 
 impl MemoryBroker {
     pub(super) fn new(options: MemoryOptions) -> Self {
-        Self { shared: Arc::new(Shared::new(options)) }
+        Self { shared: Arc::new(Shared::new(options)), attended: false }
     }
 
     /// What a test can have go wrong.
@@ -72,13 +73,36 @@ impl MemoryBroker {
         [Stream::Tasks, Stream::Timers].into_iter().filter_map(|stream| state.log(stream).next_due()).min()
     }
 
+    /// All messages of a stream as they are now, in order.
+    pub fn messages(&self, stream: Stream) -> Vec<Message> {
+        self.shared.lock().log(stream).all().cloned().collect()
+    }
+
+    /// A handle whose calls, and waits for plain messages to a subject without wildcards, panic once the broker has been
+    /// [given up](Self::give_up). For what a test itself awaits.
+    pub fn attended(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), attended: true }
+    }
+
+    /// Nothing more will happen, for this reason: whoever waits by an [attended](Self::attended) handle panics with it.
+    /// The first reason counts.
+    pub fn give_up(&self, reason: String) {
+        self.shared.give_up(reason);
+    }
+
+    /// Why the broker was given up.
+    pub fn given_up(&self) -> Option<&str> {
+        self.shared.given_up()
+    }
+
     /// Does something with the state at once.
     fn call<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Shared, &mut State) -> Result<T, Error> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, Error>> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, attended) = (Arc::clone(&self.shared), self.attended);
         Box::pin(async move {
+            shared.check_hope(attended);
             let mut state = shared.lock();
             state.faults.check()?;
             act(&shared, &mut state)
@@ -216,7 +240,7 @@ impl Broker for MemoryBroker {
     }
 
     fn task_ack_wait(&self) -> Duration {
-        self.shared.options.task_ack_wait
+        if self.shared.options.in_process { Duration::MAX } else { self.shared.options.task_ack_wait }
     }
 
     fn kv_get(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<Option<Entry>, Error>> {
@@ -253,7 +277,7 @@ impl Broker for MemoryBroker {
     }
 
     fn kv_ttl(&self, bucket: Bucket) -> Option<Duration> {
-        ttl(bucket)
+        self.shared.options.ttl(bucket)
     }
 
     fn send(&self, message: PlainMessage) -> BoxFuture<'static, Result<(), Error>> {
@@ -283,11 +307,16 @@ impl Broker for MemoryBroker {
     }
 
     fn subscribe(&self, subject: String) -> BoxFuture<'static, Result<BoxStream<PlainMessage>, Error>> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, attended) = (Arc::clone(&self.shared), self.attended);
         Box::pin(async move {
+            shared.check_hope(attended);
             let subscription = Subscription::new(&shared, &subject)?;
-            let messages: BoxStream<_> = Box::pin(stream::unfold(subscription, async |mut subscription| {
-                let message = subscription.messages.recv().await?;
+            let hopes = attended && !is_wild(&subject);
+            let messages: BoxStream<_> = Box::pin(stream::unfold(subscription, move |mut subscription| async move {
+                let message = tokio::select! {
+                    message = subscription.messages.recv() => message?,
+                    () = subscription.shared.no_hope(), if hopes => return None,
+                };
                 Some((message, subscription))
             }));
             Ok(messages)
@@ -304,111 +333,5 @@ impl Broker for MemoryBroker {
 
     fn is_in_process(&self) -> bool {
         self.shared.options.in_process
-    }
-}
-
-/// A reader of a stream.
-struct Reader {
-    shared: Arc<Shared>,
-    stream: Stream,
-    filters: Vec<String>,
-    /// Everything up to here is handed out or of no concern.
-    position: u64,
-    /// What was the last message when this began, until it has been told that everything up to there was handed out.
-    to_catch_up: Option<u64>,
-}
-
-impl Reader {
-    async fn next(&mut self) -> Delivered {
-        let shared = Arc::clone(&self.shared);
-        shared.wait(Topic::Stream(self.stream), |state| self.look(state)).await
-    }
-
-    fn look(&mut self, state: &State) -> Look<Delivered> {
-        if state.faults.is_away() {
-            return Look::Wait(None);
-        }
-        let (clock, log) = (self.shared.clock, state.log(self.stream));
-        let next = log.next(self.position + 1, &self.filters);
-        if self.to_catch_up.is_some_and(|last| next.is_none_or(|message| message.seq > last)) {
-            self.to_catch_up = None;
-            return Look::Found(Delivered::CaughtUp);
-        }
-        if let Some(message) = next {
-            let at = state.faults.delivered_at(message);
-            if at > clock.now() {
-                return Look::Wait(clock.instant(at));
-            }
-            self.position = message.seq;
-            return Look::Found(Delivered::Message(message.clone()));
-        }
-        self.position = self.position.max(log.last_seq());
-        Look::Wait(log.next_due().and_then(|due| clock.instant(due)))
-    }
-}
-
-/// Takes the tasks that are there, if any.
-fn take(shared: &Arc<Shared>, state: &mut State, queue: &str, max: usize) -> Look<Vec<Task>> {
-    let now = Instant::now();
-    let options = &shared.options;
-    let until = if options.in_process { None } else { now.checked_add(options.task_ack_wait) };
-    let taken = if state.faults.is_away() { Vec::new() } else { state.tasks.take(queue, max, now, until) };
-    if taken.is_empty() {
-        let schedule = state.log(Stream::Tasks).next_due().and_then(|due| shared.clock.instant(due));
-        return Look::Wait([schedule, state.tasks.next_due(queue)].into_iter().flatten().min());
-    }
-    let task = |(seq, delivery): (u64, u32)| {
-        let message = state.log(Stream::Tasks).get(seq)?.clone();
-        let held = Held { shared: Arc::clone(shared), queue: queue.to_owned(), seq, delivery };
-        Some(Task { message, delivered: delivery, ack: Box::new(held) })
-    };
-    Look::Found(taken.into_iter().filter_map(task).collect())
-}
-
-/// The changes of a bucket, told when they are there and not while the broker is away.
-fn changes(
-    shared: Arc<Shared>,
-    bucket: Bucket,
-    events: UnboundedReceiver<KvEvent>,
-) -> BoxStream<Result<KvEvent, Error>> {
-    Box::pin(stream::unfold((shared, events), move |(shared, mut events)| async move {
-        let event = shared
-            .wait(Topic::Bucket(bucket), |state| {
-                if state.faults.is_away() {
-                    return Look::Wait(None);
-                }
-                match events.try_recv() {
-                    Ok(event) => Look::Found(event),
-                    Err(_) => Look::Wait(state.bucket(bucket).next_due()),
-                }
-            })
-            .await;
-        Some((Ok(event), (shared, events)))
-    }))
-}
-
-/// Listens until it is dropped.
-struct Subscription {
-    shared: Arc<Shared>,
-    subject: String,
-    number: u64,
-    messages: UnboundedReceiver<PlainMessage>,
-}
-
-impl Subscription {
-    fn new(shared: &Arc<Shared>, subject: &str) -> Result<Self, Error> {
-        // With wildcards replaced, as those may be listened to.
-        check_subject(&subject.replace(['*', '>'], "x"), None)?;
-        let mut state = shared.lock();
-        state.faults.check()?;
-        let (number, messages) = state.router.listen(subject);
-        drop(state);
-        Ok(Self { shared: Arc::clone(shared), subject: subject.to_owned(), number, messages })
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.shared.lock().router.end(&self.subject, self.number);
     }
 }

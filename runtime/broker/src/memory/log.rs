@@ -83,6 +83,10 @@ impl Log {
         seq
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Message> {
+        self.messages.values().map(|stored| &stored.message)
+    }
+
     pub(super) fn get(&self, seq: u64) -> Option<&Message> {
         self.messages.get(&seq).map(|stored| &stored.message)
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use highwater_protocol::{Namespace, Timestamp};
 
 use super::MemoryBroker;
+use crate::{broker::Bucket, rules::ttl};
 
 /// The message size that a NATS server accepts unless it is told otherwise.
 const MESSAGE_MAX: usize = 1024 * 1024;
@@ -60,11 +61,17 @@ impl MemoryOptions {
         self
     }
 
-    /// A task is its taker's for as long as that holds it, without any sign of progress: the ack wait begins when the
-    /// task is dropped. So workers that know of it ([`Broker::is_in_process`](crate::Broker::is_in_process)) need no clock.
+    /// All handles are of this process, and nothing needs a sign of life: a task is its taker's for as long as that holds
+    /// it, and the ack wait begins when the task is dropped; values do not expire. See
+    /// [`Broker::is_in_process`](crate::Broker::is_in_process).
     pub fn in_process(mut self) -> Self {
         self.in_process = true;
         self
+    }
+
+    /// How long an entry of a bucket lives. Within a process whoever made one takes it away when it ends.
+    pub(super) fn ttl(&self, bucket: Bucket) -> Option<Duration> {
+        ttl(bucket).filter(|_| !self.in_process)
     }
 
     /// The broker. Made within the async runtime whose clock it follows.

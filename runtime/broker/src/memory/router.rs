@@ -54,6 +54,7 @@ impl Router {
     }
 }
 
-fn is_wild(subject: &str) -> bool {
+/// Whether a subject has wildcards.
+pub(super) fn is_wild(subject: &str) -> bool {
     subject.split('.').any(|token| matches!(token, "*" | ">"))
 }

@@ -1,7 +1,7 @@
 //! What all handles of a memory broker share, and how somebody waits for a change.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -41,6 +41,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     changed: [Notify; TOPICS],
     inboxes: AtomicU64,
+    given_up: OnceLock<String>,
+    giving_up: Notify,
 }
 
 impl Topic {
@@ -57,11 +59,13 @@ impl Shared {
         let subjects = Subjects::new(&options.namespace, options.partitions);
         Self {
             clock: Clock::starting_at(options.start),
-            state: Mutex::new(State::new(subjects.clone(), options.message_max)),
+            state: Mutex::new(State::new(&subjects, &options)),
             subjects,
             options,
             changed: Default::default(),
             inboxes: AtomicU64::new(0),
+            given_up: OnceLock::new(),
+            giving_up: Notify::new(),
         }
     }
 
@@ -101,6 +105,33 @@ impl Shared {
                 () = at(until) => {}
             }
         }
+    }
+
+    pub(super) fn give_up(&self, reason: String) {
+        // A second reason follows from the first, most likely.
+        let _ = self.given_up.set(reason);
+        self.giving_up.notify_waiters();
+    }
+
+    pub(super) fn given_up(&self) -> Option<&str> {
+        self.given_up.get().map(String::as_str)
+    }
+
+    /// Panics where somebody asks who is to be told that the broker was given up.
+    pub(super) fn check_hope(&self, attended: bool) {
+        if let Some(reason) = self.given_up().filter(|_| attended) {
+            panic!("{reason}");
+        }
+    }
+
+    /// Waits until the broker is given up, and panics.
+    pub(super) async fn no_hope(&self) {
+        let giving_up = self.giving_up.notified();
+        tokio::pin!(giving_up);
+        giving_up.as_mut().enable();
+        self.check_hope(true);
+        giving_up.await;
+        self.check_hope(true);
     }
 
     pub(super) fn next_inbox(&self) -> u64 {

@@ -6,6 +6,7 @@ use highwater_protocol::{Headers, Timestamp, partition, subject::Subjects};
 use tokio::time::Instant;
 
 use super::{
+    MemoryOptions,
     bucket::Values,
     faults::Plan,
     log::{Incoming, Log},
@@ -16,7 +17,7 @@ use crate::{
     broker::{Bucket, Publish, Schedule, Stream},
     error::{Error, ErrorKind},
     message::{PlainMessage, PubAck},
-    rules::{INBOX_WINDOW, check_header, check_subject, matches, ttl},
+    rules::{INBOX_WINDOW, check_header, check_subject, matches},
 };
 
 /// For how long the streams other than the inbox know an id: what a server does unless it is told otherwise.
@@ -51,7 +52,7 @@ struct Transform {
 }
 
 impl State {
-    pub(super) fn new(subjects: Subjects, message_max: usize) -> Self {
+    pub(super) fn new(subjects: &Subjects, options: &MemoryOptions) -> Self {
         let takes = vec![
             (subjects.history_all(), Stream::History),
             (subjects.inbox_all(), Stream::Inbox),
@@ -70,9 +71,9 @@ impl State {
                 partitions: subjects.partitions(),
             },
             task_prefix: without_end(subjects.task_all()),
-            message_max,
+            message_max: options.message_max,
             logs: STREAMS.map(|stream| Log::new(if stream == Stream::Inbox { INBOX_WINDOW } else { OTHER_WINDOW })),
-            buckets: BUCKETS.map(|bucket| Values::new(ttl(bucket))),
+            buckets: BUCKETS.map(|bucket| Values::new(options.ttl(bucket))),
             tasks: WorkQueues::default(),
             router: Router::default(),
             faults: Plan::default(),

@@ -16,6 +16,7 @@ use highwater_broker::{
 use highwater_devserver::DevServer;
 use highwater_protocol::{
     Event, Namespace, Record, Timestamp, WorkflowId,
+    event::Attributes,
     ids::RecordId,
     record::{Body, Frame, status_of},
 };
@@ -141,6 +142,7 @@ impl Fixture {
             queue: last.queue().unwrap(),
             status,
             started_at: Timestamp(1),
+            attributes: Attributes::default(),
             trace: None,
         };
         let record = Record { frame, body: Body { events, previous: None } };

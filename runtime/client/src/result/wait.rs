@@ -107,7 +107,8 @@ pub(super) async fn closed<W>(handle: &WorkflowHandle<W>) -> Result<Closed, Miss
                 // Something else ended, perhaps a run that the addressed one continued as: look.
             }
             closed = own_answer(handle, answers) => return Ok(closed),
-            () = sleep(pauses.next()) => {}
+            // Within a process nothing that is told gets lost.
+            () = sleep(pauses.next()), if !broker.is_in_process() => {}
         }
     }
 }

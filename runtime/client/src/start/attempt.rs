@@ -78,7 +78,7 @@ impl Attempt<'_> {
         let (headers, body) = self.request().message(Some(reply));
         let subjects = self.client.broker().subjects();
         Publish {
-            subject: subjects.public(Verb::Start, &plan.queue, Some(&plan.workflow_type), self.key),
+            subject: subjects.public(Verb::Start, &plan.queue, Some(&plan.request.workflow_type), self.key),
             headers,
             payload: body.data,
             id: Some(format!("{}:{}", self.key, self.run)),
@@ -87,22 +87,19 @@ impl Attempt<'_> {
     }
 
     fn request(&self) -> StartRequest {
-        let plan = self.plan;
         StartRequest {
             run: Some(self.run),
             expect: Some(self.expect),
             id_reuse: self.id_reuse,
             id_conflict: self.id_conflict(),
-            run_timeout: plan.run_timeout,
-            trace: plan.trace.clone(),
-            ..StartRequest::new(plan.workflow_type.clone(), plan.input.clone())
+            ..self.plan.request.clone()
         }
     }
 
     /// What the owner is told to do about a run that goes on. This client ends runs itself before it asks: an owner that
     /// did it would not hold the request to its sequence, and could apply it after the client was told that it lost.
     fn id_conflict(&self) -> IdConflict {
-        match self.plan.id_conflict {
+        match self.plan.request.id_conflict {
             IdConflict::TerminateExisting => IdConflict::Fail,
             other => other,
         }
@@ -178,7 +175,7 @@ impl Attempt<'_> {
             prior: last.map(|last| last.seq),
             ..self.request().started(plan.id.clone(), plan.queue.clone(), self.run, request.time)
         };
-        let trace = started.trace.clone();
+        let (trace, attributes) = (started.trace.clone(), started.attributes.clone());
         let frame = Frame {
             run: self.run,
             record: RecordId::generate(),
@@ -191,10 +188,11 @@ impl Attempt<'_> {
         };
         let body = Body { events: vec![Event::Started(Box::new(started))], previous: None };
         let summary = Summary {
-            workflow_type: plan.workflow_type.clone(),
+            workflow_type: plan.request.workflow_type.clone(),
             queue: plan.queue.clone(),
             status: Status::Running,
             started_at: time,
+            attributes,
             trace,
         };
         (Record { frame, body }, summary)

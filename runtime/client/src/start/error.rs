@@ -1,7 +1,9 @@
 //! Why a run could not be started.
 
 use highwater_broker::{Error, history::HistoryError};
-use highwater_protocol::{InvalidId, RunId, Status, WorkflowId, payload, rejection::Rejection};
+use highwater_protocol::{
+    InvalidId, RunId, Status, WorkflowId, event::InvalidAttributes, payload, rejection::Rejection,
+};
 
 use crate::pace::Retryable;
 
@@ -12,9 +14,12 @@ pub enum StartError {
     /// The id, the queue or the type is no name.
     #[error("cannot start the workflow: {0}")]
     Name(#[from] InvalidId),
-    /// The input cannot be encoded.
-    #[error("cannot start the workflow, its input does not encode: {0}")]
+    /// The input, a note or a header cannot be encoded.
+    #[error("cannot start the workflow, a value of it does not encode: {0}")]
     Input(#[from] payload::Error),
+    /// The search attributes cannot be these.
+    #[error("cannot start the workflow: {0}")]
+    Attributes(#[from] InvalidAttributes),
     /// The input is larger than the server takes.
     #[error("cannot start workflow {id}: {reason}")]
     TooLarge {
@@ -100,6 +105,7 @@ impl StartError {
             Self::Broker { source, .. } => source.is_retryable(),
             Self::Name(_)
             | Self::Input(_)
+            | Self::Attributes(_)
             | Self::TooLarge { .. }
             | Self::AlreadyRunning { .. }
             | Self::AlreadyUsed { .. }

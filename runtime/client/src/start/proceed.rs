@@ -33,12 +33,15 @@ type Outcome = (Addressed, Option<Arc<Expected>>);
 
 pub(super) async fn start(client: &Client, plan: &Plan) -> Result<Outcome, StartError> {
     let limits = Limits::for_message_max(client.broker().payload_max());
-    if let Some(failure) = limits.check("the input", &plan.input) {
+    if let Some(failure) = limits.check("the input", &plan.request.input) {
+        return Err(StartError::TooLarge { id: plan.id.clone(), reason: failure.message });
+    }
+    if let Some(failure) = limits.check("the start, with what goes along,", &plan.request.message(None).1) {
         return Err(StartError::TooLarge { id: plan.id.clone(), reason: failure.message });
     }
     let key = plan.id.to_key();
     // Where any history means no, the request itself finds out whether there is one.
-    let only_if_new = plan.id_reuse == IdReuse::Reject && plan.id_conflict == IdConflict::Fail;
+    let only_if_new = plan.request.id_reuse == IdReuse::Reject && plan.request.id_conflict == IdConflict::Fail;
     let mut replaced = None;
     let mut verdict =
         if plan.id_is_new || only_if_new { Verdict::Ask(0) } else { look(client, plan, &key, replaced).await? };
@@ -54,7 +57,7 @@ pub(super) async fn start(client: &Client, plan: &Plan) -> Result<Outcome, Start
             }
             Verdict::Ask(expect) => {
                 // The policy allowed to end the run before, so it allows the one that follows.
-                let id_reuse = if replaced.is_some() { IdReuse::Allow } else { plan.id_reuse };
+                let id_reuse = if replaced.is_some() { IdReuse::Allow } else { plan.request.id_reuse };
                 let attempt = Attempt { client, plan, key: &key, run: RunId::generate(), expect, id_reuse };
                 let rejection = match attempt.send().await? {
                     Sent::Ours(answers) => return Ok((Addressed::Chain(attempt.run), Some(answers))),
@@ -78,12 +81,12 @@ pub(super) async fn start(client: &Client, plan: &Plan) -> Result<Outcome, Start
 async fn look(client: &Client, plan: &Plan, key: &Key, replaced: Option<RunId>) -> Result<Verdict, StartError> {
     let unreadable = |source| StartError::History { id: plan.id.clone(), source };
     let last = persist(PATIENCE, || run::last_of(client.broker(), key)).await.map_err(unreadable)?;
-    let Some(last) = last else { return Ok(judge(None, plan.id_reuse, plan.id_conflict)) };
+    let Some(last) = last else { return Ok(judge(None, plan.request.id_reuse, plan.request.id_conflict)) };
     let (seq, run) = (last.seq, last.frame.run);
     let status = if last.frame.closed { run::closed_status(&last).map_err(unreadable)? } else { Status::Running };
     let ours = replaced == Some(run) && status == Status::Terminated;
-    let id_reuse = if ours { IdReuse::Allow } else { plan.id_reuse };
-    Ok(judge(Some(LastRun { seq, run, status }), id_reuse, plan.id_conflict))
+    let id_reuse = if ours { IdReuse::Allow } else { plan.request.id_reuse };
+    Ok(judge(Some(LastRun { seq, run, status }), id_reuse, plan.request.id_conflict))
 }
 
 /// Ends a run to make room.

@@ -23,25 +23,25 @@ impl Caller {
 impl Traced {
     /// Gives the plan a trace, unless it has one: the caller's, or else that of a span which lasts as long as the start.
     pub(super) fn start(caller: &Caller, plan: &mut Plan) -> Self {
-        if plan.trace.is_some() {
+        if plan.request.trace.is_some() {
             return Self(None);
         }
-        plan.trace = trace(caller.0.span().span_context());
-        if plan.trace.is_some() {
+        plan.request.trace = trace(caller.0.span().span_context());
+        if plan.request.trace.is_some() {
             return Self(None);
         }
         let tracer = global::tracer(env!("CARGO_PKG_NAME"));
         let span = tracer
-            .span_builder(format!("start {}", plan.workflow_type))
+            .span_builder(format!("start {}", plan.request.workflow_type))
             .with_kind(SpanKind::Producer)
             .with_attributes([
                 KeyValue::new("highwater.workflow_id", plan.id.to_string()),
-                KeyValue::new("highwater.workflow_type", plan.workflow_type.to_string()),
+                KeyValue::new("highwater.workflow_type", plan.request.workflow_type.to_string()),
                 KeyValue::new("highwater.queue", plan.queue.to_string()),
             ]);
         let context = caller.0.with_span(tracer.build_with_context(span, &caller.0));
         // A program without a tracer makes spans without ids.
-        plan.trace = trace(context.span().span_context());
+        plan.request.trace = trace(context.span().span_context());
         Self(Some(context))
     }
 

@@ -17,7 +17,7 @@ use highwater_client::Client;
 use highwater_devserver::DevServer;
 use highwater_protocol::{
     Event, Headers, Key, Namespace, QueueName, Record, RunId, Status, Timestamp, TypeName, WorkflowId,
-    event::Started,
+    event::{Attributes, Started},
     ids::RecordId,
     namespace::Settings,
     record::{Body, Frame, Marks},
@@ -97,6 +97,7 @@ impl Fixture {
             queue: queue(),
             status,
             started_at: Timestamp(1),
+            attributes: Attributes::default(),
             trace: None,
         };
         let headers = summary.headers(&record);

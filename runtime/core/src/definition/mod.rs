@@ -6,14 +6,20 @@
 
 mod activity;
 mod defaults;
+mod handle;
+mod handlers;
 mod shape;
+mod update;
 mod workflow;
 
 pub use activity::{Activity, ActivityDef, ActivityItem, Outcome, Tagged, tag};
 pub use defaults::ActivityDefaults;
+pub use handle::{QueryPort, SignalPort, UpdatePort};
+pub use handlers::{Added, HandledTwice, Handlers};
+pub(crate) use handlers::{Bound, Does, Handler, signal_task, update, update_task, validating};
 pub use shape::{
     Free, FreeNoInput, FreeWithContext, FreeWithContextNoInput, InputOf, Method, MethodNoInput, MethodWithContext,
     MethodWithContextNoInput,
 };
+pub use update::{NoError, Returned, ReturnsPlain, UpdateOutput};
 pub use workflow::{Conclude, State, TaggedRun, Workflow, WorkflowItem, WorkflowRun, tag_run};
-pub(crate) use workflow::{Handlers, StateHandlers};

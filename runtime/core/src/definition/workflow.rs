@@ -1,17 +1,16 @@
 //! Workflows as types.
 
 use std::{
-    cell::RefCell,
     future::Future,
     marker::PhantomData,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
 };
 
-use highwater_protocol::{Failure, FailureKind, Payload, payload};
+use highwater_protocol::{Failure, FailureKind, Payload};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::Handlers;
 use crate::{
     context::Ctx,
     fault::{Exit, Fault, to_failure},
@@ -37,21 +36,9 @@ pub trait State<I>: Sized + 'static {
     /// The state when the run starts.
     fn init(input: &I) -> Self;
 
-    /// Takes a signal; `None` when there is no handler of this name, so that the signal waits for a receiver.
-    fn signal(&mut self, name: &str, input: &Payload) -> Option<Result<(), payload::Error>> {
-        let _ = (name, input);
-        None
-    }
-
-    /// Answers a query; `None` when there is no handler of this name.
-    fn query(&self, name: &str, input: &Payload) -> Option<Result<Payload, payload::Error>> {
-        let _ = (name, input);
-        None
-    }
-
-    /// The names of the queries it answers, for the error that an unknown one gets.
-    fn queries() -> &'static [&'static str] {
-        &[]
+    /// Adds the handlers of its signals, queries and updates.
+    fn handlers(handlers: &mut Handlers<Self>) {
+        let _ = handlers;
     }
 }
 
@@ -187,29 +174,5 @@ where
     fn begin(&self, ctx: Ctx<S>, (): ()) -> Pin<Box<dyn Future<Output = Conclusion>>> {
         let future = self(ctx);
         Box::pin(async move { future.await.conclude() })
-    }
-}
-
-/// A running workflow's handlers.
-pub(crate) trait Handlers {
-    fn signal(&self, name: &str, input: &Payload) -> Option<Result<(), payload::Error>>;
-    fn query(&self, name: &str, input: &Payload) -> Option<Result<Payload, payload::Error>>;
-    fn queries(&self) -> &'static [&'static str];
-}
-
-pub(crate) struct StateHandlers<S, I> {
-    pub(crate) state: Rc<RefCell<S>>,
-    pub(crate) input: PhantomData<fn() -> I>,
-}
-
-impl<I: 'static, S: State<I>> Handlers for StateHandlers<S, I> {
-    fn signal(&self, name: &str, input: &Payload) -> Option<Result<(), payload::Error>> {
-        self.state.borrow_mut().signal(name, input)
-    }
-    fn query(&self, name: &str, input: &Payload) -> Option<Result<Payload, payload::Error>> {
-        self.state.borrow().query(name, input)
-    }
-    fn queries(&self) -> &'static [&'static str] {
-        S::queries()
     }
 }

@@ -1,26 +1,16 @@
 //! The workflow types that a worker knows, and how a run of one begins.
 
-use std::{
-    any::type_name,
-    cell::RefCell,
-    collections::BTreeMap,
-    fmt,
-    future::Future,
-    marker::PhantomData,
-    pin::Pin,
-    rc::Rc,
-    task::{Context, Poll},
-};
+use std::{any::type_name, cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
 
-use highwater_protocol::{Failure, FailureKind, InvalidId, Payload, Started, TypeName, payload};
+use highwater_protocol::{Failure, FailureKind, InvalidId, Started, TypeName};
 
 use super::{Conclusion, Shared};
 use crate::{
     context::Ctx,
-    definition::{Handlers, State, StateHandlers, Workflow, WorkflowItem},
+    definition::{HandledTwice, Handler, Handlers, State, Workflow, WorkflowItem},
 };
 
-type Create = dyn Fn(&Started, &Rc<Shared>) -> Instance + Send + Sync;
+type Begin = dyn Fn(&Started, &Rc<Shared>) + Send + Sync;
 
 /// The workflow types that a worker knows.
 #[derive(Default)]
@@ -30,7 +20,7 @@ pub struct Registry {
 
 struct Registered {
     function: &'static str,
-    create: Box<Create>,
+    begin: Box<Begin>,
 }
 
 /// A workflow type cannot be registered.
@@ -46,6 +36,14 @@ pub enum RegistryError {
         first: &'static str,
         /// The Rust type that wants it too.
         second: &'static str,
+    },
+    /// Two handlers of a workflow have one name.
+    #[error("in the workflow type {name}, {twice}")]
+    Handlers {
+        /// The workflow's name.
+        name: TypeName,
+        /// The handlers.
+        twice: HandledTwice,
     },
     /// The name is no name.
     #[error("a workflow cannot have this name: {0}")]
@@ -74,9 +72,12 @@ impl Registry {
         if let Some(known) = self.types.get(&name) {
             return Err(RegistryError::Twice { name, first: known.function, second: function });
         }
-        let create =
-            Box::new(move |started: &Started, shared: &Rc<Shared>| instance::<P, W>(item.clone(), started, shared));
-        self.types.insert(name, Registered { function, create });
+        if let Err(twice) = handlers::<P, W>().check() {
+            return Err(RegistryError::Handlers { name, twice });
+        }
+        let begin =
+            Box::new(move |started: &Started, shared: &Rc<Shared>| begin::<P, W>(item.clone(), started, shared));
+        self.types.insert(name, Registered { function, begin });
         Ok(())
     }
 
@@ -90,13 +91,13 @@ impl Registry {
         self.types.contains_key(name)
     }
 
-    /// Begins a run; `None` when its type is not known.
-    pub(super) fn create(&self, started: &Started, shared: &Rc<Shared>) -> Option<Instance> {
-        self.types.get(&started.workflow_type).map(|registered| (registered.create)(started, shared))
+    /// Makes the code of a run, which begins when it is polled; `None` when its type is not known.
+    pub(super) fn begin(&self, started: &Started, shared: &Rc<Shared>) -> Option<()> {
+        self.types.get(&started.workflow_type).map(|registered| (registered.begin)(started, shared))
     }
 }
 
-fn instance<P, W: WorkflowItem<P>>(item: W, started: &Started, shared: &Rc<Shared>) -> Instance {
+fn begin<P, W: WorkflowItem<P>>(item: W, started: &Started, shared: &Rc<Shared>) {
     type Input<P, W> = <<W as WorkflowItem<P>>::Workflow as Workflow>::Input;
     let input: Input<P, W> = match started.input.decode() {
         Ok(input) => input,
@@ -104,37 +105,22 @@ fn instance<P, W: WorkflowItem<P>>(item: W, started: &Started, shared: &Rc<Share
             // No code can ever take this input, so the run fails rather than wait for a deploy.
             let text = format!("the input does not fit workflow {}: {error}", started.workflow_type);
             let failure = Failure::new(FailureKind::Payload, text);
-            return Instance { future: Box::pin(std::future::ready(Conclusion::Failed(failure))), handlers: None };
+            shared.run_main(std::future::ready(Conclusion::Failed(failure)));
+            return;
         }
     };
-    let state = Rc::new(RefCell::new(State::<Input<P, W>>::init(&input)));
-    let handlers = StateHandlers { state: Rc::clone(&state), input: PhantomData::<fn() -> Input<P, W>> };
-    let ctx = Ctx::new(Rc::clone(shared), state);
+    let state = State::<Input<P, W>>::init(&input);
+    let ctx = Ctx::new(Rc::clone(shared), Rc::new(RefCell::new(state)));
+    for Handler { name, method, does } in handlers::<P, W>().into_iter() {
+        shared.handle(Some(&name), &method, does.bind(ctx.clone()));
+    }
     // The code runs for the first time when it is polled, as an `async fn` does.
-    let future = Box::pin(async move { item.begin(ctx, input).await });
-    Instance { future, handlers: Some(Box::new(handlers)) }
+    shared.run_main(async move { item.begin(ctx, input).await });
 }
 
-/// A run's code, under way.
-pub(super) struct Instance {
-    future: Pin<Box<dyn Future<Output = Conclusion>>>,
-    handlers: Option<Box<dyn Handlers>>,
-}
-
-impl Instance {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Conclusion> {
-        self.future.as_mut().poll(cx)
-    }
-
-    pub(super) fn signal(&self, name: &str, input: &Payload) -> Option<Result<(), payload::Error>> {
-        self.handlers.as_ref()?.signal(name, input)
-    }
-
-    pub(super) fn query(&self, name: &str, input: &Payload) -> Option<Result<Payload, payload::Error>> {
-        self.handlers.as_ref()?.query(name, input)
-    }
-
-    pub(super) fn queries(&self) -> &'static [&'static str] {
-        self.handlers.as_ref().map_or(&[], |handlers| handlers.queries())
-    }
+/// The handlers of a workflow.
+fn handlers<P, W: WorkflowItem<P>>() -> Handlers<<W::Workflow as Workflow>::State> {
+    let mut handlers = Handlers::new();
+    <<W::Workflow as Workflow>::State as State<<W::Workflow as Workflow>::Input>>::handlers(&mut handlers);
+    handlers
 }

@@ -41,8 +41,13 @@ impl Limits {
 
     /// What can be recorded of a step's outcome.
     pub(crate) fn step_outcome(self, outcome: Outcome) -> Outcome {
+        self.outcome("the result of the step", outcome)
+    }
+
+    /// What can be recorded of an outcome.
+    pub(super) fn outcome(self, what: &str, outcome: Outcome) -> Outcome {
         match outcome {
-            Outcome::Completed(payload) => match self.check("the result of the step", &payload) {
+            Outcome::Completed(payload) => match self.check(what, &payload) {
                 Some(failure) => Outcome::Failed(failure),
                 None => Outcome::Completed(payload),
             },

@@ -8,12 +8,28 @@ use highwater_protocol::{TypeName, event::Signal};
 #[derive(Default)]
 pub(super) struct Mailbox {
     by_name: HashMap<TypeName, VecDeque<(u64, Signal)>>,
+    /// Those whose argument did not fit what would have taken them.
+    unfit: Vec<(u64, Unhandled)>,
     next: u64,
+}
+
+/// A signal that came in and that nothing has taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unhandled {
+    /// The signal.
+    pub signal: Signal,
+    /// Why its argument does not fit what would have taken it; absent when nothing takes signals of its name.
+    pub problem: Option<String>,
 }
 
 impl Mailbox {
     pub(super) fn push(&mut self, signal: &Signal) {
         self.by_name.entry(signal.name.clone()).or_default().push_back((self.next, signal.clone()));
+        self.next += 1;
+    }
+
+    pub(super) fn push_unfit(&mut self, signal: &Signal, problem: String) {
+        self.unfit.push((self.next, Unhandled { signal: signal.clone(), problem: Some(problem) }));
         self.next += 1;
     }
 
@@ -26,12 +42,30 @@ impl Mailbox {
         taken
     }
 
+    /// Takes all whose name is wanted, in the order in which they came.
+    pub(super) fn take_if(&mut self, wanted: impl Fn(&TypeName) -> bool) -> Vec<Signal> {
+        let names: Vec<TypeName> = self.by_name.keys().filter(|name| wanted(name)).cloned().collect();
+        in_order(names.iter().filter_map(|name| self.by_name.remove(name)).flatten())
+    }
+
     /// All that are left, in the order in which they came.
     pub(super) fn take(&mut self) -> Vec<Signal> {
-        let mut left: Vec<_> = self.by_name.drain().flat_map(|(_, queue)| queue).collect();
-        left.sort_unstable_by_key(|(place, _)| *place);
-        left.into_iter().map(|(_, signal)| signal).collect()
+        let unfit = std::mem::take(&mut self.unfit).into_iter().map(|(place, unfit)| (place, unfit.signal));
+        in_order(self.by_name.drain().flat_map(|(_, queue)| queue).chain(unfit))
     }
+
+    /// All that are left, in the order in which they came, except those whose name is received.
+    pub(super) fn unhandled(&self, received: impl Fn(&TypeName) -> bool) -> Vec<Unhandled> {
+        let left = self.by_name.iter().filter(|(name, _)| !received(name)).flat_map(|(_, queue)| queue);
+        let left = left.map(|(place, signal)| (*place, Unhandled { signal: signal.clone(), problem: None }));
+        in_order(left.chain(self.unfit.iter().cloned()))
+    }
+}
+
+fn in_order<T>(list: impl Iterator<Item = (u64, T)>) -> Vec<T> {
+    let mut list: Vec<_> = list.collect();
+    list.sort_unstable_by_key(|(place, _)| *place);
+    list.into_iter().map(|(_, item)| item).collect()
 }
 
 #[cfg(test)]
@@ -48,8 +82,12 @@ mod tests {
         for one in &all {
             mailbox.push(one);
         }
+        mailbox.push_unfit(&all[0], "no number".into());
         assert_eq!(mailbox.pop(&all[0].name), Some(all[0].clone()));
-        assert_eq!(mailbox.take(), all[1..]);
+        let names = |unhandled: Vec<Unhandled>| unhandled.into_iter().map(|one| one.signal).collect::<Vec<_>>();
+        assert_eq!(names(mailbox.unhandled(|name| *name == all[1].name)), [&all[2..], &all[..1]].concat());
+        assert_eq!(mailbox.take_if(|name| *name == all[2].name || *name == all[1].name), all[1..3]);
+        assert_eq!(mailbox.take(), [&all[3..], &all[..1]].concat());
         assert_eq!(mailbox.take(), []);
     }
 }

@@ -12,29 +12,41 @@
 //! anywhere but between two inbound events, and two transitions may not be joined into one record.
 
 mod factory;
+mod handlers;
 mod limits;
 mod live;
 mod mailbox;
+mod messages;
 mod mismatch;
 mod operations;
 mod poll;
 mod replay;
+mod scope;
 mod state;
+mod tasks;
 
 use std::{collections::VecDeque, fmt, rc::Rc, sync::Arc};
 
 use highwater_protocol::{
-    Event, Failure, FailureKind, Payload, RunId, Started, Timestamp, TypeName, event::Signal, query::QueryRejected,
+    Event, Failure, FailureKind, Payload, RunId, Started, Timestamp, TypeName, UpdateId,
+    event::{Signal, Update},
+    query::QueryRejected,
+    rejection::{Code, Rejection},
 };
 
 use crate::panic;
-use live::{Live, Wakeup};
+use live::Live;
 
 pub use factory::{Registry, RegistryError};
+pub use handlers::Unfinished;
+pub(crate) use handlers::{Begin, Ending, QueryHandler, SignalHandler, UpdateHandler, Validate, Work};
 pub use limits::Limits;
-pub use operations::StepRun;
-pub(crate) use operations::{Kind, Resolution};
+pub use mailbox::Unhandled;
+pub(crate) use operations::{Kind, Making, OnCancel, Resolution};
+pub use operations::{StepRun, StepWork};
+pub(crate) use scope::Scope;
 pub(crate) use state::Shared;
+pub(crate) use tasks::{Ended, Role};
 
 /// How the code ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +83,8 @@ pub struct Transition {
     pub steps: Vec<StepRun>,
     /// How the code ended, if it did so now: a run concludes once.
     pub conclusion: Option<Conclusion>,
+    /// Updates that are not among the events because they were refused. One that is in neither was accepted before.
+    pub refused: Vec<(UpdateId, Rejection)>,
 }
 
 impl Transition {
@@ -101,9 +115,10 @@ pub struct Run {
     refusals: Vec<Event>,
     /// Inbound events were applied, and the code has not seen them.
     unpolled: bool,
+    /// The code was polled at least once.
+    begun: bool,
     /// The number of the last event seen, in the run's history.
     event_number: u64,
-    wake: Arc<Wakeup>,
 }
 
 impl fmt::Debug for Run {
@@ -120,10 +135,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
             live.shared.mute();
-            // A destructor of the user's that panics must not take the worker's thread along.
-            if let Err(panic) = panic::catch(|| drop(live)) {
-                tracing::error!(%panic, "the code of a run panicked while it was dropped");
-            }
+            live.shared.clear();
         }
     }
 }
@@ -140,8 +152,8 @@ impl Run {
             closed: false,
             refusals: Vec::new(),
             unpolled: false,
+            begun: false,
             event_number: 0,
-            wake: Arc::default(),
         }
     }
 
@@ -154,6 +166,12 @@ impl Run {
         let mut transition = Transition::default();
         self.set_time(time);
         for event in events {
+            if let Event::UpdateAccepted(update) = &event
+                && let Err(rejection) = self.judge(update)?
+            {
+                transition.refused.push((update.id.clone(), rejection));
+                continue;
+            }
             if self.accepts(&event) {
                 self.event_number += 1;
                 self.apply(id, &event, time, false)?;
@@ -166,6 +184,21 @@ impl Run {
         }
         self.collect(&mut transition)?;
         Ok(transition)
+    }
+
+    /// Whether an update that is new may be accepted.
+    fn judge(&mut self, update: &Update) -> Result<Result<(), Rejection>, TaskFailure> {
+        self.poll_before_update()?;
+        Ok(match &self.live {
+            Some(live) if live.shared.has_accepted(&update.id) => Ok(()),
+            Some(live) if self.conclusion.is_none() => live.shared.judge(update),
+            _ => Err(Rejection::new(Code::Closed, "the run has ended")),
+        })
+    }
+
+    /// An update that comes with the start finds the handlers that the code registers when it begins.
+    fn poll_before_update(&mut self) -> Result<(), TaskFailure> {
+        if self.begun { Ok(()) } else { self.poll() }
     }
 
     /// Whether an event would change the run.
@@ -183,27 +216,15 @@ impl Run {
         let Some(live) = &self.live else {
             return rejected("blocked", "the run has not started: its first workflow task failed".into());
         };
-        let answer = panic::catch(|| {
-            live.shared.answering(|| {
-                live.instance.query(name.as_str(), input).or_else(|| live.shared.query(name.as_str(), input))
-            })
-        });
+        let answer = panic::catch(|| live.shared.answering(|| live.shared.query(name, input)));
         match answer {
             Ok(Some(Ok(result))) => Ok(result),
             Ok(Some(Err(error))) => {
                 rejected("bad-argument", format!("the argument or result of query {name} does not fit: {error}"))
             }
             Ok(None) => {
-                let mut known = live.shared.queries();
-                known.extend(live.instance.queries().iter().map(|name| (*name).to_owned()));
-                rejected(
-                    "unknown-query",
-                    format!(
-                        "workflow {} has no query {name}; it has: {}",
-                        live.started.workflow_type,
-                        mismatch::list(&known)
-                    ),
-                )
+                let (workflow, known) = (&live.started.workflow_type, mismatch::list(&live.shared.queries()));
+                rejected("unknown-query", format!("workflow {workflow} has no query {name}; it has: {known}"))
             }
             Err(panic) => rejected("failed", format!("query {name} panicked: {panic}")),
         }
@@ -217,6 +238,11 @@ impl Run {
     /// Signals that came in and that the code has not taken, for the run that follows this one.
     pub fn take_signals(&mut self) -> Vec<Signal> {
         self.live.as_ref().map(|live| live.shared.take_signals()).unwrap_or_default()
+    }
+
+    /// Signals that came in and that nothing takes, for an operator.
+    pub fn unhandled_signals(&self) -> Vec<Unhandled> {
+        self.live.as_ref().map(|live| live.shared.unhandled_signals()).unwrap_or_default()
     }
 
     /// What the code waits for now, in words, for an operator.
@@ -253,12 +279,11 @@ impl Run {
     fn start(&mut self, id: RunId, started: &Started, time: Timestamp, replaying: bool) -> Result<(), TaskFailure> {
         let shared = Rc::new(Shared::new(id, started, self.limits, replaying, time));
         let created = panic::catch(|| {
-            let instance = self.registry.create(started, &shared)?;
-            let live = Live { started: Box::new(started.clone()), shared, instance };
+            self.registry.begin(started, &shared)?;
             for signal in &started.signals {
-                live.signal(signal);
+                shared.signal(signal);
             }
-            Some(live)
+            Some(Live { started: Box::new(started.clone()), shared: Rc::clone(&shared) })
         });
         match created {
             Ok(Some(live)) => {
@@ -266,7 +291,10 @@ impl Run {
                 Ok(())
             }
             Ok(None) => Err(self.unknown(&started.workflow_type)),
-            Err(panic) => Err(Self::panicked(&panic)),
+            Err(panic) => {
+                shared.clear();
+                Err(Self::panicked(&panic))
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Running the code, and taking what it asks for.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll};
 
 use highwater_protocol::{Event, Failure, FailureKind, Payload};
 
-use super::{Run, TaskFailure, Transition};
+use super::{
+    Conclusion, Run, Shared, TaskFailure, Transition,
+    tasks::{Ended, Lent, Role},
+};
 use crate::panic;
 
 /// How many times the code may wake itself in one activation before it is held to loop without waiting.
@@ -20,35 +20,25 @@ impl Run {
     /// Polls the code until it waits for something that is not there.
     pub(super) fn poll(&mut self) -> Result<(), TaskFailure> {
         self.unpolled = false;
-        let Some(live) = &mut self.live else { return Ok(()) };
+        let Some(live) = &self.live else { return Ok(()) };
         if self.closed || self.conclusion.is_some() {
             return Ok(());
         }
-        let waker = Waker::from(Arc::clone(&self.wake));
-        for _ in 0..POLLS_MAX {
-            // Waking first and clearing then: what is woken here is polled right below.
-            live.shared.wake_waiters();
-            self.wake.0.store(false, Ordering::Release);
-            let polled = panic::catch(|| live.instance.poll(&mut Context::from_waker(&waker)));
-            match polled {
-                Ok(Poll::Ready(conclusion)) => {
-                    self.unmatched.extend(live.shared.take_commands());
-                    live.shared.mute();
-                    self.conclusion = Some(self.limits.conclusion(conclusion));
-                    return Ok(());
-                }
-                Ok(Poll::Pending) => {}
-                Err(panic) => return Err(Self::panicked(&panic)),
+        self.begun = true;
+        run_tasks(&live.shared)?;
+        self.unmatched.extend(live.shared.take_commands());
+        self.conclusion = live.shared.conclusion().map(|conclusion| {
+            live.shared.mute();
+            self.limits.conclusion(conclusion)
+        });
+        let unhandled = live.shared.unhandled_updates.borrow().first().cloned();
+        match unhandled {
+            Some(update) if self.conclusion.is_none() => {
+                let recorded = Event::UpdateAccepted(Box::new(update));
+                Err(self.nondeterminism(&recorded, "has no handler for this update"))
             }
-            if !self.wake.0.load(Ordering::Acquire) {
-                self.unmatched.extend(live.shared.take_commands());
-                return Ok(());
-            }
+            _ => Ok(()),
         }
-        let text = format!(
-            "the code woke itself {POLLS_MAX} times without waiting for anything; await an operation of `ctx` in the loop"
-        );
-        Err(TaskFailure { failure: Failure::new(FailureKind::Stuck, text) })
     }
 
     /// Moves what the code issued into the transition, failing calls that are too large, which the code sees at once.
@@ -97,5 +87,63 @@ impl Run {
         transition.conclusion.clone_from(&self.conclusion);
         self.closed = self.conclusion.is_some();
         Ok(())
+    }
+}
+
+/// Polls those who were woken, in the order in which they were made, again and again until nobody is.
+fn run_tasks(shared: &Shared) -> Result<(), TaskFailure> {
+    shared.wake_waiters();
+    for _ in 0..POLLS_MAX {
+        let woken = shared.tasks.take_woken();
+        if woken.is_empty() {
+            return Ok(());
+        }
+        for task in woken {
+            run_task(shared, task)?;
+            if shared.is_concluded() {
+                return Ok(());
+            }
+        }
+    }
+    let text = format!(
+        "the code woke itself {POLLS_MAX} times without waiting for anything; await an operation of `ctx` in the loop"
+    );
+    Err(TaskFailure { failure: Failure::new(FailureKind::Stuck, text) })
+}
+
+fn run_task(shared: &Shared, number: u64) -> Result<(), TaskFailure> {
+    let Some(Lent { role, mut code, waker }) = shared.tasks.lend(number) else { return Ok(()) };
+    let polled = panic::catch(|| code.as_mut().poll(&mut Context::from_waker(&waker)));
+    let left = match &polled {
+        Ok(Poll::Pending) => shared.tasks.put_back(number, code),
+        Ok(Poll::Ready(_)) | Err(_) => {
+            // Its code is here, so nothing comes back.
+            drop(shared.tasks.remove(number));
+            Some(code)
+        }
+    };
+    let polled = match panic::catch(|| drop(left)) {
+        Ok(()) => polled,
+        Err(panic) => Err(panic),
+    };
+    match (polled, role) {
+        (Ok(Poll::Pending | Poll::Ready(Ended::Quietly)), _) => {}
+        (Ok(Poll::Ready(Ended::Concluded(conclusion))), _) => drop(shared.ending.replace(Some(conclusion))),
+        (Ok(Poll::Ready(Ended::Answered(outcome))), Role::Update(id, _)) => shared.close_update(&id, outcome),
+        (Err(panic), Role::Update(id, _)) => shared.panicked(&id, &panic),
+        (Ok(Poll::Ready(Ended::Answered(_))), _) => unreachable!("only updates are answered"),
+        (Err(panic), _) => return Err(Run::panicked(&panic)),
+    }
+    Ok(())
+}
+
+impl Shared {
+    /// Whether the workflow has returned, and no handler is left for which the run waits.
+    fn is_concluded(&self) -> bool {
+        self.ending.borrow().is_some() && !self.tasks.hold()
+    }
+
+    fn conclusion(&self) -> Option<Conclusion> {
+        if self.is_concluded() { self.ending.take() } else { None }
     }
 }

@@ -26,6 +26,9 @@ impl Run {
                     self.event_number += 1;
                     // A failed task left no time to sort out what does not concern the run any more.
                     if !failed_task || self.accepts(event) {
+                        if !failed_task && matches!(event, Event::UpdateAccepted(_)) {
+                            self.poll_before_update()?;
+                        }
                         self.replay_inbound(id, event, time)?;
                     }
                 }
@@ -152,6 +155,7 @@ fn same_command(recorded: &Event, issued: &Event) -> bool {
         (Event::TimerStarted { op: a, .. }, Event::TimerStarted { op: b, .. })
         | (Event::TimerCancelled { op: a }, Event::TimerCancelled { op: b })
         | (Event::ActivityCancelRequested { op: a }, Event::ActivityCancelRequested { op: b }) => a == b,
+        (Event::UpdateClosed { id: a, .. }, Event::UpdateClosed { id: b, .. }) => a == b,
         _ => false,
     }
 }

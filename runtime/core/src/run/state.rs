@@ -2,23 +2,25 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     mem,
     rc::Rc,
     task::Waker,
 };
 
 use highwater_protocol::{
-    Event, OpId, Payload, QueueName, RunId, Started, Timestamp, TypeName, WorkflowId, event::Signal, payload,
+    Event, OpId, QueueName, RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId, event::Update,
 };
 
 use super::{
-    Limits,
+    Conclusion, Limits,
+    handlers::Table,
     mailbox::Mailbox,
     operations::{Op, StepRun},
+    scope::Scope,
+    tasks::Tasks,
 };
-
-type QueryHandler = Rc<dyn Fn(&Payload) -> Result<Payload, payload::Error>>;
+use crate::panic;
 
 /// Shared between a run's state machine and the futures of its code. Everything is on one thread; no borrow is held
 /// while the user's code runs.
@@ -36,13 +38,23 @@ pub(crate) struct Shared {
     pub(super) next_op: Cell<u64>,
     next_uuid: Cell<u64>,
     next_waiter: Cell<u64>,
-    pub(super) cancel: RefCell<Option<String>>,
+    /// The scope that a request to cancel the run cancels.
+    pub(crate) scope: Rc<Scope>,
     pub(super) ops: RefCell<BTreeMap<OpId, Op>>,
     pub(super) commands: RefCell<Vec<Event>>,
     pub(super) steps: RefCell<Vec<StepRun>>,
-    mailbox: RefCell<Mailbox>,
+    pub(super) mailbox: RefCell<Mailbox>,
+    /// The names of the signals that the code receives by itself.
+    pub(super) received: RefCell<BTreeSet<TypeName>>,
+    pub(super) handlers: RefCell<Table>,
+    /// The updates that were accepted.
+    pub(super) updates: RefCell<BTreeSet<UpdateId>>,
+    /// Those whose handler the code has not registered yet.
+    pub(super) unhandled_updates: RefCell<Vec<Update>>,
+    pub(super) tasks: Tasks,
+    /// What the workflow returned; the run goes on until its handlers have returned, too.
+    pub(super) ending: RefCell<Option<Conclusion>>,
     waiters: RefCell<BTreeMap<u64, Waker>>,
-    queries: RefCell<BTreeMap<String, QueryHandler>>,
 }
 
 impl Shared {
@@ -60,13 +72,18 @@ impl Shared {
             next_op: Cell::new(1),
             next_uuid: Cell::new(0),
             next_waiter: Cell::new(0),
-            cancel: RefCell::default(),
+            scope: Scope::apart(),
             ops: RefCell::default(),
             commands: RefCell::default(),
             steps: RefCell::default(),
             mailbox: RefCell::default(),
+            received: RefCell::default(),
+            handlers: RefCell::default(),
+            updates: RefCell::default(),
+            unhandled_updates: RefCell::default(),
+            tasks: Tasks::default(),
+            ending: RefCell::default(),
             waiters: RefCell::default(),
-            queries: RefCell::default(),
         }
     }
 
@@ -117,21 +134,7 @@ impl Shared {
         mem::take(&mut *self.steps.borrow_mut())
     }
 
-    // Signals, conditions, queries.
-
-    pub(crate) fn push_signal(&self, signal: &Signal) {
-        self.mailbox.borrow_mut().push(signal);
-    }
-
-    #[track_caller]
-    pub(crate) fn pop_signal(&self, name: &TypeName) -> Option<Payload> {
-        self.refuse_in_query("a signal was taken");
-        self.mailbox.borrow_mut().pop(name).map(|signal| signal.input)
-    }
-
-    pub(crate) fn take_signals(&self) -> Vec<Signal> {
-        self.mailbox.borrow_mut().take()
-    }
+    // Conditions and queries.
 
     /// A number for something that looks again whenever anything changed.
     pub(crate) fn new_waiter(&self) -> u64 {
@@ -156,13 +159,6 @@ impl Shared {
         }
     }
 
-    #[track_caller]
-    pub(crate) fn on_query(&self, name: &str, handler: QueryHandler) {
-        self.refuse_in_query("ctx.on_query");
-        let before = self.queries.borrow_mut().insert(name.to_owned(), handler);
-        drop(before);
-    }
-
     /// Marks the run as answering a query until `answer` returns, by whichever way.
     pub(crate) fn answering<T>(&self, answer: impl FnOnce() -> T) -> T {
         struct Reset<'a>(&'a Cell<bool>);
@@ -176,12 +172,20 @@ impl Shared {
         answer()
     }
 
-    pub(crate) fn query(&self, name: &str, input: &Payload) -> Option<Result<Payload, payload::Error>> {
-        let handler = self.queries.borrow().get(name).cloned()?;
-        Some(handler(input))
-    }
-
-    pub(crate) fn queries(&self) -> Vec<String> {
-        self.queries.borrow().keys().cloned().collect()
+    /// Drops all that the code holds, each by itself, so that a destructor which panics takes nothing along. What the code
+    /// holds has handles to this, so it would not go by itself.
+    pub(super) fn clear(&self) {
+        let dropped = |panic: Result<(), String>| {
+            if let Err(panic) = panic {
+                tracing::error!(%panic, "the code of a run panicked while it was dropped");
+            }
+        };
+        for task in self.tasks.clear() {
+            dropped(panic::catch(|| drop(task)));
+        }
+        let handlers = mem::take(&mut *self.handlers.borrow_mut());
+        dropped(panic::catch(|| drop(handlers)));
+        let steps = mem::take(&mut *self.steps.borrow_mut());
+        dropped(panic::catch(|| drop(steps)));
     }
 }

@@ -97,7 +97,7 @@ fn an_unknown_query_hears_which_there_are() {
         Cart::run,
         "> start 1
          > query sum
-         unknown-query: workflow cart has no query sum; it has: total, item",
+         unknown-query: workflow cart has no query sum; it has: item, total",
     );
 }
 

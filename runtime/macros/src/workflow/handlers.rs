@@ -19,6 +19,8 @@ pub(super) struct Handlers {
     init: Option<Init>,
     signals: Handled,
     queries: Handled,
+    /// What adds them, in the order in which they are written.
+    added: Vec<Tokens>,
 }
 
 struct Init {
@@ -30,17 +32,12 @@ struct Init {
 #[derive(Default)]
 struct Handled {
     by_name: BTreeMap<String, Ident>,
-    arms: Vec<Tokens>,
-    names: Vec<String>,
 }
 
 impl Handled {
     fn add(&mut self, what: &str, attribute: &Attribute, name: String, method: &Ident) -> Result<()> {
         match self.by_name.insert(name.clone(), method.clone()) {
-            None => {
-                self.names.push(name);
-                Ok(())
-            }
+            None => Ok(()),
             Some(first) => Err(Error::new_spanned(
                 attribute,
                 format!("`{first}` and `{method}` both take the {what} \"{name}\"; give one of them another name"),
@@ -88,13 +85,18 @@ impl Handlers {
             return Err(Error::new_spanned(&sig.output, "nobody waits for a signal, so it returns nothing"));
         }
         self.signals.add("signal", attribute, name.clone(), &sig.ident)?;
-        let (conditions, method) = (conditions(method), &sig.ident);
-        self.signals.arms.push(match argument {
-            None => quote!(#(#conditions)* #name => { self.#method(); ::core::option::Option::Some(::core::result::Result::Ok(())) }),
-            Some(ty) => {
-                let decode = decode(&ty);
-                quote!(#(#conditions)* #name => ::core::option::Option::Some(#decode.map(|argument| self.#method(argument))),)
-            }
+        let conditions = conditions(method);
+        let method = &sig.ident;
+        let known_as = known_as(method);
+        self.added.push(match argument {
+            None => quote! {
+                #(#conditions)*
+                handlers.signal(#name, #known_as, |state: &mut Self, _: ::highwater::__private::NoArgument| state.#method());
+            },
+            Some(ty) => quote_spanned! {located(ty.span())=>
+                #(#conditions)*
+                handlers.signal(#name, #known_as, |state: &mut Self, argument: #ty| state.#method(argument));
+            },
         });
         Ok(())
     }
@@ -106,18 +108,19 @@ impl Handlers {
         let argument =
             argument(sig, false, "a query takes `&self`, as it must not change anything, and at most one argument")?;
         self.queries.add("query", attribute, name.clone(), &sig.ident)?;
-        let (conditions, method) = (conditions(method), &sig.ident);
+        let conditions = conditions(method);
+        let method = &sig.ident;
+        let known_as = known_as(method);
         let span = located(sig.output.span());
-        self.queries.arms.push(match argument {
-            None => {
-                let encode = quote_spanned!(span=> ::highwater::__private::Payload::encode(&self.#method()));
-                quote!(#(#conditions)* #name => ::core::option::Option::Some(#encode),)
-            }
-            Some(ty) => {
-                let decode = decode(&ty);
-                let encode = quote_spanned!(span=> ::highwater::__private::Payload::encode(&self.#method(argument)));
-                quote!(#(#conditions)* #name => ::core::option::Option::Some(#decode.and_then(|argument| #encode)),)
-            }
+        self.added.push(match argument {
+            None => quote_spanned! {span=>
+                #(#conditions)*
+                handlers.query(#name, #known_as, |state: &Self, _: ::highwater::__private::NoArgument| state.#method());
+            },
+            Some(ty) => quote_spanned! {span=>
+                #(#conditions)*
+                handlers.query(#name, #known_as, |state: &Self, argument: #ty| state.#method(argument));
+            },
         });
         Ok(())
     }
@@ -133,35 +136,11 @@ impl Handlers {
                 quote!({ let _ = input; #initial })
             }
         };
-        let signal = (!self.signals.arms.is_empty()).then(|| {
-            let arms = &self.signals.arms;
+        let added = &self.added;
+        let handlers = (!added.is_empty()).then(|| {
             quote! {
-                #[allow(unused_variables)]
-                fn signal(
-                    &mut self,
-                    name: &::core::primitive::str,
-                    input: &::highwater::__private::Payload,
-                ) -> ::core::option::Option<::core::result::Result<(), ::highwater::__private::PayloadError>> {
-                    match name { #(#arms)* _ => ::core::option::Option::None }
-                }
-            }
-        });
-        let query = (!self.queries.arms.is_empty()).then(|| {
-            let Handled { arms, names, .. } = &self.queries;
-            quote! {
-                #[allow(unused_variables)]
-                fn query(
-                    &self,
-                    name: &::core::primitive::str,
-                    input: &::highwater::__private::Payload,
-                ) -> ::core::option::Option<
-                    ::core::result::Result<::highwater::__private::Payload, ::highwater::__private::PayloadError>,
-                > {
-                    match name { #(#arms)* _ => ::core::option::Option::None }
-                }
-
-                fn queries() -> &'static [&'static ::core::primitive::str] {
-                    &[#(#names),*]
+                fn handlers(handlers: &mut ::highwater::__private::Handlers<Self>) {
+                    #(#added)*
                 }
             }
         });
@@ -169,15 +148,16 @@ impl Handlers {
             #(#conditions)*
             impl ::highwater::__private::State<#input> for #workflow {
                 fn init(input: &#input) -> Self { #init }
-                #signal
-                #query
+                #handlers
             }
         }
     }
 }
 
-fn decode(ty: &Type) -> Tokens {
-    quote_spanned!(located(ty.span())=> ::highwater::__private::Payload::decode::<#ty>(input))
+/// The method as errors name it.
+fn known_as(method: &Ident) -> Tokens {
+    let method = method.to_string();
+    quote!(::core::concat!(::core::module_path!(), "::", #method))
 }
 
 fn conditions(method: &ImplItemFn) -> Vec<&Attribute> {

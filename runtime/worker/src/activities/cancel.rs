@@ -107,6 +107,9 @@ impl Drop for Registered<'_> {
 
 /// Looks at the entry of a running activity for a cancellation whose message was lost.
 pub(super) async fn look(port: &Port, entry: &StateEntry, heartbeat: Option<Duration>) -> Infallible {
+    if entry.is_in_process() {
+        return pending().await;
+    }
     let interval = heartbeat.unwrap_or(LOOK_INTERVAL).clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL);
     tokio::time::sleep(LOOK_INTERVAL).await;
     loop {

@@ -1,14 +1,15 @@
 //! What all attempts of a queue share.
 
 use std::{
+    future::pending,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use highwater_broker::Broker;
 use highwater_core::run::Limits;
 use highwater_protocol::{QueueName, Timestamp};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{backoff::Backoff, cancel::Cancellations, catalog::ActivityCatalog};
@@ -70,7 +71,7 @@ impl Host {
         clock.as_mut().map_or(Timestamp::ZERO, |clock| clock.now(Instant::now()))
     }
 
-    /// Asks for the server's time once in a while, for ever.
+    /// Asks for the server's time once in a while, for ever; once and for all where it is this process's.
     pub(super) async fn keep_time(&self) {
         let mut backoff = Backoff::new();
         loop {
@@ -78,6 +79,9 @@ impl Host {
                 Ok(time) => {
                     self.observe(time);
                     backoff.reset();
+                    if self.broker.is_in_process() {
+                        return pending().await;
+                    }
                     tokio::time::sleep(CLOCK_INTERVAL).await;
                 }
                 Err(error) => {

@@ -19,6 +19,8 @@ use super::backoff::Backoff;
 const TOLD_PER_WAIT: u32 = 3;
 /// The lease ends this part of the ack wait before it does, as the server's wait began before the task arrived here.
 const MARGIN_PART: u32 = 8;
+/// What an ack wait counts as that is longer than instants can tell.
+const FAR: Duration = Duration::from_hours(100 * 365 * 24);
 /// How often the end of a task is told at most.
 const DONE_TRIES: u32 = 5;
 
@@ -59,7 +61,8 @@ impl Lease {
     /// When the task may be another process's.
     fn ends(&self) -> Option<Instant> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        (!held.returned).then(|| held.since + self.wait.saturating_sub(self.wait / MARGIN_PART))
+        let wait = self.wait.saturating_sub(self.wait / MARGIN_PART);
+        (!held.returned).then(|| held.since.checked_add(wait).unwrap_or(held.since + FAR))
     }
 
     /// Whether the task is surely this process's.

@@ -84,7 +84,9 @@ impl ActivityWorker {
                 () = host.stop.cancelled() => return None,
                 max = self.free_slots() => max,
             };
-            let mut taking = host.broker.take_tasks(host.queue.clone(), max, TAKE_WAIT);
+            // Within a process nothing is lost that a second call would find.
+            let wait = if host.broker.is_in_process() { Duration::MAX } else { TAKE_WAIT };
+            let mut taking = host.broker.take_tasks(host.queue.clone(), max, wait);
             let taken = tokio::select! {
                 biased;
                 () = host.stop.cancelled() => return Some(taking),

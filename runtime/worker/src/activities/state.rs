@@ -43,6 +43,11 @@ impl StateEntry {
         Self { attempt, ..self }
     }
 
+    /// Whether whatever is told about the activity arrives here.
+    pub(super) fn is_in_process(&self) -> bool {
+        self.broker.is_in_process()
+    }
+
     /// What the entry says now.
     pub(super) fn read(&self) -> BoxFuture<'static, Result<ActivityState, Error>> {
         let this = self.clone();

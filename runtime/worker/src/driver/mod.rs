@@ -7,14 +7,11 @@ mod load;
 mod perform;
 mod readers;
 mod send;
+mod step;
 
 pub(crate) use perform::store_rejected;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use highwater_broker::Broker;
 use highwater_core::run::{Limits, Registry};
@@ -22,7 +19,7 @@ use highwater_protocol::{Key, QueueName, RunId, timer::TimerId};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, time::DelayQueue};
 
@@ -31,6 +28,7 @@ use crate::{
     engine::{Engine, Input, Setup, Source, UnitId},
     executor::{Executor, Report},
     membership::{Command, Note, Offsets},
+    tick::Tick,
 };
 use readers::{Read, Readers};
 
@@ -38,8 +36,8 @@ use readers::{Read, Readers};
 const BACKLOG_MAX: usize = 8_192;
 /// Messages handled in one go before anything else gets its turn.
 const BURST_MAX: usize = 512;
-/// How often offsets are written.
-const OFFSETS_EVERY: Duration = Duration::from_millis(250);
+/// How long after something happened the offsets are written, which takes in what happens meanwhile.
+const OFFSETS_AFTER: Duration = Duration::from_millis(250);
 /// How often workflow threads are looked after.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// How often the server is asked for its time.
@@ -59,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) clock: ServerClock,
     pub(crate) notes: UnboundedReceiver<Note>,
     pub(crate) commands: UnboundedSender<Command>,
+    /// Runs that somebody wants dropped from memory.
+    pub(crate) evictions: UnboundedReceiver<Key>,
 }
 
 /// The driver of one worker.
@@ -73,20 +73,28 @@ pub(crate) struct Driver {
     reports: UnboundedReceiver<Report>,
     notes: UnboundedReceiver<Note>,
     commands: UnboundedSender<Command>,
+    evictions: UnboundedReceiver<Key>,
     readers: Readers,
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
     steps: JoinSet<()>,
     stopping: bool,
+    /// Something happened since the offsets were written.
+    moved: bool,
 }
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { broker, queues, registry, threads, cache_max, task_timeout, clock, notes, commands } = parts;
+        let Parts { broker, queues, registry, threads, cache_max, task_timeout, clock, notes, commands, evictions } =
+            parts;
         let (answer, inputs) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
         let limits = Limits::for_message_max(broker.payload_max());
-        let executor = Executor::start(threads, Arc::clone(&registry), limits, report);
+        let executor = if broker.is_in_process() {
+            Executor::start_in_step(task_timeout, Arc::clone(&registry), limits, report)
+        } else {
+            Executor::start(threads, Arc::clone(&registry), limits, report)
+        };
         let subjects = broker.subjects().clone();
         let engine = Engine::new(Setup { subjects, queues: queues.clone(), registry, limits, cache_max, clock });
         let queues: Arc<[QueueName]> = queues.into();
@@ -102,24 +110,28 @@ impl Driver {
             reports,
             notes,
             commands,
+            evictions,
             readers,
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
             steps: JoinSet::new(),
             stopping: false,
+            moved: false,
         }
     }
 
     /// Runs until `stop` is cancelled and everything under way has come to rest.
     pub(crate) async fn run(mut self, stop: CancellationToken, commands: &UnboundedSender<Command>) {
-        let mut offsets = interval(OFFSETS_EVERY);
-        let mut watch = interval(WATCH_EVERY);
-        let mut clock = interval(CLOCK_EVERY);
-        for ticker in [&mut offsets, &mut watch, &mut clock] {
-            ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
+        let mut watch = Tick::every(WATCH_EVERY, &*self.broker);
+        let mut clock = Tick::every(CLOCK_EVERY, &*self.broker);
+        let mut flush = pin!(sleep(OFFSETS_AFTER));
+        let mut armed = false;
         self.subscribe_queries();
         loop {
+            if !armed && (self.moved || self.stopping || !self.releasing.is_empty()) {
+                flush.as_mut().reset(Instant::now() + OFFSETS_AFTER);
+                armed = true;
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !self.stopping => {
@@ -127,14 +139,15 @@ impl Driver {
                     let _ = commands.send(Command::Leave);
                     self.release_all();
                 }
-                _ = watch.tick() => self.executor.watch(self.task_timeout),
-                _ = offsets.tick() => {
+                () = watch.tick() => self.executor.watch(self.task_timeout),
+                () = &mut flush, if armed => {
+                    (armed, self.moved) = (false, false);
                     self.write_offsets();
                     if self.stopping && self.readers.units().is_empty() {
                         break;
                     }
                 }
-                _ = clock.tick() => self.ask_time(),
+                () = clock.tick() => self.ask_time(),
                 Some(note) = self.notes.recv() => self.noted(note),
                 Some(report) = self.reports.recv() => self.burst(Input::Thread(report)),
                 Some(input) = self.inputs.recv() => self.burst(input),
@@ -144,12 +157,14 @@ impl Driver {
                 }
                 Some(read) = self.readers.next(), if self.engine.backlog() < BACKLOG_MAX => self.read(read),
                 Some(_) = self.steps.join_next(), if !self.steps.is_empty() => {}
+                Some(key) = self.evictions.recv() => self.feed(Input::Evict { key }),
             }
         }
         self.steps.abort_all();
     }
 
     fn feed(&mut self, input: Input) {
+        self.moved = true;
         let actions = self.engine.handle(input, Instant::now());
         self.perform_all(actions);
     }

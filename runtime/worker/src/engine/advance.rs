@@ -1,7 +1,7 @@
 //! What a run does next.
 
 use highwater_protocol::{
-    Event, Failure, FailureKind, Key, Status, TimeoutKind,
+    Event, Failure, Key, RunId, Status, TimeoutKind,
     event::Outcome,
     query::QueryRejected,
     rejection::{Code, Rejection},
@@ -166,23 +166,26 @@ impl Engine {
     fn advance_open(&mut self, key: &Key, slot: &mut Slot) -> Next {
         let Some(tip) = slot.known() else { return Next::Wait };
         let run = tip.frame.run;
-        let ended = match slot.pending.front() {
-            Some(Item::Request(item)) => match &item.request.ask {
+        let Some(front) = slot.pending.front() else { return Next::Wait };
+        let timed_out = is_run_timeout(front) == Some(run);
+        let terminated = match front {
+            Item::Request(item) => match &item.request.ask {
                 Ask::Start(_) => return self.start_on_open(key, slot),
                 Ask::Terminate { run: Some(meant), .. } if *meant != run => None,
                 Ask::Terminate { reason, .. } => Some(Event::Terminated { reason: reason.clone() }),
                 _ => None,
             },
-            Some(Item::Fire { fire, .. }) if fire.timer == TimerId::Run && fire.run == run => Some(run_timed_out()),
-            Some(Item::Due { run: meant, timer: TimerId::Run }) if *meant == run => Some(run_timed_out()),
             _ => None,
         };
-        if let Some(event) = ended {
-            let item = slot.pending.pop_front().expect("it was there");
-            self.close_from_outside(key, slot, vec![item], event);
-            return Next::Wait;
+        if !timed_out && terminated.is_none() {
+            return self.activate(key, slot);
         }
-        self.activate(key, slot)
+        let item = slot.pending.pop_front().expect("it was there");
+        match terminated {
+            Some(event) => self.close_from_outside(key, slot, vec![item], event, None),
+            None => self.time_out(key, slot, item),
+        }
+        Next::Wait
     }
 
     /// Gives the code what it can take now.
@@ -232,13 +235,7 @@ impl Engine {
     }
 
     /// What an item means to an open run.
-    pub(super) fn meaning(
-        &mut self,
-        key: &Key,
-        slot: &mut Slot,
-        run: highwater_protocol::RunId,
-        item: &Item,
-    ) -> Meaning {
+    pub(super) fn meaning(&mut self, key: &Key, slot: &mut Slot, run: RunId, item: &Item) -> Meaning {
         match item {
             Item::Request(item) => match &item.request.ask {
                 Ask::Signal { run: Some(meant), .. }
@@ -274,8 +271,9 @@ impl Engine {
             Item::Fire { fire, .. } => self.timer_event(key, slot, run, fire.timer, true),
             Item::Due { run: meant, .. } if *meant != run => Meaning::Nothing,
             Item::Due { timer, .. } => self.timer_event(key, slot, run, *timer, false),
-            Item::Step { run: meant, op, name, outcome } if *meant == run => {
-                Meaning::Event(Event::StepClosed { op: *op, name: name.clone(), attempt: 1, outcome: outcome.clone() })
+            Item::Step { run: meant, op, name, attempt, outcome } if *meant == run => {
+                let (op, name, attempt, outcome) = (*op, name.clone(), *attempt, outcome.clone());
+                Meaning::Event(Event::StepClosed { op, name, attempt, outcome })
             }
             Item::Refused { run: meant, op, failure } if *meant == run && slot.open.activities.contains_key(op) => {
                 Meaning::Event(Event::ActivityClosed { op: *op, attempt: 0, outcome: Outcome::Failed(failure.clone()) })
@@ -284,14 +282,7 @@ impl Engine {
         }
     }
 
-    fn timer_event(
-        &mut self,
-        key: &Key,
-        slot: &mut Slot,
-        run: highwater_protocol::RunId,
-        timer: TimerId,
-        durable: bool,
-    ) -> Meaning {
+    fn timer_event(&mut self, key: &Key, slot: &mut Slot, run: RunId, timer: TimerId, durable: bool) -> Meaning {
         // A durable fire for a timer that is closed already may be all that is left of what should have followed it.
         let passed = if durable { Meaning::Suspect } else { Meaning::Nothing };
         match timer {
@@ -315,6 +306,7 @@ impl Engine {
                 self.send(key, slot, super::Send::DecideStart { run, op, queue, failure });
                 Meaning::Nothing
             }
+            TimerId::Delay if slot.open.delay.is_some() => Meaning::Event(Event::DelayPassed),
             // A retry needs no event: the run was built again before it got here, or when the clock told of it before, and
             // then what followed may be missing. A run timeout never gets here.
             _ => passed,
@@ -386,10 +378,12 @@ pub(super) enum Meaning {
     Refuse(Rejection),
 }
 
-fn run_timed_out() -> Event {
-    Event::TimedOut {
-        failure: Failure::new(FailureKind::Timeout(TimeoutKind::Run), "the run did not end within its run timeout"),
-        next: None,
+/// The run whose time is up by this item, if that is what it says.
+fn is_run_timeout(item: &Item) -> Option<RunId> {
+    match item {
+        Item::Fire { fire, .. } if fire.timer == TimerId::Run => Some(fire.run),
+        Item::Due { run, timer: TimerId::Run } => Some(*run),
+        _ => None,
     }
 }
 
@@ -397,8 +391,7 @@ fn run_timed_out() -> Event {
 pub(super) fn stands_alone(item: &Item) -> bool {
     match item {
         Item::Request(request) => matches!(request.request.ask, Ask::Start(_) | Ask::Terminate { .. }),
-        Item::Fire { fire, .. } => fire.timer == TimerId::Run,
-        Item::Due { timer, .. } => *timer == TimerId::Run,
+        Item::Fire { .. } | Item::Due { .. } => is_run_timeout(item).is_some(),
         Item::Step { .. } | Item::Refused { .. } => false,
     }
 }

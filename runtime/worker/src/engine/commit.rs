@@ -1,15 +1,15 @@
 //! From transitions to records, and what follows when they are stored.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use highwater_broker::{
     Error, ErrorKind,
     history::{Appended, Summary},
 };
-use highwater_core::run::{Conclusion, TaskFailure};
+use highwater_core::run::TaskFailure;
 use highwater_protocol::{
     Event, Failure, FailureKind, Key, Record, RunId, Started, Status, Timestamp,
-    event::{Class, Signal},
+    event::Class,
     ids::RecordId,
     record::{Body, Frame, PreviousRun, status_of},
     reply::{Closed, Reply},
@@ -53,7 +53,7 @@ impl Engine {
         }
         slot.batch.steps = transition.steps;
         let mut events = transition.events;
-        let continues = Self::conclude(slot, &mut events, transition.conclusion, signals);
+        let continues = Self::conclude(slot, &mut events, transition.time, transition.conclusion, signals);
         let unblocked = slot.batch.starting.is_none() && slot.known().is_some_and(|tip| tip.status == Status::Blocked);
         // A retry that succeeds is recorded even when the code asks for nothing: otherwise the run would look blocked.
         if events.is_empty() && continues.is_none() && !unblocked {
@@ -62,31 +62,6 @@ impl Engine {
         }
         self.draft(slot, events, transition.time, continues);
         self.append_next(key, slot);
-    }
-
-    /// Adds the closing event. For a run that continues as new, also tells which run that is.
-    fn conclude(
-        slot: &Slot,
-        events: &mut Vec<Event>,
-        conclusion: Option<Conclusion>,
-        signals: Vec<Signal>,
-    ) -> Option<Starting> {
-        let closing = match conclusion? {
-            Conclusion::Completed(result) => Event::Completed { result },
-            Conclusion::Failed(failure) => Event::Failed { failure, next: None },
-            Conclusion::Cancelled(failure) => Event::Cancelled { failure },
-            Conclusion::ContinueAsNew(input) => {
-                let starting = slot.batch.starting.as_ref();
-                let started = starting.map(|s| &s.started).or_else(|| slot.known()?.started.as_ref())?;
-                let from = slot.batch_run()?;
-                let run = RunId::generate();
-                events.push(Event::ContinuedAsNew { run });
-                let next = Started { input, prior: None, continued_from: Some(from), signals, ..(**started).clone() };
-                return Some(Starting { run, started: Arc::new(next), expect: 0 });
-            }
-        };
-        events.push(closing);
-        None
     }
 
     /// Cuts a transition into as many records as the server's message size asks for: inbound events first, so that every
@@ -193,11 +168,17 @@ impl Engine {
     }
 
     /// Ends an open run for a reason that its code has no say in.
-    pub(super) fn close_from_outside(&mut self, key: &Key, slot: &mut Slot, items: Vec<Item>, event: Event) {
+    pub(super) fn close_from_outside(
+        &mut self,
+        key: &Key,
+        slot: &mut Slot,
+        items: Vec<Item>,
+        event: Event,
+        next: Option<Starting>,
+    ) {
         let time = self.time();
-        let status = status_of(std::slice::from_ref(&event));
         slot.batch = Batch { items, ..Batch::default() };
-        slot.batch.drafts.push_back(Draft { events: vec![event], time, status, continues: None });
+        self.draft(slot, vec![event], time, next);
         slot.live = false;
         self.actions.push(Action::Evict { key: key.clone() });
         self.append_next(key, slot);
@@ -274,15 +255,15 @@ impl Engine {
             (_, None, None) => unreachable!("a record either begins a history or follows one"),
         };
         let continues = draft.continues.is_some();
-        let begins = draft.continues.map(|(next, _)| next).or(starting);
-        let summary = self.summary(slot, begins.as_ref().map(|starting| &*starting.started), draft.status, draft.time);
+        let begins = draft.continues.as_ref().map(|(next, _)| next.clone()).or(starting);
+        let summary = self.summary(slot, begins.as_ref().map(|starting| &*starting.started), &draft);
         let record = Record { frame, body: Body { events: draft.events, previous } };
         let (frame, events) = (record.frame.clone(), record.body.events.clone());
         slot.batch.appending = Some(Appending { frame, events, status: draft.status, begins, continues });
         self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record, summary, expect });
     }
 
-    fn summary(&self, slot: &Slot, begins: Option<&Started>, status: Status, time: Timestamp) -> Summary {
+    fn summary(&self, slot: &Slot, begins: Option<&Started>, draft: &Draft) -> Summary {
         let tip = slot.known();
         let started = begins.or_else(|| tip?.started.as_deref());
         let queue = started.map(|s| s.queue.clone()).or_else(|| tip?.queue.clone());
@@ -290,8 +271,9 @@ impl Engine {
         Summary {
             workflow_type: workflow_type.expect("a history tells its workflow type"),
             queue: queue.unwrap_or_else(|| self.queues[slot.unit.queue].clone()),
-            status,
-            started_at: if begins.is_some() { time } else { tip.map_or(time, |tip| tip.started_at) },
+            status: draft.status,
+            started_at: tip.filter(|_| begins.is_none()).map_or(draft.time, |tip| tip.started_at),
+            attributes: Self::attributes(slot, begins, &draft.events),
             trace: started.and_then(|s| s.trace.clone()),
         }
     }

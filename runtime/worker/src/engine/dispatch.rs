@@ -7,6 +7,7 @@ use highwater_protocol::{Event, Key, OpId, RunId, Status, Timestamp, task::Activ
 
 use super::{
     Action, Engine, Item, Send, Sent,
+    chain::RunEnd,
     slot::{KnownTip, Slot},
 };
 
@@ -59,12 +60,8 @@ impl Engine {
                 Event::ActivityScheduled(call) => asked.push(call.op),
                 Event::TimerStarted { op, .. } => asked.push(*op),
                 Event::WorkflowTaskFailed { retry_at, .. } => self.arm(key, slot, run, retry, *retry_at, time),
-                Event::Started(started) => {
-                    if let Some(timeout) =
-                        started.run_timeout.filter(|_| !slot.known().is_some_and(KnownTip::is_closed))
-                    {
-                        self.arm(key, slot, run, TimerId::Run, time.after(timeout), time);
-                    }
+                Event::Started(started) if !slot.known().is_some_and(KnownTip::is_closed) => {
+                    self.arm_limits(key, slot, run, RunEnd::of(started, time), started.delay_until, time);
                 }
                 _ => {}
             }
@@ -86,15 +83,13 @@ impl Engine {
         let Some(tip) = slot.known() else { return };
         let (run, closed, seen) = (tip.frame.run, tip.is_closed(), tip.frame.marks.inbox.seq);
         let (status, started_at) = (tip.status, tip.started_at);
-        let timeout = tip.started.as_ref().and_then(|started| started.run_timeout);
+        let end = tip.started.as_ref().and_then(|started| RunEnd::of(started, started_at));
         if closed {
             self.announce(key, slot);
             return;
         }
         let now = self.time();
-        if let Some(timeout) = timeout {
-            self.arm(key, slot, run, TimerId::Run, started_at.after(timeout), now);
-        }
+        self.arm_limits(key, slot, run, end, slot.open.delay, now);
         let last = slot.history.iter().rev().find(|(_, events)| !events.is_empty());
         let (ordinal, last_events) =
             last.map(|(record, events)| (record.frame.ordinal, events.clone())).unwrap_or_default();
@@ -216,9 +211,29 @@ impl Engine {
             }
         }
         slot.open.activities.clear();
-        let timeout = started.and_then(|started| started.run_timeout);
-        if timeout.is_some_and(|timeout| started_at.after(timeout).since(now) > FAR) {
-            self.send(key, slot, Send::DeleteTimer { run, timer: TimerId::Run });
+        let end = started.and_then(|started| RunEnd::of(&started, started_at)).map(|end| (TimerId::Run, end.at));
+        let delay = slot.open.delay.take().map(|until| (TimerId::Delay, until));
+        for (timer, at) in end.into_iter().chain(delay) {
+            if at.since(now) > FAR {
+                self.send(key, slot, Send::DeleteTimer { run, timer });
+            }
+        }
+    }
+
+    /// Sets the timers that a run has from its beginning.
+    fn arm_limits(
+        &mut self,
+        key: &Key,
+        slot: &mut Slot,
+        run: RunId,
+        end: Option<RunEnd>,
+        delay: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        let end = end.map(|end| (TimerId::Run, end.at));
+        let delay = delay.map(|until| (TimerId::Delay, until));
+        for (timer, at) in end.into_iter().chain(delay) {
+            self.arm(key, slot, run, timer, at, now);
         }
     }
 

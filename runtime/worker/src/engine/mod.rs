@@ -9,6 +9,7 @@
 
 mod action;
 mod advance;
+mod chain;
 mod commit;
 mod dispatch;
 mod load;
@@ -25,7 +26,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use highwater_broker::{Message, history::Appended};
@@ -34,6 +35,7 @@ use highwater_protocol::{
     Key, QueueName, RunId, Timestamp, TypeName, event::Outcome, lease::Lease, record::Mark, reply::Reply,
     subject::Subjects, timer::Fire, wire,
 };
+use tokio::time::Instant;
 
 pub(crate) use action::{Action, Loaded, Send, Sent};
 pub(crate) use slot::Question;
@@ -67,7 +69,15 @@ pub(crate) enum Input {
     /// A request without a run was dealt with: rejected, forwarded, dropped.
     Handled { unit: UnitId, source: Source, seq: u64 },
     /// A local step ended.
-    StepDone { key: Key, generation: u64, run: RunId, op: highwater_protocol::OpId, name: TypeName, outcome: Outcome },
+    StepDone {
+        key: Key,
+        generation: u64,
+        run: RunId,
+        op: highwater_protocol::OpId,
+        name: TypeName,
+        attempt: u32,
+        outcome: Outcome,
+    },
     /// A timer that was set on this process's clock is due.
     Due { key: Key, run: RunId, timer: highwater_protocol::timer::TimerId },
     /// Somebody asks a run something.
@@ -76,6 +86,8 @@ pub(crate) enum Input {
     ServerTime { server: Timestamp },
     /// Which types the live workers of a queue know.
     KnownTypes { queue: usize, types: Vec<TypeName> },
+    /// Somebody wants the run dropped from memory, if nothing speaks against it.
+    Evict { key: Key },
 }
 
 /// What the engine is told when it starts.
@@ -157,10 +169,10 @@ impl Engine {
             }
             Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |_, s| Self::sent(s, sent)),
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
-            Input::StepDone { key, generation, run, op, name, outcome } => {
+            Input::StepDone { key, generation, run, op, name, attempt, outcome } => {
                 self.with(&key, Some(generation), |_, slot| {
                     slot.steps.remove(&(run, op));
-                    slot.pending.push_back(Item::Step { run, op, name, outcome });
+                    slot.pending.push_back(Item::Step { run, op, name, attempt, outcome });
                 });
             }
             Input::Due { key, run, timer } => {
@@ -171,6 +183,7 @@ impl Engine {
             Input::KnownTypes { queue, types } => {
                 self.known_types.insert(queue, types);
             }
+            Input::Evict { key } => self.evict(key),
         }
         mem::take(&mut self.actions)
     }
@@ -386,6 +399,13 @@ impl Engine {
                 self.slots.remove(&key);
                 self.actions.push(Action::Evict { key });
             }
+        }
+    }
+
+    fn evict(&mut self, key: Key) {
+        if self.slots.get(&key).is_some_and(Slot::is_forgettable) {
+            self.slots.remove(&key);
+            self.actions.push(Action::Evict { key });
         }
     }
 

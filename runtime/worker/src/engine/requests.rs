@@ -62,7 +62,7 @@ impl Engine {
         let after = match start.id_conflict {
             IdConflict::TerminateExisting => {
                 let reason = "another run was started under this id with the policy terminate-existing";
-                self.close_from_outside(key, slot, Vec::new(), Event::Terminated { reason: reason.into() });
+                self.close_from_outside(key, slot, Vec::new(), Event::Terminated { reason: reason.into() }, None);
                 return Next::Wait;
             }
             IdConflict::UseExisting => After::Accept,

@@ -1,6 +1,6 @@
 //! The engine alone: what it makes of inputs whose order only a crash or another queue can bring about.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use highwater_broker::{Message, history::StoredRecord};
 use highwater_core::run::{Limits, Registry, Transition};
@@ -14,6 +14,7 @@ use highwater_protocol::{
     timer::{Fire, TimerId},
     wire,
 };
+use tokio::time::Instant;
 
 use super::{Action, Engine, Input, Loaded, Setup, Source, UnitId};
 use crate::{
@@ -125,7 +126,7 @@ impl Fixture {
     /// The code has taken what it was given, and asks for nothing.
     fn code_asks_for_nothing(&mut self, generation: u64) -> Vec<Action> {
         let (key, time) = (self.key.clone(), Timestamp(100));
-        let transition = Transition { time, events: Vec::new(), steps: Vec::new(), conclusion: None };
+        let transition = Transition { time, ..Transition::default() };
         let result = Ok(Activated { transition, signals: Vec::new() });
         self.feed(Input::Thread(Report::Activated { key, generation, result }))
     }

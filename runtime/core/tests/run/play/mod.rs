@@ -6,10 +6,13 @@
 //! > start 5                     the run's input, as JSON
 //! > activity 1 ok 7             activity #1 ended with this value
 //! > activity 1 error "declined" … or with this error
+//! > activity 1 error "no" at 3    … at this attempt
+//! > activity 1 cancelled
 //! > activity 1 timeout
 //! > step 2                      step #2 is executed, and its outcome given
 //! > fire 3                      timer #3 fired
 //! > signal add 4
+//! > update add u-1 4            an update comes in: its name, its id, its argument
 //! > cancel why
 //! > query total null            changes nothing; the answer follows
 //! ```
@@ -174,6 +177,7 @@ impl Play {
         let given = events.len();
         let transition = self.run.activate(self.id, events, self.time)?;
         let mut answers = notation::answers(&transition);
+        let given = given - transition.refused.len();
         let taken = transition.events.iter().filter(|event| event.class() == Class::Inbound).count();
         answers.extend((taken..given).map(|_| "ignored".to_owned()));
         self.record(transition);
@@ -188,9 +192,16 @@ impl Play {
     /// Executes a step.
     pub(crate) fn execute(&mut self, op: u64) -> Event {
         let at = self.steps.iter().position(|step| step.op.0 == op).unwrap_or_else(|| panic!("no step #{op} waits"));
-        let step = self.steps.remove(at);
-        let outcome = step.work.now_or_never().expect("steps of these tests do not wait");
-        Event::StepClosed { op: step.op, name: step.name, attempt: 1, outcome }
+        let mut step = self.steps.remove(at);
+        let mut attempt = 1;
+        loop {
+            let outcome = (step.work)(attempt).now_or_never().expect("steps of these tests do not wait");
+            let again = matches!(&outcome, Outcome::Failed(failure) if failure.is_retryable());
+            if !again || step.retry.delay_after(attempt, 0.0).is_none() {
+                return Event::StepClosed { op: step.op, name: step.name, attempt, outcome };
+            }
+            attempt += 1;
+        }
     }
 
     /// The worker dies: another one rebuilds the run from its history.
@@ -203,7 +214,7 @@ impl Play {
     }
 
     fn record(&mut self, transition: Transition) {
-        let Transition { events, time, steps, conclusion } = transition;
+        let Transition { events, time, steps, conclusion, refused: _ } = transition;
         self.concluded = conclusion.is_some();
         self.steps.extend(steps);
         // What the code has given up is executed by nobody after an eviction, and so by nobody here.

@@ -2,8 +2,8 @@
 
 use highwater_core::{Transition, run::Conclusion};
 use highwater_protocol::{
-    Event, Failure, OpId, Payload, TimeoutKind, TypeName,
-    event::{Class, Outcome, Signal},
+    Event, Failure, FailureKind, OpId, Payload, Payloads, TimeoutKind, TypeName, UpdateId,
+    event::{Class, Outcome, Signal, Update},
 };
 
 use super::Play;
@@ -15,12 +15,26 @@ pub(crate) fn parse(play: &mut Play, given: &str) -> Event {
     let op = || OpId(first.parse().unwrap_or_else(|_| panic!("{given}: a number is missing")));
     match verb {
         "start" => play.started(if rest.is_empty() { "null" } else { rest }),
-        "activity" => Event::ActivityClosed { op: op(), attempt: 1, outcome: outcome(second) },
+        "activity" => {
+            let (ended, attempt) = second.rsplit_once(" at ").unwrap_or((second, "1"));
+            let attempt = attempt.parse().unwrap_or_else(|_| panic!("{given}: the attempt is no number"));
+            Event::ActivityClosed { op: op(), attempt, outcome: outcome(ended) }
+        }
         "step" => play.execute(op().0),
         "fire" => Event::TimerFired { op: op() },
         "signal" => {
             let input = Payload::json(if second.is_empty() { "null".to_owned() } else { second.to_owned() });
             Event::Signaled(Signal::new(TypeName::new(first).unwrap(), input))
+        }
+        "update" => {
+            let (id, input) = second.split_once(' ').unwrap_or((second, "null"));
+            Event::UpdateAccepted(Box::new(Update {
+                id: UpdateId::new(id).unwrap(),
+                name: TypeName::new(first).unwrap(),
+                input: Payload::json(input.to_owned()),
+                headers: Payloads::default(),
+                reply: None,
+            }))
         }
         "cancel" => Event::CancelRequested { reason: rest.to_owned() },
         other => panic!("a script cannot give {other}"),
@@ -35,6 +49,7 @@ fn outcome(text: &str) -> Outcome {
             failure.details = Some(Payload::json(value.to_owned()));
             Outcome::Failed(failure)
         }
+        ("cancelled", _) => Outcome::Cancelled(Failure::new(FailureKind::Cancelled, "it was asked to")),
         ("timeout", _) => Outcome::Failed(Failure::timeout(TimeoutKind::StartToClose, "too slow")),
         (other, _) => panic!("an activity cannot end with {other}"),
     }
@@ -50,6 +65,7 @@ pub(crate) fn answers(transition: &Transition) -> Vec<String> {
             lines.push(line(event));
         }
     }
+    lines.extend(transition.refused.iter().map(|(id, why)| format!("refused {id} as {}: {}", why.code, why.reason)));
     lines.extend(transition.steps.iter().map(|step| format!("step #{} {}", step.op, step.name)));
     lines.extend(transition.conclusion.as_ref().map(|conclusion| match conclusion {
         Conclusion::Completed(result) => format!("completed {}", result.begin()),
@@ -66,6 +82,8 @@ fn line(event: &Event) -> String {
         Event::ActivityCancelRequested { op } => format!("cancel activity #{op}"),
         Event::TimerStarted { op, fire_at } => format!("sleep #{op} until {}", fire_at.as_millis() / 1_000),
         Event::TimerCancelled { op } => format!("cancel timer #{op}"),
+        Event::UpdateClosed { id, outcome: Outcome::Completed(value) } => format!("updated {id} {}", value.begin()),
+        Event::UpdateClosed { id, outcome: Outcome::Failed(failure) } => format!("update {id} failed {failure}"),
         other => other.to_string(),
     }
 }

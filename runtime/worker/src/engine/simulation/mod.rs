@@ -6,9 +6,10 @@ mod worker;
 mod workflows;
 mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use highwater_protocol::{Key, RunId};
+use tokio::time::Instant;
 
 use super::{Source, UnitId};
 use worker::Worker;

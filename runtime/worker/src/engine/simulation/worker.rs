@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::FutureExt;
 use highwater_broker::history::Appended;
 use highwater_core::run::{Limits, Registry, Run};
 use highwater_protocol::{Key, RunId, Timestamp, ids::RecordId, record::Mark, reply::Reply, timer::TimerId};
+use tokio::time::Instant;
 
 use super::{
     super::{Action, Engine, Input, Send, Sent, Setup, Source, UnitId},
@@ -238,9 +239,9 @@ impl Worker {
                 }
                 return;
             }
-            Action::Step { key, generation, run, step, .. } => {
-                let outcome = step.work.now_or_never().expect("steps of these runs do not wait");
-                Input::StepDone { key, generation, run, op: step.op, name: step.name, outcome }
+            Action::Step { key, generation, run, mut step, .. } => {
+                let outcome = (step.work)(1).now_or_never().expect("steps of these runs do not wait");
+                Input::StepDone { key, generation, run, op: step.op, name: step.name, attempt: 1, outcome }
             }
             Action::Answer { .. } | Action::Closed { .. } => return,
             Action::Job(_) | Action::Evict { .. } | Action::LocalTimer { .. } | Action::RunsOfThread { .. } => {

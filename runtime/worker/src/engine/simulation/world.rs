@@ -12,6 +12,7 @@ use highwater_broker::{
 };
 use highwater_protocol::{
     Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Status, Timestamp, TypeName,
+    event::Attributes,
     ids::RecordId,
     lease::Lease,
     record::{Body, Frame, Mark, Marks},
@@ -264,6 +265,7 @@ impl World {
             queue: self.queue.clone(),
             status,
             started_at: self.time,
+            attributes: Attributes::default(),
             trace: None,
         }
     }

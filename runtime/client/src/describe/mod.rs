@@ -1,11 +1,16 @@
 //! Where a run stands.
 
+mod pending;
+
 use std::fmt;
 
 use highwater_broker::{Bucket, Error, history::HistoryError};
-use highwater_core::open::{OpenActivity, OpenOperations};
+use highwater_core::open::OpenOperations;
 use highwater_protocol::{
-    Event, Failure, OpId, QueueName, RunId, Status, Timestamp, TypeName, WorkflowId, record::status_of, wire,
+    Event, Failure, Payloads, QueueName, RunId, Started, Status, Timestamp, TypeName, WorkflowId,
+    event::{Attributes, Origin},
+    record::status_of,
+    wire,
     worker::Announcement,
 };
 
@@ -15,6 +20,8 @@ use crate::{
     pace::{PATIENCE, Retryable, persist},
     run::{self, PendingStart},
 };
+
+pub use pending::{PendingActivity, PendingChild, PendingExternal, PendingTimer, PendingUpdate};
 
 /// A run could not be described.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -95,51 +102,40 @@ pub struct Description {
     pub events: u64,
     /// How many bytes its history takes, without the frames of its records.
     pub history_bytes: u64,
-    /// The run that it continues.
+    /// The run that it continues or tries again.
     pub continued_from: Option<RunId>,
-    /// The run that it continued as.
+    /// The run that took its place: it continued as that, or failed and is tried again.
     pub continued_as: Option<RunId>,
+    /// The first run of the chain, when that is another one.
+    pub first_run: Option<RunId>,
+    /// Which attempt it is by its retry policy, from 1.
+    pub attempt: u32,
+    /// The run that started it as its child.
+    pub parent: Option<Origin>,
+    /// When its code may begin, while it may not.
+    pub delay_until: Option<Timestamp>,
+    /// When the whole chain must have ended.
+    pub deadline: Option<Timestamp>,
+    /// The notes that it was started with.
+    pub memo: Payloads,
+    /// What it can be found by.
+    pub attributes: Attributes,
     /// The activities it waits for.
     pub pending_activities: Vec<PendingActivity>,
     /// The timers it waits for.
     pub pending_timers: Vec<PendingTimer>,
+    /// The children that have not ended, those that it does not wait for included.
+    pub pending_children: Vec<PendingChild>,
+    /// What it sent to other workflows and has no answer to.
+    pub pending_externals: Vec<PendingExternal>,
+    /// The updates that it accepted and has not answered.
+    pub pending_updates: Vec<PendingUpdate>,
     /// Why its code cannot go on.
     pub blocked: Option<Blocked>,
     /// How it failed.
     pub failure: Option<Failure>,
     /// The live workers that serve its queue.
     pub workers: Vec<LiveWorker>,
-}
-
-/// An activity that was called and has not ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PendingActivity {
-    /// Which operation of the run.
-    pub op: OpId,
-    /// The activity's type.
-    pub name: TypeName,
-    /// The queue whose workers run it.
-    pub queue: QueueName,
-    /// When it was called.
-    pub scheduled_at: Timestamp,
-}
-
-impl PendingActivity {
-    fn of(open: OpenActivity) -> Self {
-        let OpenActivity { call, scheduled_at, cancelling: _ } = open;
-        Self { op: call.op, name: call.name, queue: call.queue, scheduled_at }
-    }
-}
-
-/// A timer that was started and has not fired.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PendingTimer {
-    /// Which operation of the run.
-    pub op: OpId,
-    /// When it is due.
-    pub fire_at: Timestamp,
 }
 
 /// Why the code of a run cannot go on.
@@ -206,44 +202,71 @@ impl Description {
         let (blocked, failure, continued_as) = ending(of_last.last());
         let blocked = blocked.filter(|_| status == Status::Blocked);
         let mut open = OpenOperations::default();
-        for HistoryEvent { event, time, .. } in events.iter().filter(|_| !status.is_closed()) {
+        for HistoryEvent { event, time, .. } in &events {
             open.apply(event, *time);
         }
-        Ok(Self {
-            id,
+        let new = Self::new(id, started.workflow_type.clone(), started.queue.clone(), *started_at);
+        let mut description = Self {
             run: Some(run),
-            workflow_type: started.workflow_type.clone(),
-            queue: started.queue.clone(),
             progress: Progress::Begun(status),
-            started_at: *started_at,
             closed_at: events.last().filter(|_| status.is_closed()).map(|last| last.time),
             events: events.len() as u64,
             history_bytes: bytes,
-            continued_from: started.continued_from,
             continued_as,
-            pending_activities: open.activities.into_values().map(PendingActivity::of).collect(),
-            pending_timers: open.timers.into_iter().map(|(op, fire_at)| PendingTimer { op, fire_at }).collect(),
+            attributes: std::mem::take(&mut open.attributes),
             blocked,
             failure,
-            workers: Vec::new(),
-        })
+            ..new.with_beginning(started)
+        };
+        if !status.is_closed() {
+            description.add_pending(open);
+        }
+        Ok(description)
     }
 
     fn of_pending(id: WorkflowId, pending: PendingStart) -> Self {
+        let PendingStart { queue, workflow_type, run, sent_at } = pending;
+        Self { run, ..Self::new(id, workflow_type, queue, sent_at) }
+    }
+
+    fn with_beginning(self, started: &Started) -> Self {
+        Self {
+            continued_from: started.continued_from,
+            first_run: started.first_run,
+            attempt: started.attempt,
+            parent: started.parent.clone(),
+            deadline: started.deadline,
+            memo: started.memo.clone(),
+            ..self
+        }
+    }
+
+    /// A start of which nothing more is known.
+    fn new(id: WorkflowId, workflow_type: TypeName, queue: QueueName, started_at: Timestamp) -> Self {
         Self {
             id,
-            run: pending.run,
-            workflow_type: pending.workflow_type,
-            queue: pending.queue,
+            run: None,
+            workflow_type,
+            queue,
             progress: Progress::Pending,
-            started_at: pending.sent_at,
+            started_at,
             closed_at: None,
             events: 0,
             history_bytes: 0,
             continued_from: None,
             continued_as: None,
+            first_run: None,
+            attempt: 1,
+            parent: None,
+            delay_until: None,
+            deadline: None,
+            memo: Payloads::default(),
+            attributes: Attributes::default(),
             pending_activities: Vec::new(),
             pending_timers: Vec::new(),
+            pending_children: Vec::new(),
+            pending_externals: Vec::new(),
+            pending_updates: Vec::new(),
             blocked: None,
             failure: None,
             workers: Vec::new(),

@@ -1,0 +1,308 @@
+//! The handlers of a workflow: what takes its signals, answers its queries and does its updates.
+
+use std::{collections::BTreeMap, fmt, future::Future, marker::PhantomData, rc::Rc};
+
+use futures_util::FutureExt;
+use highwater_protocol::{Payload, TypeName, event::Outcome, payload};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::UpdateOutput;
+use crate::{
+    context::Ctx,
+    run::{Begin, Ending, QueryHandler, SignalHandler, Unfinished, UpdateHandler, Validate, Work},
+};
+
+/// The handlers that a workflow's type has, by name: what `#[workflow]` fills for an `impl` block.
+///
+/// ```
+/// # extern crate highwater_core as highwater;
+/// # use highwater::{Ctx, definition::{Handlers, State}};
+/// #[derive(Default)]
+/// struct Cart {
+///     items: Vec<String>,
+/// }
+///
+/// impl State<()> for Cart {
+///     fn init(_: &()) -> Self {
+///         Self::default()
+///     }
+///     fn handlers(handlers: &mut Handlers<Self>) {
+///         handlers.query("size", "Cart::size", |cart, (): ()| cart.items.len());
+///         handlers.signal("add", "Cart::add", |cart, item: String| cart.items.push(item));
+///         handlers
+///             .update::<_, false, _>("rename", "Cart::rename", |cart, name: String| cart.items[0] = name)
+///             .validate(|cart, name| if cart.items.is_empty() { Err(format!("no item for {name}")) } else { Ok(()) });
+///     }
+/// }
+/// ```
+pub struct Handlers<S> {
+    list: Vec<Handler<S>>,
+}
+
+/// One handler, without the run whose messages it takes.
+pub(crate) struct Handler<S> {
+    pub(crate) name: String,
+    /// What people know it by: the method, or the place where it was registered.
+    pub(crate) method: String,
+    pub(crate) does: Does<S>,
+}
+
+type Beginning<S, T> = Box<dyn Fn(&Ctx<S>, &TypeName, &Payload) -> Result<Work<T>, payload::Error>>;
+type Answering<S> = Box<dyn Fn(&Ctx<S>, &TypeName, &Payload) -> Result<Payload, payload::Error>>;
+type Validating<S> = Box<dyn Fn(&Ctx<S>, &TypeName, &Payload) -> Result<Result<(), String>, payload::Error>>;
+
+/// What a handler does.
+pub(crate) enum Does<S> {
+    Signal { begin: Beginning<S, ()>, ending: Ending },
+    Query(Answering<S>),
+    Update { validate: Validating<S>, begin: Beginning<S, Outcome>, ending: Ending },
+}
+
+/// Two handlers of one kind have one name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {kind} {name:?} has two handlers: {first} and {second}; give one of them another name")]
+pub struct HandledTwice {
+    /// `signal`, `query` or `update`.
+    pub kind: &'static str,
+    /// The name.
+    pub name: String,
+    /// The method that has it.
+    pub first: String,
+    /// The method that wants it too.
+    pub second: String,
+}
+
+impl<S> fmt::Debug for Handlers<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.list.iter().map(|handler| (handler.does.kind(), &handler.name))).finish()
+    }
+}
+
+impl<S: 'static> Handlers<S> {
+    pub(crate) fn new() -> Self {
+        Self { list: Vec::new() }
+    }
+
+    /// Takes signals of this name by changing the state. `method` is what an error calls it.
+    pub fn signal<A: DeserializeOwned + 'static>(
+        &mut self,
+        name: &str,
+        method: &str,
+        handler: impl Fn(&mut S, A) + 'static,
+    ) -> Added<'_, S, A> {
+        self.add(name, method, signal(handler))
+    }
+
+    /// Takes signals of this name with a task of their own, beside `run`.
+    pub fn signal_task<A: DeserializeOwned + 'static, F: Future<Output = ()> + 'static>(
+        &mut self,
+        name: &str,
+        method: &str,
+        handler: impl Fn(Ctx<S>, A) -> F + 'static,
+    ) -> Added<'_, S, A> {
+        self.add(name, method, signal_task(move |ctx, _, argument| handler(ctx, argument), Payload::decode))
+    }
+
+    /// Answers queries of this name.
+    pub fn query<A: DeserializeOwned + 'static, R: Serialize + 'static>(
+        &mut self,
+        name: &str,
+        method: &str,
+        handler: impl Fn(&S, A) -> R + 'static,
+    ) -> Added<'_, S, A> {
+        self.add(
+            name,
+            method,
+            Does::Query(Box::new(move |ctx, _, input| {
+                let argument = input.decode()?;
+                Payload::encode(&ctx.read(|state| handler(state, argument)))
+            })),
+        )
+    }
+
+    /// Does updates of this name by changing the state. `FALLIBLE` says whether the handler returns a `Result`: see
+    /// [`Returned`](super::Returned).
+    pub fn update<A, const FALLIBLE: bool, R>(
+        &mut self,
+        name: &str,
+        method: &str,
+        handler: impl Fn(&mut S, A) -> R + 'static,
+    ) -> Added<'_, S, A>
+    where
+        A: DeserializeOwned + 'static,
+        R: UpdateOutput<FALLIBLE> + 'static,
+    {
+        let begin = move |ctx: &Ctx<S>, _: &TypeName, input: &Payload| {
+            let argument = input.decode()?;
+            Ok(Work::Done(ctx.update(|state| handler(state, argument)).outcome()))
+        };
+        self.add(name, method, update(fits::<S, A>(), Box::new(begin)))
+    }
+
+    /// Does updates of this name with a task of their own, beside `run`. `FALLIBLE` says whether the handler returns a
+    /// `Result`.
+    pub fn update_task<A, const FALLIBLE: bool, R, F>(
+        &mut self,
+        name: &str,
+        method: &str,
+        handler: impl Fn(Ctx<S>, A) -> F + 'static,
+    ) -> Added<'_, S, A>
+    where
+        A: DeserializeOwned + 'static,
+        R: UpdateOutput<FALLIBLE> + 'static,
+        F: Future<Output = R> + 'static,
+    {
+        let begin = update_task(move |ctx, _, argument| handler(ctx, argument), Payload::decode);
+        self.add(name, method, update(fits::<S, A>(), begin))
+    }
+
+    fn add<A>(&mut self, name: &str, method: &str, does: Does<S>) -> Added<'_, S, A> {
+        self.list.push(Handler { name: name.to_owned(), method: method.to_owned(), does });
+        Added { handler: self.list.last_mut().expect("it was just added"), argument: PhantomData }
+    }
+
+    /// The first two of one kind and name, if any.
+    pub(crate) fn check(&self) -> Result<(), HandledTwice> {
+        let mut known = BTreeMap::new();
+        for Handler { name, method, does } in &self.list {
+            if let Some(first) = known.insert((does.kind(), name), method) {
+                let (first, second) = (first.clone(), method.clone());
+                return Err(HandledTwice { kind: does.kind(), name: name.clone(), first, second });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = Handler<S>> {
+        self.list.into_iter()
+    }
+}
+
+/// A handler that was added: what more there is to say of it.
+pub struct Added<'a, S, A> {
+    handler: &'a mut Handler<S>,
+    argument: PhantomData<fn(A)>,
+}
+
+impl<S, A> fmt::Debug for Added<'_, S, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Added").field(&self.handler.name).finish()
+    }
+}
+
+impl<S: 'static, A: DeserializeOwned + 'static> Added<'_, S, A> {
+    /// What becomes of it when the run would end while it is under way.
+    pub fn unfinished(self, unfinished: Unfinished) -> Self {
+        self.handler.does.ending().set(unfinished);
+        self
+    }
+
+    /// Looks at an update before it is accepted; an error refuses it, and its text is what the sender hears. Replay does
+    /// not ask again. Only updates are asked.
+    pub fn validate<E: fmt::Display>(self, validator: impl Fn(&S, &A) -> Result<(), E> + 'static) -> Self {
+        if let Does::Update { validate, .. } = &mut self.handler.does {
+            *validate = validating(validator);
+        }
+        self
+    }
+}
+
+/// A handler that changes the state.
+fn signal<S: 'static, A: DeserializeOwned + 'static>(handler: impl Fn(&mut S, A) + 'static) -> Does<S> {
+    let begin = move |ctx: &Ctx<S>, _: &TypeName, input: &Payload| {
+        let argument = input.decode()?;
+        ctx.update(|state| handler(state, argument));
+        Ok(Work::Done(()))
+    };
+    Does::Signal { begin: Box::new(begin), ending: Ending::default() }
+}
+
+/// A handler that is a task; `decode` makes its argument.
+pub(crate) fn signal_task<S: 'static, A: 'static, F: Future<Output = ()> + 'static>(
+    handler: impl Fn(Ctx<S>, TypeName, A) -> F + 'static,
+    decode: impl Fn(&Payload) -> Result<A, payload::Error> + 'static,
+) -> Does<S> {
+    let begin = move |ctx: &Ctx<S>, name: &TypeName, input: &Payload| {
+        Ok(Work::Task(handler(ctx.clone(), name.clone(), decode(input)?).boxed_local()))
+    };
+    Does::Signal { begin: Box::new(begin), ending: Ending::default() }
+}
+
+/// An update's handler that is a task.
+pub(crate) fn update_task<
+    S: 'static,
+    A: 'static,
+    const FALLIBLE: bool,
+    R: UpdateOutput<FALLIBLE> + 'static,
+    F: Future<Output = R> + 'static,
+>(
+    handler: impl Fn(Ctx<S>, TypeName, A) -> F + 'static,
+    decode: impl Fn(&Payload) -> Result<A, payload::Error> + 'static,
+) -> Beginning<S, Outcome> {
+    Box::new(move |ctx, name, input| {
+        let task = handler(ctx.clone(), name.clone(), decode(input)?);
+        Ok(Work::Task(task.map(R::outcome).boxed_local()))
+    })
+}
+
+pub(crate) fn update<S>(validate: Validating<S>, begin: Beginning<S, Outcome>) -> Does<S> {
+    Does::Update { validate, begin, ending: Ending::default() }
+}
+
+/// What is asked of an argument at least.
+fn fits<S, A: DeserializeOwned + 'static>() -> Validating<S> {
+    Box::new(|_, _, input| input.decode::<A>().map(|_| Ok(())))
+}
+
+pub(crate) fn validating<S: 'static, A: DeserializeOwned + 'static, E: fmt::Display>(
+    validator: impl Fn(&S, &A) -> Result<(), E> + 'static,
+) -> Validating<S> {
+    Box::new(move |ctx, _, input| {
+        let argument = input.decode()?;
+        Ok(ctx.read(|state| validator(state, &argument)).map_err(|error| error.to_string()))
+    })
+}
+
+impl<S> Does<S> {
+    /// Where it may still be said what becomes of it at the run's end; a query never goes on.
+    pub(crate) fn ending(&self) -> Ending {
+        match self {
+            Self::Signal { ending, .. } | Self::Update { ending, .. } => Rc::clone(ending),
+            Self::Query(_) => Ending::default(),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Signal { .. } => "signal",
+            Self::Query(_) => "query",
+            Self::Update { .. } => "update",
+        }
+    }
+}
+
+/// A handler of a run.
+pub(crate) enum Bound {
+    Signal(SignalHandler),
+    Query(QueryHandler),
+    Update(UpdateHandler),
+}
+
+impl<S: 'static> Does<S> {
+    /// The handler with the run whose messages it takes.
+    pub(crate) fn bind(self, ctx: Ctx<S>) -> Bound {
+        match self {
+            Self::Signal { begin, ending } => Bound::Signal(SignalHandler { begin: bind(begin, ctx), ending }),
+            Self::Query(answer) => Bound::Query(Rc::new(move |name, input| answer(&ctx, name, input))),
+            Self::Update { validate, begin, ending } => {
+                let validating = ctx.clone();
+                let validate: Validate = Rc::new(move |name, input| validate(&validating, name, input));
+                Bound::Update(UpdateHandler { validate, begin: bind(begin, ctx), ending })
+            }
+        }
+    }
+}
+
+fn bind<S: 'static, T: 'static>(begin: Beginning<S, T>, ctx: Ctx<S>) -> Begin<T> {
+    Rc::new(move |name, input| begin(&ctx, name, input))
+}

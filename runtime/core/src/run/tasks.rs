@@ -1,0 +1,167 @@
+//! What a run's code does at the same time: its main future, handlers, spawned tasks.
+//!
+//! They are polled in the order in which they were made, and only those that were woken. So the order is the same at every
+//! replay, however many there are, and one that waits costs nothing.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Wake, Waker},
+};
+
+use futures_util::future::LocalBoxFuture;
+use highwater_protocol::{TypeName, UpdateId, event::Outcome};
+
+use super::{Conclusion, Unfinished, handlers::Ending};
+
+/// The code of a task.
+pub(super) type Code = LocalBoxFuture<'static, Ended>;
+
+/// What a task ended with.
+pub(crate) enum Ended {
+    /// The workflow returned.
+    Concluded(Conclusion),
+    /// The handler of an update returned.
+    Answered(Outcome),
+    /// Nobody asks.
+    Quietly,
+}
+
+/// What a task is for.
+#[derive(Clone)]
+pub(crate) enum Role {
+    /// It is the workflow itself.
+    Main,
+    /// It takes a signal.
+    Signal(TypeName, Ending),
+    /// It does an update.
+    Update(UpdateId, Ending),
+    /// The code spawned it.
+    Spawned,
+}
+
+impl Role {
+    /// Whether the run does not end before it does.
+    fn holds(&self) -> bool {
+        match self {
+            Self::Main => true,
+            Self::Signal(_, ending) | Self::Update(_, ending) => ending.get() == Unfinished::Wait,
+            Self::Spawned => false,
+        }
+    }
+}
+
+/// The tasks of a run.
+#[derive(Default)]
+pub(super) struct Tasks {
+    next: Cell<u64>,
+    list: RefCell<BTreeMap<u64, Task>>,
+    woken: Arc<Woken>,
+}
+
+struct Task {
+    role: Role,
+    /// Absent while it is polled.
+    code: Option<Code>,
+    waker: Arc<TaskWaker>,
+}
+
+/// A task while it is polled.
+pub(super) struct Lent {
+    pub(super) role: Role,
+    pub(super) code: Code,
+    pub(super) waker: Waker,
+}
+
+impl Tasks {
+    /// Adds a task, which is polled after all that are there.
+    pub(super) fn add(&self, role: Role, code: Code) -> u64 {
+        let number = self.next.replace(self.next.get() + 1);
+        let waker = Arc::new(TaskWaker { number, queued: AtomicBool::new(false), woken: Arc::clone(&self.woken) });
+        waker.wake_by_ref();
+        self.list.borrow_mut().insert(number, Task { role, code: Some(code), waker });
+        number
+    }
+
+    /// Those that were woken since the last call, in the order in which they were made.
+    pub(super) fn take_woken(&self) -> Vec<u64> {
+        let mut woken = mem::take(&mut *self.woken.0.lock().unwrap_or_else(PoisonError::into_inner));
+        woken.sort_unstable();
+        woken
+    }
+
+    /// Takes a task out to be polled, unless it is gone.
+    pub(super) fn lend(&self, number: u64) -> Option<Lent> {
+        let mut list = self.list.borrow_mut();
+        let task = list.get_mut(&number)?;
+        // What wakes it from here on wants it to be polled again.
+        task.waker.queued.store(false, Ordering::Release);
+        let waker = Waker::from(Arc::clone(&task.waker));
+        Some(Lent { role: task.role.clone(), code: task.code.take()?, waker })
+    }
+
+    /// Puts a task back that has not ended. One that was dropped meanwhile comes back, to be dropped now.
+    #[must_use]
+    pub(super) fn put_back(&self, number: u64, code: Code) -> Option<Code> {
+        match self.list.borrow_mut().get_mut(&number) {
+            Some(task) => task.code.replace(code),
+            None => Some(code),
+        }
+    }
+
+    /// Takes a task away, for good; the caller drops what was left of it when nothing is borrowed.
+    #[must_use]
+    pub(super) fn remove(&self, number: u64) -> Option<Code> {
+        let task = self.list.borrow_mut().remove(&number)?;
+        task.code
+    }
+
+    /// Takes all away, to be dropped one by one.
+    pub(super) fn clear(&self) -> Vec<Code> {
+        let list = mem::take(&mut *self.list.borrow_mut());
+        list.into_values().filter_map(|task| task.code).collect()
+    }
+
+    /// Whether the run waits for any of them before it ends.
+    pub(super) fn hold(&self) -> bool {
+        self.list.borrow().values().any(|task| task.role.holds())
+    }
+
+    /// The handlers that are under way, in words.
+    pub(super) fn handlers(&self) -> Vec<String> {
+        let list = self.list.borrow();
+        let words = |task: &Task| match &task.role {
+            Role::Signal(name, _) => Some(format!("handler of signal {name}")),
+            Role::Update(id, _) => Some(format!("handler of update {id}")),
+            Role::Main | Role::Spawned => None,
+        };
+        list.values().filter_map(words).collect()
+    }
+}
+
+/// The tasks that were woken, each once.
+#[derive(Default)]
+struct Woken(Mutex<Vec<u64>>);
+
+struct TaskWaker {
+    number: u64,
+    queued: AtomicBool,
+    woken: Arc<Woken>,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.woken.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
+        }
+    }
+}
