@@ -292,11 +292,11 @@ fn two_handlers_with_one_name_are_refused_at_the_start_and_both_are_named() {
         #[signal]
         fn add(&mut self) {}
 
-        #[cfg(all())]
+        #[cfg(test)]
         #[update(name = "add")]
         fn also(&mut self) {}
 
-        #[cfg(all())]
+        #[cfg(test)]
         #[update(name = "add")]
         fn too(&mut self) {}
     }
