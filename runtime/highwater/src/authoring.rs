@@ -6,7 +6,10 @@ pub use highwater_core::{
         ActivityCall, ActivityCancellation, CancelRequested, CancelScope, Ctx, PendingActivity, PendingStep, Received,
         Signals, Sleep, StepCall, StepContext, Timeout, WaitUntil,
     },
-    definition::{Activity, ActivityDefaults, ActivityItem, Workflow, WorkflowItem, WorkflowRun},
+    definition::{
+        Activity, ActivityDefaults, ActivityItem, NoError, QueryPort, SignalPort, UpdatePort, Workflow, WorkflowCode,
+        WorkflowItem, WorkflowRun,
+    },
     fault::{CallError, Cancelled, Elapsed, Exit, Fault},
     join::{JoinAll, TryJoinAll, join_all, try_join_all},
 };
