@@ -56,7 +56,8 @@ fn our_crates_depend_downwards_only() {
         ("devserver", &[]),
         ("worker", &["protocol", "core", "broker"]),
         ("client", &["protocol", "core", "broker"]),
-        ("", &["protocol", "core", "broker", "worker", "client", "macros", "telemetry"]),
+        ("testing", &["protocol", "core", "broker", "worker", "client"]),
+        ("", &["protocol", "core", "broker", "worker", "client", "macros", "telemetry", "devserver", "testing"]),
     ]);
     let manifests = manifests();
     for (name, may) in allowed {

@@ -19,7 +19,9 @@ mod options;
 mod router;
 mod shared;
 mod state;
+mod subscription;
 mod task_ack;
+mod waits;
 mod work_queue;
 
 pub use broker::MemoryBroker;

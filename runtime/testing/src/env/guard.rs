@@ -1,0 +1,172 @@
+//! Watching over a test: one that can come to no end is ended.
+
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use highwater_broker::{Broker, Delivered, Stream, history::StoredRecord, memory::MemoryBroker};
+use highwater_core::run::Registry;
+use highwater_protocol::{Event, Failure, RunId};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::replay::{Elapsed, History, play};
+
+/// The most virtual time that may pass while a test waits for something other than time. What is to happen by then has
+/// happened; what is not will never.
+const HORIZON: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// How long a test may take to notice that nothing more will happen.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// When a test is held to wait in vain.
+#[derive(Clone, Debug)]
+pub(super) struct Horizon(Arc<Mutex<Instant>>);
+
+impl Horizon {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now() + HORIZON)))
+    }
+
+    /// The test lets this much time pass on purpose.
+    pub(super) fn extend(&self, by: Duration) {
+        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *at = at.checked_add(by).unwrap_or(*at);
+    }
+
+    async fn passed(&self) {
+        loop {
+            let at = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if Instant::now() >= at {
+                return;
+            }
+            sleep_until(at).await;
+        }
+    }
+}
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+pub(super) struct Guard {
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Guard {
+    pub(super) fn new(
+        broker: &MemoryBroker,
+        registry: &Arc<Registry>,
+        horizon: Horizon,
+        failures_allowed: bool,
+    ) -> Self {
+        let waiting = tokio::spawn(watch_time(broker.clone(), Arc::clone(registry), horizon));
+        let failing = (!failures_allowed).then(|| tokio::spawn(watch_tasks(broker.clone())));
+        Self { _tasks: [Some(waiting), failing].into_iter().flatten().map(AbortOnDropHandle::new).collect() }
+    }
+}
+
+/// Ends the test when time has run away.
+async fn watch_time(broker: MemoryBroker, registry: Arc<Registry>, horizon: Horizon) {
+    horizon.passed().await;
+    let reason = waiting_in_vain(&broker, &registry);
+    broker.give_up(reason.clone());
+    sleep(NOTICE).await;
+    // The test awaits something that the environment has no hand in. It would wait for ever, and nobody would know why.
+    // Past the harness, which keeps what is printed until the test ends.
+    let text = format!("{reason}\nThe test awaits something that is not of the environment; the process ends.\n");
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    std::process::exit(101);
+}
+
+fn waiting_in_vain(broker: &MemoryBroker, registry: &Arc<Registry>) -> String {
+    let head = match broker.next_schedule() {
+        None => {
+            "nothing can run and no timer is armed: what the test waits for will never happen. A signal may be missing; an \
+             activity or mock that waits for the world outside holds the time with `hold_time()`."
+        }
+        Some(_) => {
+            "100 years have passed, and what the test waits for has not happened. To let that much time pass on purpose, \
+             write `env.sleep(…)`."
+        }
+    };
+    let waiting = open(broker).map(|history| {
+        let id = history.workflow_id().map(ToString::to_string).unwrap_or_default();
+        let waits = match play(registry, &history) {
+            Ok(waits) if waits.is_empty() => "a signal, or a condition of its own".to_owned(),
+            Ok(waits) => waits.join(", "),
+            Err(failed) => format!("nothing any more: {}", failed.failure),
+        };
+        format!("\n  {id:?} waits for {waits}")
+    });
+    waiting.fold(head.to_owned(), |text, line| text + &line)
+}
+
+/// The runs that have not ended.
+fn open(broker: &MemoryBroker) -> impl Iterator<Item = History> {
+    History::of_messages(broker.messages(Stream::History)).into_iter().filter(|history| !history.is_closed())
+}
+
+/// Ends the test when the code of a run cannot go on.
+async fn watch_tasks(broker: MemoryBroker) {
+    let all = broker.subjects().history_all();
+    let Ok(mut messages) = broker.read(Stream::History, vec![all], 1).await else { return };
+    while let Some(Ok(delivered)) = messages.next().await {
+        let Delivered::Message(message) = delivered else { continue };
+        if let Some((_, failure)) = StoredRecord::from_message(message).ok().and_then(|record| failed_task(&record)) {
+            broker.give_up(cannot_go_on(&failure));
+            return;
+        }
+    }
+}
+
+/// The failure of a workflow task that a record tells of.
+fn failed_task(record: &StoredRecord) -> Option<(RunId, Failure)> {
+    let events = record.body().ok()?.events;
+    events.into_iter().find_map(|event| match event {
+        Event::WorkflowTaskFailed { failure, .. } => Some((record.frame.run, failure)),
+        _ => None,
+    })
+}
+
+fn cannot_go_on(failure: &Failure) -> String {
+    format!("the code of a run cannot go on: {failure}\nTo test that on purpose, write `.allow_task_failures()`.")
+}
+
+/// What is wrong with the histories at the end of a test.
+pub(super) fn faults(
+    broker: &MemoryBroker,
+    registry: &Arc<Registry>,
+    failures_allowed: bool,
+) -> Vec<(History, String)> {
+    let mut faults = Vec::new();
+    for history in History::of_messages(broker.messages(Stream::History)) {
+        let failed = history.events().find_map(|(event, _)| match event {
+            Event::WorkflowTaskFailed { failure, .. } => Some(cannot_go_on(failure)),
+            _ => None,
+        });
+        let found = match failed {
+            Some(text) if !failures_allowed => Some(text),
+            // What failed on purpose does so again.
+            Some(_) => None,
+            None => play(registry, &history)
+                .err()
+                .map(|failed| format!("replaying the history once more gives something else: {}", failed.failure)),
+        };
+        faults.extend(found.map(|text| (history, text)));
+    }
+    faults
+}
+
+/// The histories of all runs, for a test that failed.
+pub(super) fn print(broker: &MemoryBroker) -> String {
+    let histories = History::of_messages(broker.messages(Stream::History));
+    let began = histories.first().and_then(|history| history.records.first()).map(|(_, time)| *time);
+    let passed = began.map_or(Duration::ZERO, |began| broker.now().since(began));
+    let ids: BTreeSet<_> = histories.iter().filter_map(History::workflow_id).collect();
+    let head = format!("{} after the first start, {} workflows:", Elapsed(passed), ids.len());
+    let histories = histories.iter().map(ToString::to_string);
+    [head].into_iter().chain(histories).collect::<Vec<_>>().join("\n\n")
+}

@@ -1,0 +1,150 @@
+//! Tests that should fail do, and say why.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use highwater::{prelude::*, testing::TestEnv};
+
+use crate::{Shop, approval, order, panic_of};
+
+#[test]
+fn a_test_that_waits_in_vain_is_told_what_its_runs_wait_for() {
+    let text = panic_of(|| async {
+        let env = TestEnv::builder().workflow(approval).start().await;
+        let run = env.client().start(approval, ()).id("a-1").await.unwrap();
+        run.result().await.unwrap();
+    });
+    assert!(text.contains("nothing can run and no timer is armed"), "{text}");
+    assert!(text.contains("\"a-1\" waits for a signal"), "{text}");
+}
+
+#[test]
+fn a_test_whose_runs_go_on_for_ever_ends() {
+    #[workflow]
+    async fn forever(ctx: Ctx) -> Result<(), Exit> {
+        loop {
+            ctx.sleep(Duration::from_hours(40 * 365 * 24)).await?;
+        }
+    }
+    let text = panic_of(|| async {
+        let env = TestEnv::builder().workflow(forever).start().await;
+        env.client().start(forever, ()).id("f").await.unwrap().result().await.unwrap();
+    });
+    assert!(text.contains("100 years have passed"), "{text}");
+}
+
+#[test]
+fn code_that_panics_fails_the_test() {
+    #[workflow]
+    async fn broken(_ctx: Ctx) -> Result<(), Exit> {
+        panic!("a hole in the plan")
+    }
+    let text = panic_of(|| async {
+        let env = TestEnv::builder().workflow(broken).start().await;
+        env.client().start(broken, ()).id("b").await.unwrap().result().await.unwrap();
+    });
+    assert!(text.contains("cannot go on") && text.contains("a hole in the plan"), "{text}");
+}
+
+#[tokio::test]
+async fn a_failed_task_can_be_meant() {
+    static MENDED: AtomicBool = AtomicBool::new(false);
+    #[workflow]
+    async fn fragile(ctx: Ctx) -> Result<(), Exit> {
+        ctx.sleep(Duration::from_secs(1)).await?;
+        assert!(MENDED.load(Ordering::Relaxed), "not yet");
+        Ok(())
+    }
+    let env = TestEnv::builder().workflow(fragile).allow_task_failures().start().await;
+    let run = env.client().start(fragile, ()).id("f").await.unwrap();
+    env.sleep(Duration::from_mins(1)).await;
+    MENDED.store(true, Ordering::Relaxed);
+    run.result().await.unwrap();
+    env.finish().await;
+}
+
+#[test]
+fn code_that_depends_on_something_else_does_not_fit_its_history() {
+    static WHICH: AtomicU64 = AtomicU64::new(0);
+    #[workflow]
+    async fn fickle(ctx: Ctx) -> Result<(), Exit> {
+        if WHICH.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            ctx.sleep(Duration::from_secs(1)).await?;
+        }
+        ctx.run(Shop::greet, "x".into()).await?;
+        Ok(())
+    }
+    let text = panic_of(|| async {
+        let env = TestEnv::builder().workflow(fickle).activities(Shop).start().await;
+        env.client().start(fickle, ()).id("f").await.unwrap().result().await.unwrap();
+    });
+    assert!(text.contains("does not match its history"), "{text}");
+}
+
+#[test]
+fn every_history_is_replayed_once_more_at_the_end() {
+    static CHANGED: AtomicBool = AtomicBool::new(false);
+    #[workflow]
+    async fn changed(ctx: Ctx) -> Result<(), Exit> {
+        if CHANGED.load(Ordering::Relaxed) {
+            ctx.sleep(Duration::from_secs(1)).await?;
+        }
+        Ok(())
+    }
+    let test = |finish: bool| {
+        CHANGED.store(false, Ordering::Relaxed);
+        panic_of(move || async move {
+            let env = TestEnv::builder().workflow(changed).start().await;
+            env.client().start(changed, ()).id("c").await.unwrap().result().await.unwrap();
+            CHANGED.store(true, Ordering::Relaxed);
+            if finish {
+                env.finish().await;
+            }
+        })
+    };
+    for finish in [true, false] {
+        let text = test(finish);
+        assert!(text.contains("once more gives something else") && text.contains("Started"), "{text}");
+    }
+}
+
+#[test]
+fn code_that_keeps_its_thread_is_reported_with_its_run() {
+    static ENOUGH: AtomicBool = AtomicBool::new(false);
+    #[workflow]
+    async fn stuck(_ctx: Ctx) -> Result<(), Exit> {
+        while !ENOUGH.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+    let text = panic_of(|| async {
+        let short = Duration::from_millis(50);
+        let env =
+            TestEnv::builder().workflow(stuck).worker(move |worker| worker.workflow_task_timeout(short)).start().await;
+        env.client().start(stuck, ()).id("s-1").await.unwrap().result().await.unwrap();
+    });
+    ENOUGH.store(true, Ordering::Relaxed);
+    assert!(text.contains("cannot go on"), "{text}");
+}
+
+/// Runs itself in another process, where it fails, and looks at what that prints.
+#[test]
+fn a_test_that_fails_prints_the_histories() {
+    const FAIL: &str = "KIT_FAILS_ON_PURPOSE";
+    if std::env::var_os(FAIL).is_some() {
+        panic_of(|| async {
+            let env = TestEnv::builder().workflow(order).start().await;
+            env.client().start(order, 5).id("o-1").await.unwrap();
+            panic!("on purpose");
+        });
+        panic!("to have it printed");
+    }
+    let this = std::env::current_exe().unwrap();
+    let name = "failing::a_test_that_fails_prints_the_histories";
+    let run = std::process::Command::new(this).args(["--exact", name]).env(FAIL, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+    assert!(text.contains("history of order \"o-1\"") && text.contains("TimerStarted"), "{text}");
+}

@@ -1,0 +1,54 @@
+//! Activities that the test plays.
+
+use std::time::Duration;
+
+use highwater::{
+    prelude::*,
+    testing::{TestEnv, mock},
+};
+
+use crate::{Shop, days, order};
+
+#[tokio::test]
+async fn a_mock_takes_the_place_of_one_activity_of_a_set() {
+    #[workflow]
+    async fn both(ctx: Ctx, name: String) -> Result<String, Exit> {
+        let charged = ctx.run(Shop::charge, 5).await?;
+        let greeting = ctx.run(Shop::greet, name).await?;
+        Ok(format!("{greeting} {charged}"))
+    }
+    let env = TestEnv::builder()
+        .workflow(both)
+        .activities(Shop)
+        .mock(Shop::charge, |cents: u64| async move { Ok(format!("{cents} cents")) })
+        .start()
+        .await;
+    let run = env.client().start(both, "Ann".into()).id("b").await.unwrap();
+    assert_eq!(run.result().await.unwrap(), "Hello, Ann! 5 cents");
+    assert_eq!(env.calls(Shop::greet), ["Ann"], "real activities are counted, too");
+    env.finish().await;
+}
+
+#[tokio::test]
+async fn a_mock_can_fail_at_first_and_take_its_time() {
+    let charge = mock(Shop::charge, |cents: u64| async move { Ok(format!("{cents} cents")) })
+        .fails_first(2, || "the bank is busy".to_owned())
+        .takes(Duration::from_secs(7));
+    let env = TestEnv::builder().workflow(order).mocked(charge).start().await;
+    let before = env.now();
+    let run = env.client().start(order, 5).id("o").await.unwrap();
+    assert_eq!(run.result().await.unwrap(), "5 cents");
+    assert_eq!(env.calls(Shop::charge), [5, 5, 5]);
+    let passed = env.now().since(before);
+    assert!(passed >= days(5) + Duration::from_secs(21), "{passed:?}");
+}
+
+#[tokio::test]
+async fn a_mock_that_takes_too_long_times_out() {
+    let charge = mock(Shop::charge, |_| async { Ok(String::new()) }).takes(Duration::from_secs(11));
+    let env = TestEnv::builder().workflow(order).mocked(charge).start().await;
+    let run = env.client().start(order, 5).id("o").await.unwrap();
+    let error = run.result().await.unwrap_err();
+    assert!(error.to_string().contains("did not end within"), "{error}");
+    assert_eq!(env.calls(Shop::charge).len(), 4, "as many attempts as the activity allows");
+}
