@@ -6,6 +6,7 @@ mod child_handle;
 mod external;
 mod handle;
 mod operation;
+mod random;
 mod scope;
 mod signal;
 mod step;
@@ -37,6 +38,7 @@ pub use highwater_protocol::{
     event::{ActivityCancellation, ChildCancellation, ParentClose},
     request::IdReuse,
 };
+pub use random::Random;
 pub use scope::CancelScope;
 pub use signal::{Received, Signals};
 pub use step::{PendingStep, StepCall, StepContext};

@@ -154,12 +154,12 @@ fn same_command(recorded: &Event, issued: &Event) -> bool {
         (Event::ActivityScheduled(a), Event::ActivityScheduled(b)) => a.op == b.op && a.name == b.name,
         (Event::TimerStarted { op: a, .. }, Event::TimerStarted { op: b, .. })
         | (Event::TimerCancelled { op: a }, Event::TimerCancelled { op: b })
-        | (Event::ActivityCancelRequested { op: a }, Event::ActivityCancelRequested { op: b }) => a == b,
+        | (Event::ActivityCancelRequested { op: a }, Event::ActivityCancelRequested { op: b })
+        | (Event::ChildCancelRequested { op: a, .. }, Event::ChildCancelRequested { op: b, .. }) => a == b,
         (Event::UpdateClosed { id: a, .. }, Event::UpdateClosed { id: b, .. }) => a == b,
         (Event::ChildScheduled(a), Event::ChildScheduled(b)) => {
             a.op == b.op && a.workflow_type == b.workflow_type && a.workflow_id == b.workflow_id
         }
-        (Event::ChildCancelRequested { op: a, .. }, Event::ChildCancelRequested { op: b, .. }) => a == b,
         (Event::ExternalScheduled(a), Event::ExternalScheduled(b)) => {
             let same_request = match (&a.request, &b.request) {
                 (ExternalRequest::Signal(a), ExternalRequest::Signal(b)) => a.name == b.name,

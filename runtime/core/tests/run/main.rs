@@ -16,5 +16,6 @@ mod random;
 mod replaying;
 mod scopes;
 mod state;
+mod sync;
 mod tasks;
 mod updates;
