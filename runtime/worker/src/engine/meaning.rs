@@ -120,7 +120,7 @@ fn meaning_of_request(key: &Key, slot: &Slot, run: RunId, ask: &Ask) -> Meaning 
         Ask::Update { update, .. } => Meaning::noted_unless(updates::new_to(slot, Some(update))),
         Ask::Start(start) => {
             let signals = start.signals.iter().cloned().map(Event::Signaled);
-            Meaning::noted_unless(signals.chain(updates::new_to(slot, start.update.as_ref())))
+            Meaning::noted_unless(signals.chain(updates::new_to(slot, start.update.as_deref())))
         }
         Ask::Activity { run: meant, report } => {
             if *meant != run || !slot.open.activities.contains_key(&report.op) {

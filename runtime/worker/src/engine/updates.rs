@@ -30,9 +30,9 @@ pub(super) fn repeats(batch: &Batch, item: &Item) -> bool {
 }
 
 /// The event of an update that the run has not accepted before.
-pub(super) fn new_to(slot: &Slot, update: Option<&Box<Update>>) -> Option<Event> {
+pub(super) fn new_to(slot: &Slot, update: Option<&Update>) -> Option<Event> {
     let update = update.filter(|update| !slot.open.updates.contains_key(&update.id))?;
-    Some(Event::UpdateAccepted(update.clone()))
+    Some(Event::UpdateAccepted(Box::new(update.clone())))
 }
 
 /// Takes the updates out of what the code would not take: nobody can say whether it accepts them.
