@@ -8,6 +8,7 @@
 //! - [`activity`]: what activity code holds, and sets of activities.
 //! - [`join`]: waiting for many operations in an order that replays.
 //! - [`fault`]: errors as code sees them.
+//! - [`intercept`]: code that sees what goes into and out of all workflows and activities of a worker.
 //! - [`open`]: what a run has asked for and not got yet.
 //! - [`mod@panic`]: panics of user code, with their place.
 //! - [`run`]: one run as a state machine, fed with events: replay, command matching, closing.
@@ -18,6 +19,7 @@ pub mod activity;
 pub mod context;
 pub mod definition;
 pub mod fault;
+pub mod intercept;
 pub mod join;
 pub mod open;
 pub mod panic;

@@ -26,8 +26,13 @@ impl Run {
         }
         self.begun = true;
         run_tasks(&live.shared)?;
-        self.unmatched.extend(live.shared.take_commands());
-        self.conclusion = live.shared.conclusion().map(|conclusion| {
+        let taken = panic::catch(|| {
+            let conclusion = live.shared.conclusion().map(|conclusion| live.shared.outbound_conclusion(conclusion));
+            (live.shared.take_commands(), conclusion)
+        });
+        let (commands, conclusion) = taken.map_err(|panic| Self::panicked(&panic))?;
+        self.unmatched.extend(commands);
+        self.conclusion = conclusion.map(|conclusion| {
             live.shared.mute();
             self.limits.conclusion(conclusion)
         });
