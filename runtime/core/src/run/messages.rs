@@ -14,7 +14,7 @@ use super::{
     mismatch,
     tasks::{Code as TaskCode, Ended, Role},
 };
-use crate::{definition::Bound, panic};
+use crate::definition::Bound;
 
 impl Shared {
     /// Adds a handler, for any name when there is none, which takes what has been waiting for it.
@@ -129,7 +129,7 @@ impl Shared {
             return Err(Rejection::new(Code::UnknownName, reason));
         };
         let judged =
-            panic::catch(|| self.answering(|| (handler.validate)(&update.name, &self.inbound_update(update).input)));
+            self.run_code(|| self.answering(|| (handler.validate)(&update.name, &self.inbound_update(update).input)));
         match judged {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(reason))) => Err(Rejection::new(Code::Refused, reason)),
@@ -158,7 +158,7 @@ impl Shared {
             self.unhandled_updates.borrow_mut().push(update.clone());
             return;
         };
-        match panic::catch(|| (handler.begin)(&update.name, &self.inbound_update(update).input)) {
+        match self.run_code(|| (handler.begin)(&update.name, &self.inbound_update(update).input)) {
             Ok(Ok(Work::Done(outcome))) => self.close_update(&update.id, outcome),
             Ok(Ok(Work::Task(task))) => {
                 let role = Role::Update(update.id.clone(), handler.ending.clone());
