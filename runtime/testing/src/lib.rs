@@ -48,4 +48,4 @@ mod replay;
 pub use env::{HeldTime, TestEnv, TestEnvBuilder, hold_time};
 pub use highwater_broker::memory::Faults;
 pub use mock::{Mock, mock};
-pub use replay::History;
+pub use replay::{History, LiveError, LiveFilter, ReadError, ReadFileError, Replay, Replayer, Replays};
