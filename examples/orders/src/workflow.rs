@@ -89,19 +89,11 @@ pub async fn order(ctx: Ctx, order: Order) -> Result<Receipt, Exit<OrderError>> 
 /// been done all the same, and to refund what was never charged does no harm.
 async fn fulfil(ctx: &Ctx, order: &Order, undo: &mut Vec<Step>) -> Result<Receipt, Exit<OrderError>> {
     undo.push(Step::Charge);
-    let payment = ctx.run(Shop::charge, order.clone()).await.map_err(own_error)?;
+    let payment = ctx.run(Shop::charge, order.clone()).await.map_err(Exit::own)?;
     undo.push(Step::Reserve);
-    let parcel = ctx.run(Shop::reserve, order.clone()).await.map_err(own_error)?;
+    let parcel = ctx.run(Shop::reserve, order.clone()).await.map_err(Exit::own)?;
     // The timer is on the NATS server: seconds here, it may be months.
     ctx.sleep(order.sleep).await?;
-    ctx.run(Shop::email, order.clone()).await.map_err(own_error)?;
+    ctx.run(Shop::email, order.clone()).await.map_err(Exit::own)?;
     Ok(Receipt { payment, parcel })
-}
-
-/// An activity's own error is the order's, so that the starter gets it with its type.
-fn own_error(error: CallError<OrderError>) -> Exit<OrderError> {
-    match error {
-        CallError::Failed(error) => Exit::Error(error),
-        other => other.into(),
-    }
 }

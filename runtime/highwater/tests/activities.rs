@@ -141,10 +141,7 @@ async fn calls_every_shape(ctx: Ctx, order: Order) -> Result<u32, Exit<ChargeErr
     ctx.run(square, 3).await?;
     ctx.run(Store::<InMemory>::size, 3).await?;
     ctx.run(BillingCalls::print, order.clone()).await?;
-    let refunded = ctx.run(BillingCalls::refund, order).await.map_err(|error| match error {
-        CallError::Failed(own) => Exit::Error(own),
-        other => other.into(),
-    })?;
+    let refunded = ctx.run(BillingCalls::refund, order).await.map_err(Exit::own)?;
     Ok(total + refunded + u32::try_from(size).unwrap_or(0))
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use highwater::{FreeActivities, prelude::*};
+use highwater::{FreeActivities, RetryPolicy, prelude::*};
 use highwater_tests::{
     deadline::within,
     space::{self, Running},
@@ -50,6 +50,37 @@ async fn an_activity_that_fails_four_times_succeeds_at_the_fifth_with_the_delays
     assert!(all < planned * 3 / 2, "{delays:?} are too long");
     let events: Vec<_> = run.history().await?.iter().map(|event| event.event.to_string()).collect();
     assert!(events.contains(&"ActivityCompleted #1 at attempt 5".to_owned()), "{events:?}");
+    worker.stop().await;
+    Ok(())
+}
+
+static TRIES: Mutex<Vec<(u32, String)>> = Mutex::new(Vec::new());
+
+#[workflow]
+async fn persistent(ctx: Ctx, message: String) -> Result<String, Exit> {
+    let policy = RetryPolicy { initial_interval: Duration::from_millis(20), ..RetryPolicy::default() };
+    let sent = ctx.step("send", async move |step| {
+        TRIES.lock().expect("nobody panics with it").push((step.attempt(), step.idempotency_key().to_string()));
+        match step.attempt() {
+            1 => Err("busy".to_owned()),
+            2 => panic!("nobody expected this"),
+            _ => Ok(message),
+        }
+    });
+    Ok(sent.retry(policy).await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_fails_and_panics_is_tried_again_under_the_same_key() -> Result<()> {
+    let highwater = space::open(&SERVER, "step-retries").await;
+    let worker = Running::spawn(highwater.worker().workflow(persistent).build()?);
+    let run = highwater.client().start(persistent, "hello".to_owned()).await?;
+    assert_eq!(within("the result", run.result()).await?, "hello");
+    let tries = TRIES.lock().expect("nobody panics with it").clone();
+    assert_eq!(tries.iter().map(|(attempt, _)| *attempt).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(tries.iter().all(|(_, key)| *key == tries[0].1));
+    let events: Vec<_> = run.history().await?.iter().map(|event| event.event.to_string()).collect();
+    assert!(events.contains(&"StepCompleted #1 send at attempt 3".to_owned()), "{events:?}");
     worker.stop().await;
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,18 +15,17 @@ use highwater_protocol::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::operation::{Operation, operation_future};
+use super::operation::{Operation, Scoped, operation_future};
 use crate::{
     definition::ActivityDefaults,
     fault::{CallError, Fault},
-    run::{Kind, Resolution, Shared},
+    run::{Kind, OnCancel, Resolution, Shared},
 };
 
 /// A call of an activity that has not been made yet: await it, or set options first.
 #[must_use = "an activity is called when this is awaited"]
 pub struct ActivityCall<T, E> {
-    shared: Rc<Shared>,
-    shielded: bool,
+    at: Scoped,
     call: Result<ActivityScheduled, Failure>,
     types: PhantomData<fn() -> (T, E)>,
 }
@@ -39,9 +37,14 @@ impl<T, E> std::fmt::Debug for ActivityCall<T, E> {
 }
 
 impl<T: DeserializeOwned, E: Fault> ActivityCall<T, E> {
-    pub(super) fn new<I: Serialize>(shared: Rc<Shared>, shielded: bool, defaults: ActivityDefaults, input: &I) -> Self {
-        let call = scheduled(&shared, &defaults, input);
-        Self { shared, shielded, call, types: PhantomData }
+    pub(super) fn new<I: Serialize>(at: Scoped, defaults: &ActivityDefaults, input: &I) -> Self {
+        let call = scheduled(&at.shared, defaults.name, defaults.queue, defaults.options(), input);
+        Self { at, call, types: PhantomData }
+    }
+
+    pub(super) fn named<I: Serialize + ?Sized>(at: Scoped, name: &str, input: &I) -> Self {
+        let call = scheduled(&at.shared, name, None, ActivityOptions::default(), input);
+        Self { at, call, types: PhantomData }
     }
 
     fn set(mut self, change: impl FnOnce(&mut ActivityScheduled)) -> Self {
@@ -86,28 +89,39 @@ impl<T: DeserializeOwned, E: Fault> ActivityCall<T, E> {
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.set(|call| call.options.retry = policy)
     }
+
+    /// What becomes of the activity when the code drops this call or is asked to cancel; unless set,
+    /// [`ActivityCancellation::Try`].
+    ///
+    /// ```
+    /// # extern crate highwater_core as highwater;
+    /// # use highwater::{CallError, Ctx, context::ActivityCancellation};
+    /// # use highwater_macros::activity;
+    /// # #[activity] async fn transfer(cents: u64) -> Result<(), String> { Ok(()) }
+    /// # async fn example(ctx: Ctx) -> Result<(), CallError<String>> {
+    /// // Should the run be cancelled meanwhile, this tells what became of the transfer, not only that it was asked to stop.
+    /// ctx.run(transfer, 500).cancellation(ActivityCancellation::Wait).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn cancellation(self, cancellation: ActivityCancellation) -> Self {
+        self.set(|call| call.options.cancellation = cancellation)
+    }
 }
 
-fn scheduled<I: Serialize>(
+fn scheduled<I: Serialize + ?Sized>(
     shared: &Shared,
-    defaults: &ActivityDefaults,
+    name: &str,
+    queue: Option<&str>,
+    options: ActivityOptions,
     input: &I,
 ) -> Result<ActivityScheduled, Failure> {
     let refused = |text: String| Failure::new(FailureKind::Payload, text);
-    let name = TypeName::new(defaults.name).map_err(|e| refused(e.to_string()))?;
-    let queue = match defaults.queue {
+    let name = TypeName::new(name).map_err(|e| refused(e.to_string()))?;
+    let queue = match queue {
         Some(queue) => QueueName::new(queue).map_err(|e| refused(e.to_string()))?,
         None => shared.queue.clone(),
     };
     let input = Payload::encode(input).map_err(|e| refused(format!("the input of activity {name}: {e}")))?;
-    let options = ActivityOptions {
-        retry: defaults.retry(),
-        schedule_to_start: defaults.schedule_to_start,
-        start_to_close: defaults.start_to_close,
-        schedule_to_close: defaults.schedule_to_close,
-        heartbeat: defaults.heartbeat,
-        cancellation: ActivityCancellation::default(),
-    };
     Ok(ActivityScheduled { op: highwater_protocol::OpId(0), name, queue, input, options, headers: Payloads::default() })
 }
 
@@ -124,19 +138,25 @@ impl<T: DeserializeOwned, E: Fault> IntoFuture for ActivityCall<T, E> {
             Ok(call) => (Some(call), None),
             Err(failure) => (None, Some(failure)),
         };
-        let op = self.shared.open(Kind::Activity, name, self.shielded, |op| {
+        let on_cancel = call.as_ref().map_or(OnCancel::Tell, |call| match call.options.cancellation {
+            ActivityCancellation::Try => OnCancel::Tell,
+            ActivityCancellation::Wait => OnCancel::Wait,
+            ActivityCancellation::Abandon => OnCancel::Abandon,
+        });
+        let operation = self.at.make(Kind::Activity, name, on_cancel, |op| {
             call.map(|call| Event::ActivityScheduled(Box::new(ActivityScheduled { op, ..call })))
         });
         if let Some(failure) = failure {
             // A call that cannot even be written down ends before it begins, the same way at every replay.
-            let _ = self.shared.resolve(op, Kind::Activity, None, Resolution::Outcome(Outcome::Failed(failure)));
+            operation.fail(Kind::Activity, failure);
         }
-        PendingActivity { operation: Operation::new(self.shared, op), types: PhantomData }
+        PendingActivity { operation, types: PhantomData }
     }
 }
 
-/// An activity under way. Dropping it asks the activity to cancel; [`detach`](Self::detach) lets it go on.
-#[must_use = "dropping this asks the activity to cancel; await or detach it"]
+/// An activity under way. Dropping it cancels the activity as [`ActivityCall::cancellation`] says;
+/// [`detach`](Self::detach) lets it go on.
+#[must_use = "dropping this cancels the activity; await or detach it"]
 pub struct PendingActivity<T, E> {
     operation: Operation,
     types: PhantomData<fn() -> (T, E)>,
@@ -160,10 +180,10 @@ impl<T: DeserializeOwned, E: Fault> FusedFuture for PendingActivity<T, E> {
 /// An outcome as the code sees it.
 pub(super) fn decode<T: DeserializeOwned, E: Fault>(resolution: Resolution) -> Result<T, CallError<E>> {
     match resolution {
-        Resolution::Outcome(Outcome::Completed(payload)) => payload.decode().map_err(|error| {
+        Resolution::Outcome(_, Outcome::Completed(payload)) => payload.decode().map_err(|error| {
             CallError::Other(Failure::new(FailureKind::Payload, format!("the recorded result does not fit: {error}")))
         }),
-        Resolution::Outcome(Outcome::Failed(failure)) => Err(CallError::from_failure(failure)),
-        Resolution::Outcome(_) | Resolution::Cancelled | Resolution::Fired => Err(CallError::Cancelled),
+        Resolution::Outcome(attempt, Outcome::Failed(failure)) => Err(CallError::from_attempts(attempt, failure)),
+        Resolution::Outcome(..) | Resolution::Cancelled | Resolution::Fired => Err(CallError::Cancelled),
     }
 }

@@ -141,7 +141,7 @@ impl<S: 'static> Ctx<S> {
 
     /// Signals that came in and that nothing takes: nothing has their name, or their argument does not fit.
     pub fn unhandled_signals(&self) -> Vec<Unhandled> {
-        self.shared.unhandled_signals()
+        self.inner.at.shared.unhandled_signals()
     }
 
     #[track_caller]
@@ -149,7 +149,7 @@ impl<S: 'static> Ctx<S> {
         let ending = does.ending();
         let place = format!("the one at {}", Location::caller());
         // The handler's own handle has no part in the scope in which it was registered.
-        self.shared.handle(name, &place, does.bind(self.clone()));
+        self.inner.at.shared.handle(name, &place, does.bind(self.clone()));
         Registered { ending }
     }
 }

@@ -1,10 +1,42 @@
-//! What all durable operations share: a number, and that dropping cancels.
+//! What all durable operations share: a number, a scope, and that dropping cancels.
 
-use std::{rc::Rc, task::Context};
+use std::{fmt, rc::Rc, task::Context};
 
-use highwater_protocol::OpId;
+use highwater_protocol::{Event, Failure, OpId, TypeName, event::Outcome};
 
-use crate::run::{Resolution, Shared};
+use crate::run::{Kind, Making, OnCancel, Resolution, Scope, Shared};
+
+/// A run, seen from one of its scopes: where operations are made.
+#[derive(Clone)]
+pub(super) struct Scoped {
+    pub(super) shared: Rc<Shared>,
+    pub(super) scope: Rc<Scope>,
+}
+
+impl fmt::Debug for Scoped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scoped").field("run", &self.shared.run).field("scope", &self.scope).finish()
+    }
+}
+
+impl Scoped {
+    /// Makes an operation. In a cancelled scope it has ended already and nothing is issued.
+    #[track_caller]
+    pub(super) fn make(
+        &self,
+        kind: Kind,
+        name: TypeName,
+        on_cancel: OnCancel,
+        issue: impl FnOnce(OpId) -> Option<Event>,
+    ) -> Operation {
+        let op = self.shared.open(Making { kind, name, scope: &self.scope, on_cancel }, issue);
+        Operation { shared: Rc::clone(&self.shared), op, open: true }
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.scope.is_cancelled()
+    }
+}
 
 /// An operation under way.
 pub(super) struct Operation {
@@ -14,10 +46,6 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    pub(super) fn new(shared: Rc<Shared>, op: OpId) -> Self {
-        Self { shared, op, open: true }
-    }
-
     pub(super) fn op(&self) -> OpId {
         self.op
     }
@@ -35,6 +63,12 @@ impl Operation {
         let resolution = self.shared.take_resolution(self.op, cx.waker())?;
         self.open = false;
         Some(resolution)
+    }
+
+    /// Ends it here and now: it could not even begin.
+    pub(super) fn fail(&self, kind: Kind, failure: Failure) {
+        // One that was cancelled from the start has ended already.
+        let _ = self.shared.resolve(self.op, kind, None, Resolution::Outcome(1, Outcome::Failed(failure)));
     }
 
     /// Lets it go on without anybody waiting.

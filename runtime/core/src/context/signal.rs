@@ -13,13 +13,12 @@ use futures_util::future::FusedFuture;
 use highwater_protocol::TypeName;
 use serde::de::DeserializeOwned;
 
-use super::wait::Waiter;
-use crate::{fault::Cancelled, run::Shared};
+use super::{operation::Scoped, wait::Waiter};
+use crate::fault::Cancelled;
 
 /// Receives the signals of one name, in the order in which they came.
 pub struct Signals<T> {
-    shared: Rc<Shared>,
-    shielded: bool,
+    at: Scoped,
     name: TypeName,
     types: PhantomData<fn() -> T>,
 }
@@ -32,15 +31,15 @@ impl<T> fmt::Debug for Signals<T> {
 
 impl<T: DeserializeOwned> Signals<T> {
     #[track_caller]
-    pub(super) fn new(shared: Rc<Shared>, shielded: bool, name: &str) -> Self {
+    pub(super) fn new(at: Scoped, name: &str) -> Self {
         let name = TypeName::new(name).unwrap_or_else(|error| panic!("no signal can have this name: {error}"));
-        shared.receive(&name);
-        Self { shared, shielded, name, types: PhantomData }
+        at.shared.receive(&name);
+        Self { at, name, types: PhantomData }
     }
 
     /// Waits for the next signal.
     pub fn recv(&mut self) -> Received<'_, T> {
-        let waiter = Waiter::new(Rc::clone(&self.shared));
+        let waiter = Waiter::new(Rc::clone(&self.at.shared));
         Received { signals: self, waiter, done: false }
     }
 
@@ -48,10 +47,10 @@ impl<T: DeserializeOwned> Signals<T> {
     #[track_caller]
     pub fn try_recv(&mut self) -> Option<T> {
         loop {
-            let signal = self.shared.pop_signal(&self.name)?;
+            let signal = self.at.shared.pop_signal(&self.name)?;
             match signal.input.decode() {
                 Ok(value) => return Some(value),
-                Err(error) => self.shared.unfit(&signal, &error),
+                Err(error) => self.at.shared.unfit(&signal, &error),
             }
         }
     }
@@ -81,7 +80,7 @@ impl<T: DeserializeOwned> Future for Received<'_, T> {
             self.done = true;
             return Poll::Ready(Ok(value));
         }
-        if !self.signals.shielded && self.signals.shared.cancel_requested() {
+        if self.signals.at.is_cancelled() {
             self.done = true;
             return Poll::Ready(Err(Cancelled));
         }

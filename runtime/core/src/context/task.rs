@@ -94,7 +94,8 @@ impl<S: 'static> Ctx<S> {
     /// ```
     #[track_caller]
     pub fn spawn<T: 'static>(&self, code: impl Future<Output = T> + 'static) -> Task<T> {
-        self.shared.refuse_in_query("ctx.spawn");
+        let shared = &self.inner.at.shared;
+        shared.refuse_in_query("ctx.spawn");
         let result = Rc::new(Slot { value: Cell::new(None), waker: Cell::new(None) });
         let slot = Rc::clone(&result);
         let code = code.map(move |value| {
@@ -104,7 +105,7 @@ impl<S: 'static> Ctx<S> {
             }
             Ended::Quietly
         });
-        let number = self.shared.add_task(Role::Spawned, code.boxed_local());
-        Task { shared: Rc::clone(&self.shared), number, result, open: true }
+        let number = shared.add_task(Role::Spawned, code.boxed_local());
+        Task { shared: Rc::clone(shared), number, result, open: true }
     }
 }

@@ -3,17 +3,16 @@
 use std::{
     future::Future,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
 };
 
 use futures_util::future::FusedFuture;
 use highwater_protocol::{Event, Timestamp, TypeName};
 
-use super::operation::{Operation, operation_future};
+use super::operation::{Operation, Scoped, operation_future};
 use crate::{
     fault::Cancelled,
-    run::{Kind, Resolution, Shared},
+    run::{Kind, OnCancel, Resolution},
 };
 
 /// A timer under way. Dropping it cancels the timer.
@@ -26,10 +25,10 @@ operation_future!(Sleep);
 
 impl Sleep {
     #[track_caller]
-    pub(super) fn new(shared: &Rc<Shared>, shielded: bool, fire_at: Timestamp) -> Self {
+    pub(super) fn new(at: &Scoped, fire_at: Timestamp) -> Self {
         let name = TypeName::new("sleep").expect("a word is a name");
-        let op = shared.open(Kind::Timer, name, shielded, |op| Some(Event::TimerStarted { op, fire_at }));
-        Self { operation: Operation::new(Rc::clone(shared), op) }
+        let operation = at.make(Kind::Timer, name, OnCancel::Tell, |op| Some(Event::TimerStarted { op, fire_at }));
+        Self { operation }
     }
 }
 
@@ -38,7 +37,7 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.operation.poll(cx) {
             Some(Resolution::Fired) => Poll::Ready(Ok(())),
-            Some(Resolution::Cancelled | Resolution::Outcome(_)) => Poll::Ready(Err(Cancelled)),
+            Some(Resolution::Cancelled | Resolution::Outcome(..)) => Poll::Ready(Err(Cancelled)),
             None => Poll::Pending,
         }
     }

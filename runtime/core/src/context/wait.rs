@@ -11,7 +11,11 @@ use std::{
 
 use futures_util::future::FusedFuture;
 
-use crate::{fault::Cancelled, run::Shared};
+use super::operation::Scoped;
+use crate::{
+    fault::Cancelled,
+    run::{Scope, Shared},
+};
 
 /// A place in the list of those who look again whenever anything changed.
 pub(super) struct Waiter {
@@ -28,10 +32,6 @@ impl Waiter {
     pub(super) fn wait(&self, cx: &Context<'_>) {
         self.shared.wait(self.number, cx.waker());
     }
-
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
-    }
 }
 
 impl Drop for Waiter {
@@ -45,7 +45,7 @@ impl Drop for Waiter {
 pub struct WaitUntil<S, F> {
     waiter: Waiter,
     state: Rc<RefCell<S>>,
-    shielded: bool,
+    scope: Rc<Scope>,
     condition: F,
     done: bool,
 }
@@ -57,8 +57,8 @@ impl<S, F> fmt::Debug for WaitUntil<S, F> {
 }
 
 impl<S, F> WaitUntil<S, F> {
-    pub(super) fn new(shared: Rc<Shared>, state: Rc<RefCell<S>>, shielded: bool, condition: F) -> Self {
-        Self { waiter: Waiter::new(shared), state, shielded, condition, done: false }
+    pub(super) fn new(at: Scoped, state: Rc<RefCell<S>>, condition: F) -> Self {
+        Self { waiter: Waiter::new(at.shared), state, scope: at.scope, condition, done: false }
     }
 }
 
@@ -73,7 +73,7 @@ impl<S, F: FnMut(&S) -> bool + Unpin> Future for WaitUntil<S, F> {
             this.done = true;
             return Poll::Ready(Ok(()));
         }
-        if !this.shielded && this.waiter.shared().cancel_requested() {
+        if this.scope.is_cancelled() {
             this.done = true;
             return Poll::Ready(Err(Cancelled));
         }
@@ -88,10 +88,11 @@ impl<S, F: FnMut(&S) -> bool + Unpin> FusedFuture for WaitUntil<S, F> {
     }
 }
 
-/// Waits until the run is asked to cancel.
+/// Waits until the run, or the scope of the handle that made this, is asked to cancel.
 #[must_use = "await it"]
 pub struct CancelRequested {
     waiter: Waiter,
+    scope: Rc<Scope>,
     done: bool,
 }
 
@@ -102,8 +103,8 @@ impl fmt::Debug for CancelRequested {
 }
 
 impl CancelRequested {
-    pub(super) fn new(shared: Rc<Shared>) -> Self {
-        Self { waiter: Waiter::new(shared), done: false }
+    pub(super) fn new(at: Scoped) -> Self {
+        Self { waiter: Waiter::new(at.shared), scope: at.scope, done: false }
     }
 }
 
@@ -113,7 +114,7 @@ impl Future for CancelRequested {
         if self.done {
             return Poll::Pending;
         }
-        if self.waiter.shared().cancel_requested() {
+        if self.scope.is_cancelled() {
             self.done = true;
             return Poll::Ready(());
         }

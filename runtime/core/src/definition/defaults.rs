@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use highwater_protocol::RetryPolicy;
+use highwater_protocol::{
+    RetryPolicy,
+    event::{ActivityCancellation, ActivityOptions},
+};
 
 /// What `#[activity(…)]` says, known at compile time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +49,18 @@ impl ActivityDefaults {
             maximum_interval: None,
             maximum_attempts: None,
             jitter: None,
+        }
+    }
+
+    /// The options of a call that says nothing else.
+    pub fn options(&self) -> ActivityOptions {
+        ActivityOptions {
+            retry: self.retry(),
+            schedule_to_start: self.schedule_to_start,
+            start_to_close: self.start_to_close,
+            schedule_to_close: self.schedule_to_close,
+            heartbeat: self.heartbeat,
+            cancellation: ActivityCancellation::default(),
         }
     }
 

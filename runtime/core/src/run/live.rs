@@ -31,12 +31,12 @@ impl Live {
         match event {
             Event::Signaled(signal) => self.shared.signal(signal),
             Event::UpdateAccepted(update) => self.shared.accept(update)?,
-            Event::CancelRequested { reason } => self.shared.cancel(reason),
-            Event::ActivityClosed { op, outcome, .. } => {
-                self.shared.resolve(*op, Kind::Activity, None, Resolution::Outcome(outcome.clone()))?;
+            Event::CancelRequested { reason } => self.shared.cancel(&self.shared.scope, reason),
+            Event::ActivityClosed { op, attempt, outcome } => {
+                self.shared.resolve(*op, Kind::Activity, None, Resolution::Outcome(*attempt, outcome.clone()))?;
             }
-            Event::StepClosed { op, name, outcome, .. } => {
-                self.shared.resolve(*op, Kind::Step, Some(name), Resolution::Outcome(outcome.clone()))?;
+            Event::StepClosed { op, name, attempt, outcome } => {
+                self.shared.resolve(*op, Kind::Step, Some(name), Resolution::Outcome(*attempt, outcome.clone()))?;
             }
             Event::TimerFired { op } => self.shared.resolve(*op, Kind::Timer, None, Resolution::Fired)?,
             other => unreachable!("{other} is not inbound"),

@@ -21,6 +21,7 @@ mod mismatch;
 mod operations;
 mod poll;
 mod replay;
+mod scope;
 mod state;
 mod tasks;
 
@@ -41,8 +42,9 @@ pub use handlers::Unfinished;
 pub(crate) use handlers::{Begin, Ending, QueryHandler, SignalHandler, UpdateHandler, Validate, Work};
 pub use limits::Limits;
 pub use mailbox::Unhandled;
-pub use operations::StepRun;
-pub(crate) use operations::{Kind, Resolution};
+pub(crate) use operations::{Kind, Making, OnCancel, Resolution};
+pub use operations::{StepRun, StepWork};
+pub(crate) use scope::Scope;
 pub(crate) use state::Shared;
 pub(crate) use tasks::{Ended, Role};
 

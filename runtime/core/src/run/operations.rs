@@ -1,10 +1,18 @@
 //! The operations of a run: made by its code, ended by events.
+//!
+//! ```text
+//! made ──▶ open, wanted ──▶ its end is on record ──▶ taken by the code, and gone
+//!              │  └─ cancelled ──▶ Tell:    ended at once, and gone from the record too
+//!              │                   Wait:    asked to cancel; goes on as it was
+//!              │                   Abandon: ended for the code; open on record
+//!              └─ dropped ──▶ Tell: gone    Wait, Abandon, detached: open, not wanted, until its end is on record
+//! ```
 
-use std::{fmt, task::Waker};
+use std::{fmt, panic::Location, rc::Rc, task::Waker};
 
-use highwater_protocol::{Event, OpId, TypeName, event::Outcome};
+use highwater_protocol::{Event, OpId, RetryPolicy, TypeName, event::Outcome};
 
-use super::Shared;
+use super::{Shared, scope::Scope};
 use crate::activity::BoxFuture;
 
 /// A local step to be run.
@@ -13,9 +21,14 @@ pub struct StepRun {
     pub op: OpId,
     /// Its name.
     pub name: TypeName,
-    /// The work, for the async runtime.
-    pub work: BoxFuture<'static, Outcome>,
+    /// How failed attempts follow each other: one attempt, unless the code says otherwise.
+    pub retry: RetryPolicy,
+    /// Makes an attempt, by its number from 1, for the async runtime.
+    pub work: StepWork,
 }
+
+/// Makes an attempt of a step, by its number from 1. There is no second one unless the retry policy allows it.
+pub type StepWork = Box<dyn FnMut(u32) -> BoxFuture<'static, Outcome> + Send>;
 
 impl fmt::Debug for StepRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,10 +44,31 @@ pub(crate) enum Kind {
     Timer,
 }
 
+/// What cancelling or dropping an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnCancel {
+    /// It is told, and the code goes on as if it had ended.
+    Tell,
+    /// It is told, and the code goes on when it has ended.
+    Wait,
+    /// It is not told; the code goes on.
+    Abandon,
+}
+
+/// What the code makes.
+#[derive(Debug)]
+pub(crate) struct Making<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) name: TypeName,
+    pub(crate) scope: &'a Rc<Scope>,
+    pub(crate) on_cancel: OnCancel,
+}
+
 /// How an operation ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Resolution {
-    Outcome(Outcome),
+    /// At this attempt, so.
+    Outcome(u32, Outcome),
     Fired,
     Cancelled,
 }
@@ -42,27 +76,48 @@ pub(crate) enum Resolution {
 pub(super) struct Op {
     kind: Kind,
     name: TypeName,
-    shielded: bool,
-    detached: bool,
+    scope: Rc<Scope>,
+    on_cancel: OnCancel,
+    /// Where in the user's code it was made.
+    made_at: &'static Location<'static>,
+    /// No event has ended it.
+    open: bool,
+    /// It was asked to cancel, and is open still.
+    cancelling: bool,
+    /// Somebody in the code holds it.
+    wanted: bool,
     resolution: Option<Resolution>,
     waker: Option<Waker>,
 }
 
+impl Op {
+    /// Whether the code holds it and has not been told its end.
+    fn is_awaited(&self) -> bool {
+        self.open && self.wanted && self.resolution.is_none()
+    }
+}
+
 impl Shared {
-    /// Makes an operation. Under a cancelled run it is cancelled from the start and never issued.
+    /// Makes an operation. In a cancelled scope it is cancelled from the start and never issued.
     #[track_caller]
-    pub(crate) fn open(
-        &self,
-        kind: Kind,
-        name: TypeName,
-        shielded: bool,
-        issue: impl FnOnce(OpId) -> Option<Event>,
-    ) -> OpId {
+    pub(crate) fn open(&self, making: Making<'_>, issue: impl FnOnce(OpId) -> Option<Event>) -> OpId {
         self.refuse_in_query("an operation was made");
+        let Making { kind, name, scope, on_cancel } = making;
         let op = OpId(self.next_op.replace(self.next_op.get() + 1));
-        let refused = !shielded && self.cancel_requested();
-        let resolution = refused.then_some(Resolution::Cancelled);
-        self.ops.borrow_mut().insert(op, Op { kind, name, shielded, detached: false, resolution, waker: None });
+        let refused = scope.is_cancelled();
+        let entry = Op {
+            kind,
+            name,
+            scope: Rc::clone(scope),
+            on_cancel,
+            made_at: Location::caller(),
+            open: !refused,
+            cancelling: false,
+            wanted: true,
+            resolution: refused.then_some(Resolution::Cancelled),
+            waker: None,
+        };
+        self.ops.borrow_mut().insert(op, entry);
         if !refused && let Some(command) = issue(op) {
             self.commands.borrow_mut().push(command);
         }
@@ -70,14 +125,15 @@ impl Shared {
     }
 
     /// Hands a step's work over, unless the step was cancelled from the start.
-    pub(crate) fn run_step(&self, op: OpId, name: TypeName, work: BoxFuture<'static, Outcome>) {
+    pub(crate) fn run_step(&self, op: OpId, name: TypeName, retry: RetryPolicy, work: StepWork) {
         if self.is_pending(op, Kind::Step) {
-            self.steps.borrow_mut().push(StepRun { op, name, work });
+            self.steps.borrow_mut().push(StepRun { op, name, retry, work });
         }
     }
 
+    /// Whether an end of it would be taken.
     pub(crate) fn is_pending(&self, op: OpId, kind: Kind) -> bool {
-        self.ops.borrow().get(&op).is_some_and(|o| o.kind == kind && o.resolution.is_none())
+        self.ops.borrow().get(&op).is_some_and(|o| o.kind == kind && o.open)
     }
 
     /// Takes an operation's end, or leaves the waker for it.
@@ -85,10 +141,12 @@ impl Shared {
         let waker = waker.clone();
         let mut ops = self.ops.borrow_mut();
         let entry = ops.get_mut(&op)?;
-        if entry.resolution.is_some() {
-            let entry = ops.remove(&op);
+        if let Some(resolution) = entry.resolution.take() {
+            entry.wanted = false;
+            let gone = if entry.open { None } else { ops.remove(&op) };
             drop(ops);
-            return entry.and_then(|entry| entry.resolution);
+            drop(gone);
+            return Some(resolution);
         }
         let before = entry.waker.replace(waker);
         // A waker is somebody else's code; it is dropped when nothing is borrowed any more.
@@ -102,10 +160,28 @@ impl Shared {
         if self.muted.get() || self.answering.get() {
             return;
         }
-        let entry = self.ops.borrow_mut().remove(&op);
-        let Some(entry) = entry else { return };
-        if entry.resolution.is_none() {
-            self.issue_cancel(op, entry.kind);
+        let (tell, kind, gone) = {
+            let mut ops = self.ops.borrow_mut();
+            let Some(entry) = ops.get_mut(&op) else { return };
+            let tell = entry.is_awaited() && !entry.cancelling && entry.on_cancel != OnCancel::Abandon;
+            let kind = entry.kind;
+            entry.wanted = false;
+            entry.cancelling |= tell;
+            let stays = entry.open && entry.on_cancel != OnCancel::Tell;
+            (
+                tell,
+                kind,
+                if stays {
+                    entry.waker.take();
+                    None
+                } else {
+                    ops.remove(&op)
+                },
+            )
+        };
+        drop(gone);
+        if tell {
+            self.issue_cancel(op, kind);
         }
     }
 
@@ -113,8 +189,8 @@ impl Shared {
     pub(crate) fn detach(&self, op: OpId) {
         let mut ops = self.ops.borrow_mut();
         let ended = ops.get_mut(&op).is_some_and(|entry| {
-            entry.detached = true;
-            entry.resolution.is_some()
+            entry.wanted = false;
+            !entry.open
         });
         let entry = if ended { ops.remove(&op) } else { None };
         drop(ops);
@@ -147,25 +223,27 @@ impl Shared {
         name: Option<&TypeName>,
         resolution: Resolution,
     ) -> Result<(), String> {
-        let mut detached = None;
+        let mut gone = None;
         let waker = {
             let mut ops = self.ops.borrow_mut();
             let Some(entry) = ops.get_mut(&op) else { return Err(format!("has no operation #{op} under way")) };
             if entry.kind != kind || name.is_some_and(|name| *name != entry.name) {
                 return Err(format!("made operation #{op} as {} {}", entry.kind.word(), entry.name));
             }
-            if entry.resolution.is_some() {
+            if !entry.open {
                 return Err(format!("has operation #{op} ended already"));
             }
-            if entry.detached {
-                detached = ops.remove(&op);
-                None
-            } else {
-                entry.resolution = Some(resolution);
+            entry.open = false;
+            if entry.wanted {
+                // Who was told already that it is cancelled hears nothing else.
+                entry.resolution.get_or_insert(resolution);
                 entry.waker.take()
+            } else {
+                gone = ops.remove(&op);
+                None
             }
         };
-        drop(detached);
+        drop(gone);
         if kind == Kind::Step {
             self.drop_step(op);
         }
@@ -175,40 +253,44 @@ impl Shared {
         Ok(())
     }
 
+    /// Whether the run was asked to cancel.
     pub(crate) fn cancel_requested(&self) -> bool {
-        self.cancel.borrow().is_some()
+        self.scope.is_cancelled()
     }
 
-    pub(crate) fn cancel_reason(&self) -> Option<String> {
-        self.cancel.borrow().clone()
-    }
-
-    /// The run is asked to cancel: everything that is not shielded ends as cancelled, in the order in which it was made.
-    pub(crate) fn cancel(&self, reason: &str) {
-        self.cancel.replace(Some(reason.to_owned()));
-        let pending: Vec<(OpId, Kind)> = self
-            .ops
-            .borrow()
-            .iter()
-            .filter(|(_, op)| op.resolution.is_none() && !op.shielded && !op.detached)
-            .map(|(id, op)| (*id, op.kind))
-            .collect();
-        for (op, kind) in pending {
-            self.issue_cancel(op, kind);
+    /// A scope is cancelled: everything in it that is waited for is told and ends, in the order in which it was made.
+    pub(crate) fn cancel(&self, scope: &Scope, reason: &str) {
+        if !scope.cancel(reason) {
+            return;
+        }
+        let awaited = |op: &Op| op.is_awaited() && !op.cancelling && op.scope.is_cancelled();
+        let ops: Vec<OpId> = self.ops.borrow().iter().filter(|(_, op)| awaited(op)).map(|(id, _)| *id).collect();
+        for op in ops {
+            let mut told = None;
             let waker = self.ops.borrow_mut().get_mut(&op).and_then(|entry| {
+                told = (entry.on_cancel != OnCancel::Abandon).then_some(entry.kind);
+                entry.cancelling = true;
+                if entry.on_cancel == OnCancel::Wait {
+                    return None;
+                }
+                entry.open = entry.on_cancel == OnCancel::Abandon;
                 entry.resolution = Some(Resolution::Cancelled);
                 entry.waker.take()
             });
+            if let Some(kind) = told {
+                self.issue_cancel(op, kind);
+            }
             if let Some(waker) = waker {
                 waker.wake();
             }
         }
     }
 
+    /// What the code waits for, in words, with the place where it was made.
     pub(crate) fn pending(&self) -> Vec<String> {
         let ops = self.ops.borrow();
-        let open = ops.iter().filter(|(_, op)| op.resolution.is_none());
-        let open = open.map(|(id, op)| format!("{} {} (#{id})", op.kind.word(), op.name));
+        let open = ops.iter().filter(|(_, op)| op.is_awaited());
+        let open = open.map(|(id, op)| format!("{} {} (#{id}, at {})", op.kind.word(), op.name, op.made_at));
         open.chain(self.tasks.handlers()).collect()
     }
 }

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     mem,
+    rc::Rc,
     task::Waker,
 };
 
@@ -16,6 +17,7 @@ use super::{
     handlers::Table,
     mailbox::Mailbox,
     operations::{Op, StepRun},
+    scope::Scope,
     tasks::Tasks,
 };
 use crate::panic;
@@ -36,7 +38,8 @@ pub(crate) struct Shared {
     pub(super) next_op: Cell<u64>,
     next_uuid: Cell<u64>,
     next_waiter: Cell<u64>,
-    pub(super) cancel: RefCell<Option<String>>,
+    /// The scope that a request to cancel the run cancels.
+    pub(crate) scope: Rc<Scope>,
     pub(super) ops: RefCell<BTreeMap<OpId, Op>>,
     pub(super) commands: RefCell<Vec<Event>>,
     pub(super) steps: RefCell<Vec<StepRun>>,
@@ -69,7 +72,7 @@ impl Shared {
             next_op: Cell::new(1),
             next_uuid: Cell::new(0),
             next_waiter: Cell::new(0),
-            cancel: RefCell::default(),
+            scope: Scope::apart(),
             ops: RefCell::default(),
             commands: RefCell::default(),
             steps: RefCell::default(),

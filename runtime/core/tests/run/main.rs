@@ -3,6 +3,7 @@
 // The macros name `::highwater`.
 extern crate highwater_core as highwater;
 
+mod calls;
 mod cancelling;
 mod failed_tasks;
 mod mismatch;
@@ -11,6 +12,7 @@ mod play;
 mod queries;
 mod random;
 mod replaying;
+mod scopes;
 mod state;
 mod tasks;
 mod updates;

@@ -171,7 +171,7 @@ fn dropping_cancels_and_detaching_does_not() {
         let dropped = ctx.run(charge, 1).into_future();
         let detached = ctx.run(charge, 2).into_future();
         let timer = ctx.sleep(SECOND);
-        let step = ctx.step("never", async |_| Ok::<_, String>(()));
+        let step = ctx.step("never", async |_| Ok::<_, String>(())).into_future();
         ctx.sleep(SECOND * 2).await?;
         drop(timer);
         drop(dropped);

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use highwater_core::{Ctx, Exit, join::join_all, open::OpenOperations};
+use highwater_core::{Ctx, Exit, context::ActivityCancellation, fault::Elapsed, join::join_all, open::OpenOperations};
 use highwater_macros::{activity, join, select, workflow};
-use highwater_protocol::Event;
+use highwater_protocol::{Event, RetryPolicy};
 
 use crate::play::{Mode, Play, parse, registry};
 
@@ -55,7 +55,7 @@ impl Mixed {
     async fn round(ctx: &Ctx<Self>, dice: &mut Dice, round: u64) -> u64 {
         let seconds = |dice: &mut Dice| Duration::from_secs(1 + dice.roll(5));
         let (short, long) = (seconds(dice), seconds(dice));
-        match dice.roll(9) {
+        match dice.roll(12) {
             0 => ctx.run(work, round).await.unwrap_or(1_000),
             1 => ctx
                 .step("local", async move |_| if round.is_multiple_of(3) { Err("no".to_owned()) } else { Ok(round) })
@@ -76,7 +76,7 @@ impl Mixed {
             5 => {
                 ctx.run(work, 3).into_future().detach();
                 ctx.shielded().sleep(short).detach();
-                ctx.step("detached", async |_| Ok::<_, String>(0)).detach();
+                ctx.step("detached", async |_| Ok::<_, String>(0)).into_future().detach();
                 0
             }
             6 => {
@@ -95,6 +95,30 @@ impl Mixed {
                     order = order * 100 + some.next().await.unwrap_or(99);
                 }
                 order
+            }
+            8 => {
+                let how = [ActivityCancellation::Try, ActivityCancellation::Wait, ActivityCancellation::Abandon];
+                let call = ctx.run(work, 4).cancellation(how[dice.roll(3) as usize]);
+                match ctx.timeout(short, call).await {
+                    Ok(worked) => worked.unwrap_or(5_000),
+                    Err(Elapsed) => 7_000,
+                }
+            }
+            9 => {
+                let scope = ctx.scope();
+                let (part, ()) = join!(async { scope.ctx().run(work, 5).await.unwrap_or(8_000) }, async {
+                    // Asked to cancel, the run cancels the scope itself.
+                    ctx.sleep(short).await.ok();
+                    scope.cancel("late");
+                });
+                part
+            }
+            10 => {
+                let policy = RetryPolicy { maximum_attempts: 2, ..RetryPolicy::default() };
+                let flaky = ctx.step("flaky", async move |step| {
+                    if u64::from(step.attempt()) <= round % 4 { Err("not yet".to_owned()) } else { Ok(round) }
+                });
+                flaky.retry(policy).await.unwrap_or(9_000)
             }
             _ => {
                 let wanted = ctx.read(|state| state.bumps) + 1 + dice.roll(2);

@@ -190,7 +190,9 @@ fn an_operator_hears_which_handlers_a_run_waits_for_and_which_signals_nothing_ta
     {
         play.line(line);
     }
-    assert_eq!(play.run.waits_for(), ["activity charge (#2)", "handler of signal restock"]);
+    let waits_for = play.run.waits_for();
+    assert!(waits_for[0].starts_with("activity charge (#2, at "), "{waits_for:?}");
+    assert_eq!(waits_for[1..], ["handler of signal restock"]);
     let unhandled = play.run.unhandled_signals();
     let names: Vec<&str> = unhandled.iter().map(|one| one.signal.name.as_str()).collect();
     assert_eq!(names, ["restock", "other"]);

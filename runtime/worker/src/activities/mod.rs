@@ -32,3 +32,4 @@ mod tests;
 pub(crate) use catalog::ActivityCatalog;
 pub use catalog::CatalogError;
 pub(crate) use poller::ActivityWorker;
+pub(crate) use work::caught;

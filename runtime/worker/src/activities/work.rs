@@ -154,7 +154,7 @@ impl Drop for Running {
 }
 
 /// Polls user code so that a panic is an outcome.
-async fn caught(future: impl Future<Output = Outcome>) -> Outcome {
+pub(crate) async fn caught(future: impl Future<Output = Outcome>) -> Outcome {
     let mut future = pin!(future);
     poll_fn(|context| match panic::catch(|| future.as_mut().poll(context)) {
         Ok(poll) => poll,

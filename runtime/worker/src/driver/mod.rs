@@ -7,6 +7,7 @@ mod load;
 mod perform;
 mod readers;
 mod send;
+mod step;
 
 pub(crate) use perform::store_rejected;
 

@@ -2,13 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
-use highwater_core::run::StepRun;
 use highwater_protocol::{
-    Failure, FailureKind, Headers, Key, Payload, QueueName, RunId, Started, TypeName, WorkflowId,
-    event::Outcome,
-    header,
+    Headers, Key, Payload, QueueName, TypeName, WorkflowId, header,
     query::QueryRejected,
     rejection::Rejection,
     reply::Reply,
@@ -16,13 +13,11 @@ use highwater_protocol::{
     subject::{InboxKind, Verb},
 };
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
-use tracing::Instrument;
 
-use super::{Driver, load::load, send, send::insist};
+use super::{Driver, load::load, send, send::insist, step};
 use crate::{
     engine::{Action, Input, Question, UnitId},
     executor::Job,
-    trace::{self, Traced},
 };
 
 /// The wait after a record that the server refuses.
@@ -85,7 +80,7 @@ impl Driver {
                 tokio::spawn(send_reply(broker, subject, reply));
             }
             Action::Step { key, generation, run, step, started } => {
-                self.steps.spawn(run_step(answer, key, generation, run, step, started));
+                self.steps.spawn(step::run(answer, key, generation, run, step, started));
             }
             Action::LocalTimer { key, run, timer, at, now } => {
                 let delay = at.since(now);
@@ -151,31 +146,6 @@ fn question(
     let input = Payload::with_content_type(message.payload, message.headers.get(header::CONTENT_TYPE));
     let unit = UnitId { queue, partition: key.partition(subjects.partitions()) };
     Some(Ok(Input::Question { unit, key, question: Question { name, input, reply } }))
-}
-
-async fn run_step(
-    answer: UnboundedSender<Input>,
-    key: Key,
-    generation: u64,
-    run: RunId,
-    step: StepRun,
-    started: Option<Arc<Started>>,
-) {
-    let StepRun { op, name, work } = step;
-    let (traced, log) = (Traced::step(&key, run, started.as_deref(), &name), trace::step_log(&key, run, op, &name));
-    let work = traced.around(work.instrument(log));
-    let outcome = match std::panic::AssertUnwindSafe(work).catch_unwind().await {
-        Ok(outcome) => outcome,
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|t| (*t).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned());
-            Outcome::Failed(Failure::new(FailureKind::Panic, text.unwrap_or_else(|| "a panic without text".into())))
-        }
-    };
-    traced.finish(&outcome);
-    let _ = answer.send(Input::StepDone { key, generation, run, op, name, outcome });
 }
 
 async fn send_reply(broker: Arc<dyn Broker>, subject: String, reply: Reply) {

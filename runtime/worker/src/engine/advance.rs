@@ -271,8 +271,9 @@ impl Engine {
             Item::Fire { fire, .. } => self.timer_event(key, slot, run, fire.timer, true),
             Item::Due { run: meant, .. } if *meant != run => Meaning::Nothing,
             Item::Due { timer, .. } => self.timer_event(key, slot, run, *timer, false),
-            Item::Step { run: meant, op, name, outcome } if *meant == run => {
-                Meaning::Event(Event::StepClosed { op: *op, name: name.clone(), attempt: 1, outcome: outcome.clone() })
+            Item::Step { run: meant, op, name, attempt, outcome } if *meant == run => {
+                let (op, name, attempt, outcome) = (*op, name.clone(), *attempt, outcome.clone());
+                Meaning::Event(Event::StepClosed { op, name, attempt, outcome })
             }
             Item::Refused { run: meant, op, failure } if *meant == run && slot.open.activities.contains_key(op) => {
                 Meaning::Event(Event::ActivityClosed { op: *op, attempt: 0, outcome: Outcome::Failed(failure.clone()) })

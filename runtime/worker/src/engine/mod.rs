@@ -69,7 +69,15 @@ pub(crate) enum Input {
     /// A request without a run was dealt with: rejected, forwarded, dropped.
     Handled { unit: UnitId, source: Source, seq: u64 },
     /// A local step ended.
-    StepDone { key: Key, generation: u64, run: RunId, op: highwater_protocol::OpId, name: TypeName, outcome: Outcome },
+    StepDone {
+        key: Key,
+        generation: u64,
+        run: RunId,
+        op: highwater_protocol::OpId,
+        name: TypeName,
+        attempt: u32,
+        outcome: Outcome,
+    },
     /// A timer that was set on this process's clock is due.
     Due { key: Key, run: RunId, timer: highwater_protocol::timer::TimerId },
     /// Somebody asks a run something.
@@ -161,10 +169,10 @@ impl Engine {
             }
             Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |_, s| Self::sent(s, sent)),
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
-            Input::StepDone { key, generation, run, op, name, outcome } => {
+            Input::StepDone { key, generation, run, op, name, attempt, outcome } => {
                 self.with(&key, Some(generation), |_, slot| {
                     slot.steps.remove(&(run, op));
-                    slot.pending.push_back(Item::Step { run, op, name, outcome });
+                    slot.pending.push_back(Item::Step { run, op, name, attempt, outcome });
                 });
             }
             Input::Due { key, run, timer } => {

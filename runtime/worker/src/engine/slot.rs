@@ -26,7 +26,7 @@ pub(crate) enum Item {
     /// A durable timer fired.
     Fire { unit: UnitId, seq: u64, time: Timestamp, fire: Fire },
     /// A local step of this process ended.
-    Step { run: RunId, op: OpId, name: TypeName, outcome: Outcome },
+    Step { run: RunId, op: OpId, name: TypeName, attempt: u32, outcome: Outcome },
     /// This process's own clock says that a timer is due.
     Due { run: RunId, timer: TimerId },
     /// An activity will never have an outcome of its own: its task could not be sent, or nobody took it in time.

@@ -6,6 +6,8 @@
 //! > start 5                     the run's input, as JSON
 //! > activity 1 ok 7             activity #1 ended with this value
 //! > activity 1 error "declined" … or with this error
+//! > activity 1 error "no" at 3    … at this attempt
+//! > activity 1 cancelled
 //! > activity 1 timeout
 //! > step 2                      step #2 is executed, and its outcome given
 //! > fire 3                      timer #3 fired
@@ -190,9 +192,16 @@ impl Play {
     /// Executes a step.
     pub(crate) fn execute(&mut self, op: u64) -> Event {
         let at = self.steps.iter().position(|step| step.op.0 == op).unwrap_or_else(|| panic!("no step #{op} waits"));
-        let step = self.steps.remove(at);
-        let outcome = step.work.now_or_never().expect("steps of these tests do not wait");
-        Event::StepClosed { op: step.op, name: step.name, attempt: 1, outcome }
+        let mut step = self.steps.remove(at);
+        let mut attempt = 1;
+        loop {
+            let outcome = (step.work)(attempt).now_or_never().expect("steps of these tests do not wait");
+            let again = matches!(&outcome, Outcome::Failed(failure) if failure.is_retryable());
+            if !again || step.retry.delay_after(attempt, 0.0).is_none() {
+                return Event::StepClosed { op: step.op, name: step.name, attempt, outcome };
+            }
+            attempt += 1;
+        }
     }
 
     /// The worker dies: another one rebuilds the run from its history.

@@ -2,7 +2,7 @@
 
 use highwater_core::{Transition, run::Conclusion};
 use highwater_protocol::{
-    Event, Failure, OpId, Payload, Payloads, TimeoutKind, TypeName, UpdateId,
+    Event, Failure, FailureKind, OpId, Payload, Payloads, TimeoutKind, TypeName, UpdateId,
     event::{Class, Outcome, Signal, Update},
 };
 
@@ -15,7 +15,11 @@ pub(crate) fn parse(play: &mut Play, given: &str) -> Event {
     let op = || OpId(first.parse().unwrap_or_else(|_| panic!("{given}: a number is missing")));
     match verb {
         "start" => play.started(if rest.is_empty() { "null" } else { rest }),
-        "activity" => Event::ActivityClosed { op: op(), attempt: 1, outcome: outcome(second) },
+        "activity" => {
+            let (ended, attempt) = second.rsplit_once(" at ").unwrap_or((second, "1"));
+            let attempt = attempt.parse().unwrap_or_else(|_| panic!("{given}: the attempt is no number"));
+            Event::ActivityClosed { op: op(), attempt, outcome: outcome(ended) }
+        }
         "step" => play.execute(op().0),
         "fire" => Event::TimerFired { op: op() },
         "signal" => {
@@ -45,6 +49,7 @@ fn outcome(text: &str) -> Outcome {
             failure.details = Some(Payload::json(value.to_owned()));
             Outcome::Failed(failure)
         }
+        ("cancelled", _) => Outcome::Cancelled(Failure::new(FailureKind::Cancelled, "it was asked to")),
         ("timeout", _) => Outcome::Failed(Failure::timeout(TimeoutKind::StartToClose, "too slow")),
         (other, _) => panic!("an activity cannot end with {other}"),
     }

@@ -1,9 +1,13 @@
 //! Errors as workflow code sees them, and how they become recorded failures and back.
 
+mod call;
+
 use std::{error::Error, fmt};
 
-use highwater_protocol::{Failure, FailureKind, Payload, TimeoutKind};
+use highwater_protocol::{Failure, FailureKind, Payload};
 use serde::{Serialize, de::DeserializeOwned};
+
+pub use call::CallError;
 
 /// An error type of the user's that can be recorded and read back.
 ///
@@ -37,46 +41,17 @@ impl fmt::Display for Cancelled {
 
 impl Error for Cancelled {}
 
-/// Why a call of an activity or a step has no value.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum CallError<E> {
-    /// It returned this error, at its last attempt.
-    Failed(E),
-    /// A timeout passed; the failure tells more.
-    TimedOut(TimeoutKind, Failure),
-    /// It was cancelled, or the run was asked to cancel.
-    Cancelled,
-    /// It panicked, its payload does not fit the types, or it is too large; the failure tells more.
-    Other(Failure),
-}
+/// The time of a [`Ctx::timeout`](crate::Ctx::timeout) passed before the operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
 
-impl<E: Fault> CallError<E> {
-    /// What a recorded failure is for the caller.
-    pub fn from_failure(failure: Failure) -> Self {
-        match failure.kind {
-            FailureKind::Application { .. } => match failure.details.as_ref().map(Payload::decode::<E>) {
-                Some(Ok(error)) => Self::Failed(error),
-                _ => Self::Other(failure),
-            },
-            FailureKind::Timeout(kind) => Self::TimedOut(kind, failure),
-            FailureKind::Cancelled => Self::Cancelled,
-            _ => Self::Other(failure),
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for CallError<E> {
+impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(error) => error.fmt(f),
-            Self::TimedOut(_, failure) | Self::Other(failure) => failure.fmt(f),
-            Self::Cancelled => Cancelled.fmt(f),
-        }
+        f.write_str("the time for it passed")
     }
 }
 
-impl<E: fmt::Display + fmt::Debug> Error for CallError<E> {}
+impl Error for Elapsed {}
 
 /// How a workflow ends other than with a value. `?` makes it from the workflow's own error, from a [`CallError`] and
 /// from [`Cancelled`].
@@ -102,10 +77,29 @@ impl<E: Fault> From<E> for Exit<E> {
 impl<E, A: Fault> From<CallError<A>> for Exit<E> {
     fn from(error: CallError<A>) -> Self {
         match error {
-            CallError::Failed(error) => Self::Call(to_failure(&error, false)),
-            CallError::TimedOut(_, failure) | CallError::Other(failure) => Self::Call(failure),
             CallError::Cancelled => Self::Cancelled,
+            other => Self::Call(other.into_failure()),
         }
+    }
+}
+
+impl<E> Exit<E> {
+    /// For calls whose error is the workflow's own: `ctx.run(Shop::charge, order).await.map_err(Exit::own)?` fails the run
+    /// with that very error, as if the workflow had returned it. A plain `?` notes that a call failed.
+    pub fn own(error: CallError<E>) -> Self
+    where
+        E: Fault,
+    {
+        match error.into_error() {
+            Ok(error) => Self::Error(error),
+            Err(other) => other.into(),
+        }
+    }
+}
+
+impl<E> From<Elapsed> for Exit<E> {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::Call(Failure::application(elapsed.to_string()))
     }
 }
 
@@ -128,9 +122,11 @@ impl<E: fmt::Display> fmt::Display for Exit<E> {
 
 #[cfg(test)]
 mod tests {
+    use highwater_protocol::TimeoutKind;
+
     use super::*;
 
-    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize, thiserror::Error)]
+    #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, thiserror::Error)]
     enum Charge {
         #[error("declined with code {0}")]
         Declined(u8),
@@ -142,12 +138,6 @@ mod tests {
         assert_eq!(failure.message, "declined with code 5");
         assert!(!failure.is_retryable());
         assert_eq!(CallError::<Charge>::from_failure(failure), CallError::Failed(Charge::Declined(5)));
-    }
-
-    #[test]
-    fn an_error_of_another_type_is_not_lost() {
-        let failure = to_failure(&"text".to_owned(), false);
-        assert!(matches!(CallError::<Charge>::from_failure(failure), CallError::Other(f) if f.message == "text"));
     }
 
     #[test]
@@ -164,5 +154,17 @@ mod tests {
         assert!(matches!(body(0), Err(Exit::Error(Charge::Declined(1)))));
         assert!(matches!(body(1), Err(Exit::Call(_))));
         assert!(matches!(body(2), Err(Exit::Cancelled)));
+    }
+
+    #[test]
+    fn an_own_error_stays_one_however_many_attempts_it_took() {
+        let failed = CallError::Failed(Charge::Declined(1));
+        let exhausted = CallError::Exhausted { attempts: 3, last: Box::new(failed.clone()) };
+        for error in [failed, exhausted] {
+            assert!(matches!(Exit::own(error), Exit::Error(Charge::Declined(1))));
+        }
+        let late = CallError::TimedOut(TimeoutKind::StartToClose, Failure::timeout(TimeoutKind::StartToClose, "late"));
+        assert!(matches!(Exit::<Charge>::own(late), Exit::Call(failure) if failure.message == "late"));
+        assert!(matches!(Exit::<Charge>::own(CallError::Cancelled), Exit::Cancelled));
     }
 }

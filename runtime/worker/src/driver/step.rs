@@ -1,0 +1,47 @@
+//! Running local steps.
+
+use std::sync::Arc;
+
+use highwater_core::run::StepRun;
+use highwater_protocol::{Key, RunId, Started, event::Outcome};
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::Instrument;
+
+use crate::{
+    activities::caught,
+    engine::Input,
+    trace::{self, Traced},
+};
+
+/// Runs a step to the end of its last attempt, and tells the engine.
+pub(super) async fn run(
+    answer: UnboundedSender<Input>,
+    key: Key,
+    generation: u64,
+    run: RunId,
+    mut step: StepRun,
+    started: Option<Arc<Started>>,
+) {
+    let mut attempt = 1;
+    let outcome = loop {
+        let outcome = attempt_of(&mut step, attempt, &key, run, started.as_deref()).await;
+        let Outcome::Failed(failure) = &outcome else { break outcome };
+        let delay = step.retry.delay_after(attempt, rand::random()).filter(|_| failure.is_retryable());
+        let Some(delay) = delay else { break outcome };
+        tracing::info!(workflow_id = %key, %run, step = %step.name, attempt, %failure, ?delay, "an attempt of a step failed; there will be another");
+        tokio::time::sleep(delay).await;
+        attempt += 1;
+    };
+    let StepRun { op, name, .. } = step;
+    let _ = answer.send(Input::StepDone { key, generation, run, op, name, attempt, outcome });
+}
+
+async fn attempt_of(step: &mut StepRun, attempt: u32, key: &Key, run: RunId, started: Option<&Started>) -> Outcome {
+    let traced = Traced::step(key, run, started, &step.name);
+    let log = trace::step_log(key, run, step.op, &step.name);
+    // What the code captured is cloned for the attempt, which is code of the user's too.
+    let work = caught(async { (step.work)(attempt).await });
+    let outcome = traced.around(work.instrument(log)).await;
+    traced.finish(&outcome);
+    outcome
+}
