@@ -160,7 +160,7 @@ fn relative(time: Timestamp, began: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use highwater_protocol::{Payloads, QueueName, event::ActivityOptions, event::ActivityScheduled};
+    use highwater_protocol::{Payloads, QueueName, RunId, event::ActivityOptions, event::ActivityScheduled};
 
     fn events(events: Vec<Event>) -> Vec<HistoryEvent> {
         let numbered = (1..).zip(events);

@@ -1,14 +1,13 @@
 //! Replaying histories against the code of today.
 
+mod command;
 mod history;
-mod live;
 mod play;
 mod replayer;
 mod report;
 
 pub(crate) use history::Elapsed;
 pub use history::{History, ReadError};
-pub use live::{LiveError, LiveFilter};
 pub(crate) use play::play;
 pub use replayer::{ReadFileError, Replayer};
 pub use report::{Replay, Replays};

@@ -6,10 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use highwater_client::Client;
+use highwater_client::{Client, HistoryFilter, ReadHistoriesError};
 use highwater_core::{definition::WorkflowItem, run::Registry};
 
-use super::{History, LiveError, LiveFilter, ReadError, Replay, Replays, live, play};
+use super::{History, ReadError, Replay, Replays, play};
 
 /// A file does not hold a history.
 #[derive(Debug, thiserror::Error)]
@@ -112,15 +112,15 @@ impl Replayer {
 
     /// Replays the histories of the runs in a namespace that the filter lets through, the latest run of each workflow id.
     ///
-    /// It goes through the whole history stream, since nothing tells the runs otherwise; that takes a while where the
-    /// stream is large.
+    /// It goes through the whole history stream; that takes a while where the stream is large.
     ///
     /// # Errors
     ///
     /// When the broker does not answer, or a history cannot be read.
-    pub async fn replay_live(&self, client: &Client, filter: &LiveFilter) -> Result<Replays, LiveError> {
-        let histories = live::fetch(client, filter).await?;
-        Ok(histories.into_iter().map(|history| self.replay(history)).collect())
+    pub async fn replay_live(&self, client: &Client, filter: &HistoryFilter) -> Result<Replays, ReadHistoriesError> {
+        let histories = client.histories(filter).await?.into_iter();
+        let replay = |(_, events)| Some(self.replay(History::of_events(events)?));
+        Ok(histories.filter_map(replay).collect())
     }
 
     fn replay_from(&self, source: String, history: History) -> Replay {

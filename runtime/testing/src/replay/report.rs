@@ -92,6 +92,15 @@ impl Replays {
     }
 }
 
+impl IntoIterator for Replays {
+    type Item = Replay;
+    type IntoIter = std::vec::IntoIter<Replay>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl FromIterator<Replay> for Replays {
     fn from_iter<I: IntoIterator<Item = Replay>>(replays: I) -> Self {
         Self(replays.into_iter().collect())

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use highwater::{
     prelude::*,
-    testing::{History, LiveFilter, ReadError, Replayer, TestEnv},
+    testing::{History, HistoryFilter, ReadError, Replayer, TestEnv},
 };
 
 use crate::{Shop, approval, days, order, panic_of};
@@ -104,12 +104,12 @@ async fn live_runs_are_chosen_by_type_id_and_state() {
     env.sleep(Duration::from_secs(1)).await;
 
     let replayer = Replayer::new().workflow(order).workflow(approval);
-    let ids = async |filter: LiveFilter| {
+    let ids = async |filter: HistoryFilter| {
         let replays = replayer.replay_live(&client, &filter).await.unwrap();
         replays.assert_fit();
         replays.iter().map(|replay| replay.source().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(ids(LiveFilter::new()).await, ["a-1", "a-2", "a.3", "b-1"]);
-    assert_eq!(ids(LiveFilter::new().workflow_type("order").only_open()).await, ["a-1", "b-1"]);
-    assert_eq!(ids(LiveFilter::new().id_prefix("a").only_open()).await, ["a-1", "a.3"]);
+    assert_eq!(ids(HistoryFilter::new()).await, ["a-1", "a-2", "a.3", "b-1"]);
+    assert_eq!(ids(HistoryFilter::new().workflow_type("order").only_open()).await, ["a-1", "b-1"]);
+    assert_eq!(ids(HistoryFilter::new().id_prefix("a").only_open()).await, ["a-1", "a.3"]);
 }
