@@ -164,9 +164,9 @@ async fn live_histories_are_handed_to_a_program_with_all_that_a_replay_needs() {
     let Event::Started(started) = exact.event().unwrap() else { panic!("{exact:?}") };
     assert_eq!((started.workflow_id.as_str(), exact.record), ("o-1", shown[0]["record"].as_u64().unwrap()));
 
-    let printed = fixture.run(&["replay", "--live", "--type", "order", "--program", "cat"]).await.json();
+    let printed = fixture.run(&["replay", "--live", "--type", "order", "--program", "grep -rh ."]).await.json();
     assert_eq!(printed, shown);
     let error = fixture.run(&["replay", "--live", "--program", "false"]).await.error(1);
     assert!(error.contains("not every history fits"), "{error}");
-    assert!(fixture.run(&["replay"]).await.error(2).contains("--live"));
+    assert!(fixture.run(&["replay"]).await.error(2).contains("PATHS"));
 }

@@ -22,7 +22,7 @@ impl Replayer {
     /// This is what `highwater replay` runs, as the program `replay` of the package unless it is told another one. So a
     /// package with workflows has in `src/bin/replay.rs`:
     ///
-    /// ```
+    /// ```no_run
     /// use highwater::{prelude::*, testing::Replayer};
     ///
     /// # #[workflow]
