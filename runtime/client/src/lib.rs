@@ -14,6 +14,7 @@
 mod client;
 mod handle;
 mod pace;
+mod port;
 mod replies;
 mod request;
 mod run;

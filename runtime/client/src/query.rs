@@ -132,6 +132,10 @@ impl<W> WorkflowHandle<W> {
     {
         let argument = Payload::encode(argument).map_err(QueryError::Argument)?;
         let answer = self.query_payload(name, argument).await?;
+        self.read_answer(&answer)
+    }
+
+    pub(crate) fn read_answer<R: DeserializeOwned>(&self, answer: &Payload) -> Result<R, QueryError> {
         answer.decode().map_err(|source| QueryError::Decode { id: self.id().clone(), source })
     }
 

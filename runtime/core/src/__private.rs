@@ -6,10 +6,12 @@ pub use serde::de::IgnoredAny as NoArgument;
 
 pub use crate::{
     activity::{ActivityContext, ActivityName, ActivitySet, FreeDef, Work, decode_input},
+    context::Ctx,
     definition::{
-        Activity, ActivityDef, ActivityDefaults, Conclude, Free, FreeNoInput, FreeWithContext, FreeWithContextNoInput,
-        Handlers, Method, MethodNoInput, MethodWithContext, MethodWithContextNoInput, State, Workflow, WorkflowRun,
-        tag, tag_run,
+        Activity, ActivityDef, ActivityDefaults, Conclude, Declared, Free, FreeNoInput, FreeWithContext,
+        FreeWithContextNoInput, Handlers, Method, MethodNoInput, MethodWithContext, MethodWithContextNoInput,
+        QueryPort, Returned, ReturnsPlain, SignalPort, State, UpdateOutput, UpdatePort, Workflow, WorkflowBody,
+        WorkflowRun, tag, tag_run,
     },
     run::Unfinished,
 };

@@ -7,6 +7,7 @@
 //! - [`definition`]: what the macros implement for workflows and activities.
 //! - [`activity`]: what activity code holds, and sets of activities.
 //! - [`join`]: waiting for many operations in an order that replays.
+//! - [`sync`]: a channel, a lock and a semaphore for the tasks of a run.
 //! - [`fault`]: errors as code sees them.
 //! - [`open`]: what a run has asked for and not got yet.
 //! - [`mod@panic`]: panics of user code, with their place.
@@ -22,6 +23,7 @@ pub mod join;
 pub mod open;
 pub mod panic;
 pub mod run;
+pub mod sync;
 
 #[doc(hidden)]
 pub mod __private;

@@ -3,12 +3,16 @@
 pub use highwater_core::{
     activity::{ActivityContext, ActivityInfo, ActivityName, ActivityPort, ActivitySet, FreeActivities, Work},
     context::{
-        ActivityCall, ActivityCancellation, CancelRequested, CancelScope, Ctx, PendingActivity, PendingStep, Received,
-        Signals, Sleep, StepCall, StepContext, Timeout, WaitUntil,
+        ActivityCall, ActivityCancellation, CancelRequested, CancelScope, Ctx, PendingActivity, PendingStep, Random,
+        Received, Signals, Sleep, StepCall, StepContext, Task, Timeout, WaitUntil,
     },
-    definition::{Activity, ActivityDefaults, ActivityItem, Workflow, WorkflowItem, WorkflowRun},
+    definition::{
+        Activity, ActivityDefaults, ActivityItem, NoError, QueryPort, SignalPort, UpdatePort, Workflow, WorkflowCode,
+        WorkflowItem, WorkflowRun,
+    },
     fault::{CallError, Cancelled, Elapsed, Exit, Fault},
-    join::{JoinAll, TryJoinAll, join_all, try_join_all},
+    join::{Buffered, JoinAll, TryJoinAll, buffered, for_each_concurrent, join_all, try_join_all},
+    sync,
 };
 pub use highwater_macros::{activities, activity, join, select, try_join, workflow};
 pub use highwater_protocol::{

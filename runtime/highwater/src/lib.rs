@@ -41,7 +41,9 @@
 //!
 //! - [`workflow`] and [`Ctx`]: writing workflows; [`Exit`] is how they end other than with a value.
 //! - [`activities`], [`activity`] and [`ActivityContext`]: writing activities, the code that may do everything.
-//! - [`select!`], [`join!`], [`try_join!`], [`join_all`] and [`try_join_all`]: several operations at a time.
+//! - [`select!`], [`join!`], [`try_join!`], [`join_all`] and [`try_join_all`]: several operations at a time; [`buffered`] and
+//!   [`for_each_concurrent`]: some of many at a time.
+//! - [`sync`]: a channel, a lock and a semaphore for the tasks of a run, which [`Ctx::spawn`] begins.
 //! - [`Highwater`]: the connection, from which a [`Client`] and [`Worker`]s come.
 //! - [`wire`]: starting workflows and talking to them without this library, with any NATS client.
 //! - `dev`, with the feature `dev`: a private NATS server for programs that are to run by themselves.

@@ -158,7 +158,7 @@ pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// A workflow is an `async fn` that takes its context and at most one input and returns a `Result`; with the error
 /// `Exit<YourError>` the question mark passes on failed calls and cancellation. There is a type of the same name then,
-/// for handles. The only option is `name = "…"`, the name in histories; that of the function or type otherwise.
+/// for handles. The option `name = "…"` is the name in histories; that of the function or type otherwise.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;
@@ -175,36 +175,51 @@ pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # With state
 ///
 /// On an `impl` block, `#[run]` marks the workflow, whose context gives access to the state: `ctx.read(…)`,
-/// `ctx.update(…)`, `ctx.wait_until(…)`. `#[signal]` methods change the state when a signal of that name comes in,
-/// `#[query]` methods answer from it; both take at most one argument, and `name = "…"` as an option. `#[init]` makes the
-/// state from the input; without it the state is the `Default`. All of them stay methods that can be called.
+/// `ctx.update(…)`, `ctx.wait_until(…)`. The other attributes mark what takes messages while it runs. All of these stay
+/// methods that can be called.
+///
+/// | attribute | signature | what it is |
+/// |---|---|---|
+/// | `#[init]` | `fn(&Input) -> Self` | makes the state; without it the state is the `Default` |
+/// | `#[signal]` | `fn(&mut self, A)` | changes the state when a signal of this name comes in |
+/// | | `async fn(Ctx<Self>, A)` | the same, with operations: it runs beside `run` |
+/// | `#[query]` | `fn(&self, A) -> R` | answers from the state |
+/// | `#[update]` | `fn(&mut self, A) -> R` | changes the state and answers; `R` is a value or a `Result` |
+/// | | `async fn(Ctx<Self>, A) -> R` | the same, with operations; with `Result<T, Exit<E>>` the question mark works as in `run` |
+/// | `#[validate(method)]` | `fn(&self, &A) -> Result<(), E>` | looks at the arguments of that update before it is accepted; an error refuses it |
+///
+/// Each takes one argument `A`, or none. A message whose argument does not fit is told to its sender, or kept, and never
+/// fails the run. Options of handlers: `name = "…"`, the name in messages, that of the method otherwise; and for those that
+/// await `unfinished = "abandon"`: the run ends without waiting for this handler to return.
+///
+/// A trait `CartHandle`, as visible as the `#[run]` method, has a method for each handler, named as yours. With it in scope
+/// the handle of a run takes messages like calls, `cart.add("book".into()).await?`, and so do, for signals, children and
+/// other workflows. The option `handle = …` gives the trait another name.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;
-/// # use highwater_macros::workflow;
+/// # use highwater_macros::{activity, workflow};
 /// # use highwater::{Ctx, Exit};
+/// # #[activity]
+/// # async fn price(item: String) -> Result<u64, String> { Ok(5) }
 /// #[derive(Debug)]
 /// pub struct Cart {
 ///     items: Vec<String>,
+///     cents: u64,
 ///     paid: bool,
 /// }
 ///
-/// #[workflow]
+/// #[workflow(name = "cart")]
 /// impl Cart {
 ///     #[init]
 ///     fn new(first: &String) -> Self {
-///         Self { items: vec![first.clone()], paid: false }
+///         Self { items: vec![first.clone()], cents: 0, paid: false }
 ///     }
 ///
 ///     #[run]
-///     pub async fn run(ctx: Ctx<Self>, _first: String) -> Result<usize, Exit> {
+///     pub async fn run(ctx: Ctx<Self>, _first: String) -> Result<u64, Exit> {
 ///         ctx.wait_until(|cart| cart.paid).await?;
-///         Ok(ctx.read(|cart| cart.items.len()))
-///     }
-///
-///     #[signal]
-///     pub fn add(&mut self, item: String) {
-///         self.items.push(item);
+///         Ok(ctx.read(|cart| cart.cents))
 ///     }
 ///
 ///     #[signal]
@@ -213,9 +228,50 @@ pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///     }
 ///
 ///     #[query]
-///     pub fn items(&self) -> Vec<String> {
-///         self.items.clone()
+///     pub fn items(&self) -> &[String] {
+///         &self.items
 ///     }
+///
+///     /// Puts an item in, and tells what all of them cost.
+///     #[update]
+///     pub async fn add(ctx: Ctx<Self>, item: String) -> Result<u64, Exit> {
+///         let cents = ctx.run(price, item.clone()).await?;
+///         Ok(ctx.update(|cart| {
+///             cart.items.push(item);
+///             cart.cents += cents;
+///             cart.cents
+///         }))
+///     }
+///
+///     #[validate(add)]
+///     fn may_add(&self, item: &str) -> Result<(), String> {
+///         if self.paid { Err(format!("it is too late for {item}")) } else { Ok(()) }
+///     }
+/// }
+/// ```
+///
+/// # Workflows of another process
+///
+/// Without its code a workflow is declared only: as a function that ends in `;`, or as a trait with the signatures of the
+/// block. Clients start it and workflows call it as if it were here, with its types; a worker cannot run it.
+///
+/// ```
+/// # extern crate highwater_core as highwater;
+/// # use highwater_macros::workflow;
+/// # use highwater::{Ctx, Exit};
+/// #[workflow(name = "ship-parcel")]
+/// pub async fn ship(ctx: Ctx, address: String) -> Result<u64, Exit>;
+///
+/// #[workflow(name = "depot")]
+/// pub trait Depot {
+///     #[run]
+///     async fn run(ctx: Ctx<Self>, city: String) -> Result<(), Exit>;
+///
+///     #[signal]
+///     fn hold(&mut self, reason: String);
+///
+///     #[query]
+///     fn place(&self) -> String;
 /// }
 /// ```
 #[proc_macro_attribute]

@@ -135,17 +135,94 @@ impl ActivityOptions {
     }
 }
 
-/// The one option that workflows, signals and queries have.
-pub(crate) fn only_name(attribute: &str, tokens: Tokens) -> Result<Option<LitStr>> {
-    let mut given = None;
-    let parser = |input: ParseStream<'_>| {
-        each_option(input, attribute, &["name"], |_, input| {
-            given = Some(name(input)?);
-            Ok(())
+/// The options of `#[workflow]`.
+#[derive(Default)]
+pub(crate) struct WorkflowOptions {
+    name: Option<LitStr>,
+    /// What the trait of its typed handle is called.
+    pub(crate) handle: Option<Ident>,
+}
+
+impl WorkflowOptions {
+    pub(crate) fn parse(tokens: Tokens) -> Result<Self> {
+        let mut options = Self::default();
+        let parser = |input: ParseStream<'_>| {
+            each_option(input, "#[workflow]", &["name", "handle"], |option, input| {
+                if option == "name" {
+                    options.name = Some(name(input)?);
+                } else {
+                    input.parse::<Token![=]>()?;
+                    options.handle = Some(input.parse()?);
+                }
+                Ok(())
+            })
+        };
+        parser.parse2(tokens)?;
+        Ok(options)
+    }
+
+    /// Refuses a name for a handle that there is not.
+    pub(crate) fn refuse_handle(&self) -> Result<()> {
+        self.handle.as_ref().map_or(Ok(()), |handle| {
+            Err(Error::new(
+                handle.span(),
+                "a function has no handlers, so there is no handle to name; write an `impl` block with #[signal], \
+                 #[query] or #[update] methods",
+            ))
         })
-    };
-    parser.parse2(tokens)?;
-    Ok(given)
+    }
+
+    /// The name that histories carry, for a workflow that is called `workflow` in the code.
+    pub(crate) fn name_for(&self, workflow: &Ident) -> String {
+        self.name.as_ref().map_or_else(|| workflow.unraw().to_string(), LitStr::value)
+    }
+}
+
+/// The options of `#[signal]`, `#[query]` and `#[update]`.
+#[derive(Default)]
+pub(crate) struct HandlerOptions {
+    pub(crate) name: Option<LitStr>,
+    /// The run may end while it is under way.
+    pub(crate) abandon: bool,
+}
+
+impl HandlerOptions {
+    /// Only one that `awaits` can be under way when its run would end.
+    pub(crate) fn parse(attribute: &str, awaits: bool, tokens: Tokens) -> Result<Self> {
+        let mut options = Self::default();
+        let known: &[&str] = if attribute == "#[query]" { &["name"] } else { &["name", "unfinished"] };
+        let parser = |input: ParseStream<'_>| {
+            each_option(input, attribute, known, |option, input| {
+                if option == "name" {
+                    options.name = Some(name(input)?);
+                } else {
+                    options.abandon = unfinished(option, awaits, input)?;
+                }
+                Ok(())
+            })
+        };
+        parser.parse2(tokens)?;
+        Ok(options)
+    }
+}
+
+/// Whether a handler that is under way is given up when its run ends.
+fn unfinished(option: &Ident, awaits: bool, input: ParseStream<'_>) -> Result<bool> {
+    input.parse::<Token![=]>()?;
+    let choice: LitStr = input.parse()?;
+    if !awaits {
+        let text = "a handler that does not await has ended when it returns; remove `unfinished`";
+        return Err(Error::new(option.span(), text));
+    }
+    match choice.value().as_str() {
+        "wait" => Ok(false),
+        "abandon" => Ok(true),
+        _ => Err(Error::new(
+            choice.span(),
+            "write \"wait\", so that the run ends when the handler has (the default), or \"abandon\", so that it ends \
+             without it",
+        )),
+    }
 }
 
 /// An attribute that takes nothing.

@@ -1,28 +1,63 @@
 //! `#[workflow]`.
 
+mod block;
+mod declared;
 mod function;
-mod handlers;
+mod handle;
+mod handler;
+mod state;
 mod stateful;
 
 use proc_macro2::Ident;
-use quote::quote_spanned;
-use syn::{Error, FnArg, Item, PatType, Result, Signature, Type, spanned::Spanned};
+use quote::{quote, quote_spanned};
+use syn::{
+    Error, FnArg, Item, PatType, Path, Result, Signature, Type,
+    spanned::Spanned,
+    visit_mut::{self, VisitMut},
+};
 
 use crate::{
-    Tokens, options,
+    Tokens,
+    options::WorkflowOptions,
     signature::{located, output_type, refuse_qualifiers},
 };
 
 /// `#[workflow]`
 pub(crate) fn workflow(arguments: Tokens, item: Item) -> Result<Tokens> {
-    let name = options::only_name("#[workflow]", arguments)?;
+    let options = WorkflowOptions::parse(arguments)?;
     match item {
-        Item::Fn(function) => function::expand(name, function),
-        Item::Impl(block) => stateful::expand(name, block),
-        other => Err(Error::new(
-            other.span(),
-            "#[workflow] stands on an `async fn`, or on an `impl` block with a #[run] method",
-        )),
+        Item::Fn(function) => function::expand(options, function),
+        Item::Impl(block) => stateful::expand(options, block),
+        Item::Trait(declaration) => declared::block(options, declaration),
+        Item::Verbatim(tokens) => match syn::parse2(tokens.clone()) {
+            Ok(function) => declared::function(options, &function),
+            Err(_) => Err(misplaced(&tokens)),
+        },
+        other => Err(misplaced(&other)),
+    }
+}
+
+fn misplaced(item: &impl Spanned) -> Error {
+    Error::new(
+        item.span(),
+        "#[workflow] stands on an `async fn`, on an `impl` block with a #[run] method, or on either without its code: a \
+         function that ends in `;`, or a trait",
+    )
+}
+
+/// Puts the workflow's own name in the place of `Self`.
+struct OwnName<'a>(&'a Ident);
+
+impl VisitMut for OwnName<'_> {
+    fn visit_path_mut(&mut self, path: &mut Path) {
+        if let Some(first) = path.segments.first_mut()
+            && first.ident == "Self"
+        {
+            let span = first.ident.span();
+            first.ident = self.0.clone();
+            first.ident.set_span(span);
+        }
+        visit_mut::visit_path_mut(self, path);
     }
 }
 
@@ -75,6 +110,24 @@ impl RunSignature {
         Ok(Self { signature: signature.clone(), input, output: output_type(signature) })
     }
 
+    fn name(&self) -> &Ident {
+        &self.signature.ident
+    }
+
+    /// The function of a workflow whose code is elsewhere: there to be named, not to be called.
+    fn declared(&self, workflow: &Tokens, path: &str) -> Tokens {
+        let Self { signature, input, output } = self;
+        let ident = &signature.ident;
+        let input = (signature.inputs.len() > 1).then(|| quote!(_: #input));
+        quote_spanned! {located(ident.span())=>
+            fn #ident(_: ::highwater::__private::Ctx, #input)
+                -> impl ::highwater::__private::WorkflowRun<Workflow = #workflow, Output = #output>
+            {
+                ::highwater::__private::Declared::<#workflow, #output>::new(#path)
+            }
+        }
+    }
+
     /// The function as one that returns a future with the workflow's type on it.
     fn tagged(&self, workflow: &Tokens, body: &syn::Block) -> Tokens {
         let Signature { ident, generics, inputs, .. } = &self.signature;
@@ -82,7 +135,7 @@ impl RunSignature {
         let future = crate::signature::returning(output, body);
         quote_spanned! {located(ident.span())=>
             fn #ident #generics(#inputs)
-                -> impl ::highwater::__private::WorkflowRun<Workflow = #workflow, Output = #output>
+                -> impl ::highwater::__private::WorkflowBody<Workflow = #workflow, Output = #output>
             {
                 ::highwater::__private::tag_run::<#workflow, _>(#future)
             }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
 use highwater_broker::Broker;
 use highwater_core::{
     activity::ActivitySet,
-    definition::WorkflowItem,
+    definition::WorkflowCode,
     run::{Registry, RegistryError},
 };
 use highwater_protocol::{InvalidId, QueueName};
@@ -94,7 +94,7 @@ impl WorkerBuilder {
     /// Runs workflows of this type: `.workflow(order)` or `.workflow(Order::run)`.
     pub fn workflow<P, W>(mut self, item: W) -> Self
     where
-        W: WorkflowItem<P> + Clone + Send + Sync,
+        W: WorkflowCode<P> + Clone + Send + Sync,
     {
         if let Err(error) = self.registry.add(item) {
             self.note(error.into());

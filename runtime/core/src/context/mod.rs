@@ -3,6 +3,7 @@
 mod call;
 mod handle;
 mod operation;
+mod random;
 mod scope;
 mod signal;
 mod step;
@@ -28,6 +29,7 @@ use operation::Scoped;
 pub use call::{ActivityCall, PendingActivity};
 pub use handle::{Registered, accept};
 pub use highwater_protocol::event::ActivityCancellation;
+pub use random::Random;
 pub use scope::CancelScope;
 pub use signal::{Received, Signals};
 pub use step::{PendingStep, StepCall, StepContext};

@@ -110,12 +110,22 @@ impl<S: 'static> Handlers<S> {
         method: &str,
         handler: impl Fn(&S, A) -> R + 'static,
     ) -> Added<'_, S, A> {
+        self.query_encoded(name, method, move |state, argument| Payload::encode(&handler(state, argument)))
+    }
+
+    /// Answers queries of this name; the handler encodes its answer, which may so be borrowed from the state.
+    pub fn query_encoded<A: DeserializeOwned + 'static>(
+        &mut self,
+        name: &str,
+        method: &str,
+        handler: impl Fn(&S, A) -> Result<Payload, payload::Error> + 'static,
+    ) -> Added<'_, S, A> {
         self.add(
             name,
             method,
             Does::Query(Box::new(move |ctx, _, input| {
                 let argument = input.decode()?;
-                Payload::encode(&ctx.read(|state| handler(state, argument)))
+                ctx.read(|state| handler(state, argument))
             })),
         )
     }

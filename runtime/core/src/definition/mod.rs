@@ -22,4 +22,6 @@ pub use shape::{
     MethodWithContextNoInput,
 };
 pub use update::{NoError, Returned, ReturnsPlain, UpdateOutput};
-pub use workflow::{Conclude, State, TaggedRun, Workflow, WorkflowItem, WorkflowRun, tag_run};
+pub use workflow::{
+    Conclude, Declared, State, TaggedRun, Workflow, WorkflowBody, WorkflowCode, WorkflowItem, WorkflowRun, tag_run,
+};

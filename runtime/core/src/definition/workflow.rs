@@ -84,6 +84,48 @@ impl<W: Workflow, F: Future> WorkflowRun for TaggedRun<W, F> {
     type Workflow = W;
 }
 
+/// The future that a workflow returns whose code is in this program.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is of a workflow whose code is in another process",
+    label = "it is declared only, so it cannot run here"
+)]
+pub trait WorkflowBody: WorkflowRun {}
+
+impl<W: Workflow, F: Future> WorkflowBody for TaggedRun<W, F> {}
+
+/// The future that a workflow returns whose code is in another process: there to have a type, not to be polled.
+pub struct Declared<W, R> {
+    path: &'static str,
+    types: PhantomData<fn() -> (W, R)>,
+}
+
+impl<W, R> std::fmt::Debug for Declared<W, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Declared").field(&self.path).finish()
+    }
+}
+
+impl<W, R> Declared<W, R> {
+    /// What the function at this path returns.
+    pub fn new(path: &'static str) -> Self {
+        Self { path, types: PhantomData }
+    }
+}
+
+impl<W, R> Future for Declared<W, R> {
+    type Output = R;
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<R> {
+        let path = self.path;
+        panic!(
+            "{path} runs in another process; start it with `client.start({path}, …)`, or call it with `ctx.child({path}, …)`"
+        )
+    }
+}
+
+impl<W: Workflow, R> WorkflowRun for Declared<W, R> {
+    type Workflow = W;
+}
+
 /// What a workflow returns: a `Result` whose error is the user's own or an [`Exit`].
 #[diagnostic::on_unimplemented(
     message = "a workflow returns a `Result`, not `{Self}`",
@@ -132,15 +174,43 @@ fn completed<T: Serialize>(value: &T) -> Conclusion {
     }
 }
 
-/// A function item marked `#[workflow]`.
+/// A function item marked `#[workflow]`: a workflow that can be started, wherever its code is.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a workflow",
     label = "expected a function marked `#[workflow]`, or the `run` method of an `impl` block marked so",
-    note = "write the item itself: `worker.workflow(order)` or `worker.workflow(Order::run)`"
+    note = "write the item itself, not a call of it: `order`, or `Order::run`"
 )]
 pub trait WorkflowItem<P>: 'static {
     /// The workflow's type.
     type Workflow: Workflow;
+}
+
+impl<F, Fut, S, I> WorkflowItem<(S, I)> for F
+where
+    F: Fn(Ctx<S>, I) -> Fut + 'static,
+    Fut: WorkflowRun,
+    Fut::Workflow: Workflow<Input = I, State = S>,
+{
+    type Workflow = Fut::Workflow;
+}
+
+impl<F, Fut, S> WorkflowItem<(S,)> for F
+where
+    F: Fn(Ctx<S>) -> Fut + 'static,
+    Fut: WorkflowRun,
+    Fut::Workflow: Workflow<Input = (), State = S>,
+{
+    type Workflow = Fut::Workflow;
+}
+
+/// A function item marked `#[workflow]`, with the code: a workflow that a worker can run.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a workflow that can run here",
+    label = "expected a function marked `#[workflow]`, or the `run` method of an `impl` block marked so",
+    note = "write the item itself: `worker.workflow(order)` or `worker.workflow(Order::run)`",
+    note = "a workflow that is declared only, as a trait or a function that ends in `;`, runs in the process that has its code"
+)]
+pub trait WorkflowCode<P>: WorkflowItem<P> {
     /// Calls it.
     fn begin(
         &self,
@@ -149,28 +219,26 @@ pub trait WorkflowItem<P>: 'static {
     ) -> Pin<Box<dyn Future<Output = Conclusion>>>;
 }
 
-impl<F, Fut, S, I> WorkflowItem<(S, I)> for F
+impl<F, Fut, S, I> WorkflowCode<(S, I)> for F
 where
     F: Fn(Ctx<S>, I) -> Fut + 'static,
-    Fut: WorkflowRun + 'static,
+    Fut: WorkflowBody + 'static,
     Fut::Output: Conclude,
     Fut::Workflow: Workflow<Input = I, State = S>,
 {
-    type Workflow = Fut::Workflow;
     fn begin(&self, ctx: Ctx<S>, input: I) -> Pin<Box<dyn Future<Output = Conclusion>>> {
         let future = self(ctx, input);
         Box::pin(async move { future.await.conclude() })
     }
 }
 
-impl<F, Fut, S> WorkflowItem<(S,)> for F
+impl<F, Fut, S> WorkflowCode<(S,)> for F
 where
     F: Fn(Ctx<S>) -> Fut + 'static,
-    Fut: WorkflowRun + 'static,
+    Fut: WorkflowBody + 'static,
     Fut::Output: Conclude,
     Fut::Workflow: Workflow<Input = (), State = S>,
 {
-    type Workflow = Fut::Workflow;
     fn begin(&self, ctx: Ctx<S>, (): ()) -> Pin<Box<dyn Future<Output = Conclusion>>> {
         let future = self(ctx);
         Box::pin(async move { future.await.conclude() })

@@ -7,7 +7,7 @@ use highwater_protocol::{Failure, FailureKind, InvalidId, Started, TypeName};
 use super::{Conclusion, Shared};
 use crate::{
     context::Ctx,
-    definition::{HandledTwice, Handler, Handlers, State, Workflow, WorkflowItem},
+    definition::{HandledTwice, Handler, Handlers, State, Workflow, WorkflowCode, WorkflowItem},
 };
 
 type Begin = dyn Fn(&Started, &Rc<Shared>) + Send + Sync;
@@ -65,7 +65,7 @@ impl Registry {
     /// Adds a workflow.
     pub fn add<P, W>(&mut self, item: W) -> Result<(), RegistryError>
     where
-        W: WorkflowItem<P> + Clone + Send + Sync,
+        W: WorkflowCode<P> + Clone + Send + Sync,
     {
         let name = TypeName::new(<W::Workflow as Workflow>::NAME)?;
         let function = type_name::<W>();
@@ -97,7 +97,7 @@ impl Registry {
     }
 }
 
-fn begin<P, W: WorkflowItem<P>>(item: W, started: &Started, shared: &Rc<Shared>) {
+fn begin<P, W: WorkflowCode<P>>(item: W, started: &Started, shared: &Rc<Shared>) {
     type Input<P, W> = <<W as WorkflowItem<P>>::Workflow as Workflow>::Input;
     let input: Input<P, W> = match started.input.decode() {
         Ok(input) => input,
@@ -119,7 +119,7 @@ fn begin<P, W: WorkflowItem<P>>(item: W, started: &Started, shared: &Rc<Shared>)
 }
 
 /// The handlers of a workflow.
-fn handlers<P, W: WorkflowItem<P>>() -> Handlers<<W::Workflow as Workflow>::State> {
+fn handlers<P, W: WorkflowCode<P>>() -> Handlers<<W::Workflow as Workflow>::State> {
     let mut handlers = Handlers::new();
     <<W::Workflow as Workflow>::State as State<<W::Workflow as Workflow>::Input>>::handlers(&mut handlers);
     handlers

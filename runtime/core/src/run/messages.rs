@@ -14,7 +14,7 @@ use super::{
     mismatch,
     tasks::{Code as TaskCode, Ended, Role},
 };
-use crate::{definition::Bound, panic};
+use crate::definition::Bound;
 
 impl Shared {
     /// Adds a handler, for any name when there is none, which takes what has been waiting for it.
@@ -128,7 +128,7 @@ impl Shared {
             let reason = format!("workflow {} has no update {name}; it has: {known}", self.workflow_type);
             return Err(Rejection::new(Code::UnknownName, reason));
         };
-        let judged = panic::catch(|| self.answering(|| (handler.validate)(&update.name, &update.input)));
+        let judged = self.run_code(|| self.answering(|| (handler.validate)(&update.name, &update.input)));
         match judged {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(reason))) => Err(Rejection::new(Code::Refused, reason)),
@@ -157,7 +157,7 @@ impl Shared {
             self.unhandled_updates.borrow_mut().push(update.clone());
             return;
         };
-        match panic::catch(|| (handler.begin)(&update.name, &update.input)) {
+        match self.run_code(|| (handler.begin)(&update.name, &update.input)) {
             Ok(Ok(Work::Done(outcome))) => self.close_update(&update.id, outcome),
             Ok(Ok(Work::Task(task))) => {
                 let role = Role::Update(update.id.clone(), handler.ending.clone());

@@ -13,6 +13,7 @@
 
 mod factory;
 mod handlers;
+mod inside;
 mod limits;
 mod live;
 mod mailbox;
@@ -34,12 +35,12 @@ use highwater_protocol::{
     rejection::{Code, Rejection},
 };
 
-use crate::panic;
 use live::Live;
 
 pub use factory::{Registry, RegistryError};
 pub use handlers::Unfinished;
 pub(crate) use handlers::{Begin, Ending, QueryHandler, SignalHandler, UpdateHandler, Validate, Work};
+pub(crate) use inside::LocalWait;
 pub use limits::Limits;
 pub use mailbox::Unhandled;
 pub(crate) use operations::{Kind, Making, OnCancel, Resolution};
@@ -216,7 +217,7 @@ impl Run {
         let Some(live) = &self.live else {
             return rejected("blocked", "the run has not started: its first workflow task failed".into());
         };
-        let answer = panic::catch(|| live.shared.answering(|| live.shared.query(name, input)));
+        let answer = live.shared.run_code(|| live.shared.answering(|| live.shared.query(name, input)));
         match answer {
             Ok(Some(Ok(result))) => Ok(result),
             Ok(Some(Err(error))) => {
@@ -268,7 +269,7 @@ impl Run {
             let text = format!("event {event_number} ({event}) comes before Started: the history is damaged");
             return Err(TaskFailure { failure: Failure::new(FailureKind::Nondeterminism, text) });
         };
-        let applied = panic::catch(|| live.apply(event));
+        let applied = live.shared.run_code(|| live.apply(event));
         match applied {
             Ok(Ok(())) => Ok(()),
             Ok(Err(found)) => Err(self.nondeterminism(event, &found)),
@@ -278,7 +279,7 @@ impl Run {
 
     fn start(&mut self, id: RunId, started: &Started, time: Timestamp, replaying: bool) -> Result<(), TaskFailure> {
         let shared = Rc::new(Shared::new(id, started, self.limits, replaying, time));
-        let created = panic::catch(|| {
+        let created = shared.run_code(|| {
             self.registry.begin(started, &shared)?;
             for signal in &started.signals {
                 shared.signal(signal);

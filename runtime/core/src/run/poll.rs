@@ -8,7 +8,6 @@ use super::{
     Conclusion, Run, Shared, TaskFailure, Transition,
     tasks::{Ended, Lent, Role},
 };
-use crate::panic;
 
 /// How many times the code may wake itself in one activation before it is held to loop without waiting.
 const POLLS_MAX: u32 = 100_000;
@@ -113,7 +112,7 @@ fn run_tasks(shared: &Shared) -> Result<(), TaskFailure> {
 
 fn run_task(shared: &Shared, number: u64) -> Result<(), TaskFailure> {
     let Some(Lent { role, mut code, waker }) = shared.tasks.lend(number) else { return Ok(()) };
-    let polled = panic::catch(|| code.as_mut().poll(&mut Context::from_waker(&waker)));
+    let polled = shared.run_code(|| code.as_mut().poll(&mut Context::from_waker(&waker)));
     let left = match &polled {
         Ok(Poll::Pending) => shared.tasks.put_back(number, code),
         Ok(Poll::Ready(_)) | Err(_) => {
@@ -122,7 +121,7 @@ fn run_task(shared: &Shared, number: u64) -> Result<(), TaskFailure> {
             Some(code)
         }
     };
-    let polled = match panic::catch(|| drop(left)) {
+    let polled = match shared.run_code(|| drop(left)) {
         Ok(()) => polled,
         Err(panic) => Err(panic),
     };

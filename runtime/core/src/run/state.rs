@@ -20,7 +20,6 @@ use super::{
     scope::Scope,
     tasks::Tasks,
 };
-use crate::panic;
 
 /// Shared between a run's state machine and the futures of its code. Everything is on one thread; no borrow is held
 /// while the user's code runs.
@@ -37,6 +36,7 @@ pub(crate) struct Shared {
     pub(super) answering: Cell<bool>,
     pub(super) next_op: Cell<u64>,
     next_uuid: Cell<u64>,
+    next_random: Cell<u64>,
     next_waiter: Cell<u64>,
     /// The scope that a request to cancel the run cancels.
     pub(crate) scope: Rc<Scope>,
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     /// What the workflow returned; the run goes on until its handlers have returned, too.
     pub(super) ending: RefCell<Option<Conclusion>>,
     waiters: RefCell<BTreeMap<u64, Waker>>,
+    /// How many waits there are for other tasks of this run.
+    pub(super) local_waits: Rc<Cell<usize>>,
 }
 
 impl Shared {
@@ -71,6 +73,7 @@ impl Shared {
             answering: Cell::new(false),
             next_op: Cell::new(1),
             next_uuid: Cell::new(0),
+            next_random: Cell::new(0),
             next_waiter: Cell::new(0),
             scope: Scope::apart(),
             ops: RefCell::default(),
@@ -84,6 +87,7 @@ impl Shared {
             tasks: Tasks::default(),
             ending: RefCell::default(),
             waiters: RefCell::default(),
+            local_waits: Rc::default(),
         }
     }
 
@@ -119,6 +123,12 @@ impl Shared {
     pub(crate) fn next_uuid(&self) -> u64 {
         self.refuse_in_query("ctx.uuid");
         self.next_uuid.replace(self.next_uuid.get() + 1)
+    }
+
+    #[track_caller]
+    pub(crate) fn next_random(&self) -> u64 {
+        self.refuse_in_query("ctx.random");
+        self.next_random.replace(self.next_random.get() + 1)
     }
 
     pub(crate) fn take_commands(&self) -> Vec<Event> {
@@ -181,11 +191,11 @@ impl Shared {
             }
         };
         for task in self.tasks.clear() {
-            dropped(panic::catch(|| drop(task)));
+            dropped(self.run_code(|| drop(task)));
         }
         let handlers = mem::take(&mut *self.handlers.borrow_mut());
-        dropped(panic::catch(|| drop(handlers)));
+        dropped(self.run_code(|| drop(handlers)));
         let steps = mem::take(&mut *self.steps.borrow_mut());
-        dropped(panic::catch(|| drop(steps)));
+        dropped(self.run_code(|| drop(steps)));
     }
 }

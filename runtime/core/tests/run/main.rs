@@ -14,5 +14,6 @@ mod random;
 mod replaying;
 mod scopes;
 mod state;
+mod sync;
 mod tasks;
 mod updates;

@@ -251,7 +251,7 @@ fn play_limits() -> highwater_core::run::Limits {
 #[track_caller]
 fn task_failure<P, W>(workflow: W) -> String
 where
-    W: highwater_core::definition::WorkflowItem<P> + Clone + Send + Sync,
+    W: highwater_core::definition::WorkflowCode<P> + Clone + Send + Sync,
 {
     let mut answers = Play::new(&registry(workflow), Mode::Kept).line("start");
     let failure = answers.remove(0);

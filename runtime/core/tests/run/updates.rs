@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use highwater_core::{
-    Ctx, Exit,
-    context::accept,
-    definition::{Handlers, State, Workflow, WorkflowRun, tag_run},
-    run::{Registry, Unfinished},
-};
+use highwater_core::{Ctx, Exit, context::accept, run::Registry};
 use highwater_macros::{activity, workflow};
 use highwater_protocol::{Event, FailureKind};
 
@@ -20,82 +15,78 @@ async fn charge(cents: u32) -> Result<u32, String> {
     Ok(cents)
 }
 
-/// A workflow with all sorts of updates, as the macro would write it.
+/// A workflow with all sorts of updates.
 #[derive(Default)]
 struct Cart {
     items: Vec<u32>,
     closed: bool,
 }
 
-impl Workflow for Cart {
-    type Input = ();
-    type Ok = u32;
-    type Err = String;
-    type State = Self;
-    const NAME: &'static str = "cart";
-}
+type Taken = Result<u32, String>;
 
-impl State<()> for Cart {
-    fn init((): &()) -> Self {
-        Self::default()
-    }
-
-    fn handlers(handlers: &mut Handlers<Self>) {
-        handlers.signal("close", "Cart::close", |cart, (): ()| cart.closed = true);
-        handlers.update::<_, false, _>("add", "Cart::add", |cart, item: u32| cart.add(item)).validate(|cart, item| {
-            if cart.items.contains(item) { Err(format!("there is a {item} already")) } else { Ok(()) }
-        });
-        handlers.update::<_, true, _>("take", "Cart::take", |cart, (): ()| {
-            cart.items.pop().ok_or_else(|| "it is empty".to_owned())
-        });
-        handlers.update::<_, true, _>("break", "Cart::crash", |cart, (): ()| -> Result<(), String> {
-            cart.items.push(1_000);
-            panic!("broken")
-        });
-        handlers.update::<_, false, _>("large", "Cart::large", |_, (): ()| "x".repeat(LIMITS.payload_max));
-        handlers.update_task::<_, true, _, _>(
-            "pay",
-            "Cart::pay",
-            async |ctx: Ctx<Self>, cents: u32| -> Result<u32, Exit> {
-                let paid = ctx.run(charge, cents).await?;
-                Ok(ctx.update(|cart| cart.add(paid)))
-            },
-        );
-        handlers
-            .update_task::<_, true, _, _>("watch", "Cart::watch", async |ctx: Ctx<Self>, (): ()| -> Result<(), Exit> {
-                ctx.sleep(SECOND * 100).await?;
-                Ok(())
-            })
-            .unfinished(Unfinished::Abandon);
-        handlers.update_task::<_, true, _, _>(
-            "crash",
-            "Cart::crash_later",
-            async |ctx: Ctx<Self>, (): ()| -> Result<(), Exit> {
-                ctx.sleep(SECOND).await?;
-                panic!("broken later")
-            },
-        );
-    }
-}
-
+#[workflow(name = "cart")]
 impl Cart {
+    #[run]
+    async fn run(ctx: Ctx<Self>) -> Result<u32, Exit> {
+        ctx.wait_until(|cart| cart.closed).await?;
+        Ok(ctx.read(|cart| cart.items.iter().sum()))
+    }
+
+    #[signal]
+    fn close(&mut self) {
+        self.closed = true;
+    }
+
+    #[update]
     fn add(&mut self, item: u32) -> u32 {
         self.items.push(item);
         self.items.iter().sum()
     }
-}
 
-fn cart(ctx: Ctx<Cart>) -> impl WorkflowRun<Workflow = Cart, Output = Result<u32, Exit>> {
-    tag_run::<Cart, _>(async move {
-        ctx.wait_until(|cart| cart.closed).await?;
-        Ok(ctx.read(|cart| cart.items.iter().sum()))
-    })
+    #[validate(add)]
+    fn is_new(&self, item: &u32) -> Result<(), String> {
+        if self.items.contains(item) { Err(format!("there is a {item} already")) } else { Ok(()) }
+    }
+
+    #[update]
+    fn take(&mut self) -> Taken {
+        self.items.pop().ok_or_else(|| "it is empty".to_owned())
+    }
+
+    #[update(name = "break")]
+    fn crash(&mut self) -> Result<(), String> {
+        self.items.push(1_000);
+        panic!("broken")
+    }
+
+    #[update]
+    fn large(&self) -> String {
+        "x".repeat(LIMITS.payload_max)
+    }
+
+    #[update]
+    async fn pay(ctx: Ctx<Self>, cents: u32) -> Result<u32, Exit> {
+        let paid = ctx.run(charge, cents).await?;
+        Ok(ctx.update(|cart| cart.add(paid)))
+    }
+
+    #[update(unfinished = "abandon")]
+    async fn watch(ctx: Ctx<Self>) -> Result<(), Exit> {
+        ctx.sleep(SECOND * 100).await?;
+        Ok(())
+    }
+
+    #[update(name = "crash")]
+    async fn crash_later(ctx: Ctx<Self>) -> Result<(), Exit> {
+        ctx.sleep(SECOND).await?;
+        panic!("broken later")
+    }
 }
 
 #[test]
 fn an_update_changes_the_state_and_is_answered_in_the_same_transition() {
     check(
-        cart,
+        Cart::run,
         "> start
          > update add u-1 5
          updated u-1 5
@@ -114,7 +105,7 @@ fn an_update_changes_the_state_and_is_answered_in_the_same_transition() {
 #[test]
 fn an_update_that_is_not_wanted_is_refused_and_leaves_no_trace() {
     check(
-        cart,
+        Cart::run,
         "> start
          > update add u-1 5 + update add u-2 5
          updated u-1 5
@@ -135,7 +126,7 @@ fn an_update_that_is_not_wanted_is_refused_and_leaves_no_trace() {
 #[test]
 fn an_update_that_is_sent_again_is_neither_done_again_nor_refused() {
     check(
-        cart,
+        Cart::run,
         "> start
          > update add u-1 5 + update add u-1 5
          updated u-1 5
@@ -150,7 +141,7 @@ fn an_update_that_is_sent_again_is_neither_done_again_nor_refused() {
 #[test]
 fn a_run_ends_when_its_updates_have_ended_except_those_that_may_be_abandoned() {
     check(
-        cart,
+        Cart::run,
         "> start
          > update watch u-1
          sleep #1 until 1102
@@ -167,7 +158,7 @@ fn a_run_ends_when_its_updates_have_ended_except_those_that_may_be_abandoned() {
 
 #[test]
 fn a_panic_ends_the_update_and_the_run_goes_on() {
-    let mut play = Play::new(&registry(cart), Mode::Evicted);
+    let mut play = Play::new(&registry(Cart::run), Mode::Evicted);
     play.line("start");
     let answers = play.line("update break u-1");
     assert!(answers[0].starts_with("update u-1 failed panicked: broken (at "), "{answers:?}");
@@ -180,7 +171,7 @@ fn a_panic_ends_the_update_and_the_run_goes_on() {
 #[test]
 fn a_result_that_is_too_large_fails_the_update() {
     check(
-        cart,
+        Cart::run,
         "> start
          > update large u-1
          update u-1 failed too large: the result of the update has 1002 bytes, this server's limit for a payload is 1000; pass a reference to the data instead",
@@ -190,7 +181,7 @@ fn a_result_that_is_too_large_fails_the_update() {
 #[test]
 fn a_cancelled_run_answers_its_updates_before_it_ends() {
     check(
-        cart,
+        Cart::run,
         "> start
          > update pay u-1 5
          run #1 charge 5
@@ -259,8 +250,8 @@ fn an_accepted_update_whose_handler_is_gone_does_not_match_the_code() {
 
 #[test]
 fn another_answer_matches_the_history_but_one_to_another_update_does_not() {
-    let registry = registry(cart);
-    let mut history = history(cart, &["start", "update add u-1 5"]);
+    let registry = registry(Cart::run);
+    let mut history = history(Cart::run, &["start", "update add u-1 5"]);
     let Some(Event::UpdateClosed { outcome, .. }) = history[1].events.pop() else { panic!("{history:?}") };
     let with = |id: &str| {
         let id = highwater_protocol::UpdateId::new(id).unwrap();
@@ -287,30 +278,32 @@ fn a_failed_task_that_recorded_an_update_leaves_it_to_the_next_try() {
 
 #[test]
 fn two_handlers_with_one_name_are_refused_at_the_start_and_both_are_named() {
+    /// Of handlers under conditions the macro cannot say whether both are there.
+    #[derive(Default)]
     struct Twice;
-    impl Workflow for Twice {
-        type Input = ();
-        type Ok = ();
-        type Err = String;
-        type State = Self;
-        const NAME: &'static str = "twice";
-    }
-    impl State<()> for Twice {
-        fn init((): &()) -> Self {
-            Self
+
+    #[workflow(name = "twice")]
+    impl Twice {
+        #[run]
+        async fn run(_ctx: Ctx<Self>) -> Result<(), Exit> {
+            Ok(())
         }
-        fn handlers(handlers: &mut Handlers<Self>) {
-            handlers.signal("add", "Twice::add", |_, (): ()| {});
-            handlers.update::<_, false, _>("add", "Twice::also", |_, (): ()| ());
-            handlers.update::<_, false, _>("add", "Twice::too", |_, (): ()| ());
-        }
+
+        #[signal]
+        fn add(&mut self) {}
+
+        #[cfg(test)]
+        #[update(name = "add")]
+        fn also(&mut self) {}
+
+        #[cfg(test)]
+        #[update(name = "add")]
+        fn too(&mut self) {}
     }
-    fn twice(_ctx: Ctx<Twice>) -> impl WorkflowRun<Workflow = Twice, Output = Result<(), Exit>> {
-        tag_run::<Twice, _>(async move { Ok(()) })
-    }
-    let error = Registry::new().add(twice).expect_err("one name, two handlers").to_string();
+
+    let error = Registry::new().add(Twice::run).expect_err("one name, two handlers").to_string();
     assert_eq!(
         error,
-        "in the workflow type twice, the update \"add\" has two handlers: Twice::also and Twice::too; give one of them another name"
+        "in the workflow type twice, the update \"add\" has two handlers: run::updates::Twice::also and run::updates::Twice::too; give one of them another name"
     );
 }

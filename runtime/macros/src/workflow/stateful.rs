@@ -1,81 +1,63 @@
 //! `#[workflow]` on an `impl` block: state, handlers, and the method that is the workflow.
 
 use quote::{ToTokens, quote};
-use syn::{Error, Ident, ImplItem, ItemImpl, LitStr, Result, Type, ext::IdentExt};
+use syn::{Error, Ident, ImplItem, ItemImpl, Result, Type};
 
-use super::{RunSignature, handlers::Handlers};
-use crate::{
-    Tokens,
-    options::{arguments, nothing, take_attribute},
-    signature::lints,
+use super::{
+    block::{Block, Role},
+    handle::Handle,
+    state::state,
 };
+use crate::{Tokens, options::WorkflowOptions, signature::lints};
 
-pub(super) fn expand(name: Option<LitStr>, mut block: ItemImpl) -> Result<Tokens> {
-    let workflow = workflow_ident(&block)?;
-    let mut handlers = Handlers::default();
-    let mut run: Option<RunSignature> = None;
+pub(super) fn expand(options: WorkflowOptions, mut item: ItemImpl) -> Result<Tokens> {
+    let workflow = workflow_ident(&item)?;
+    let mut block = Block::new();
     let mut items = Vec::new();
-    for item in &mut block.items {
+    for item in &mut item.items {
         let ImplItem::Fn(method) = item else {
             items.push(item.to_token_stream());
             continue;
         };
-        let mut is_run = false;
-        let mut is_handler = false;
-        for (what, kind) in [("init", Kind::Init), ("run", Kind::Run), ("signal", Kind::Signal), ("query", Kind::Query)]
-        {
-            let Some(attribute) = take_attribute(&mut method.attrs, what)? else { continue };
-            is_handler = true;
-            match kind {
-                Kind::Init => handlers.init(&attribute, method)?,
-                Kind::Signal => handlers.signal(&attribute, method)?,
-                Kind::Query => handlers.query(&attribute, method)?,
-                Kind::Run => {
-                    nothing("#[run]", arguments(&attribute)?)?;
-                    if run.replace(RunSignature::parse(&method.sig)?).is_some() {
-                        return Err(Error::new_spanned(&attribute, "a workflow has one #[run]"));
-                    }
-                    is_run = true;
-                }
-            }
-        }
-        items.push(match &run {
-            Some(run) if is_run => {
+        let role = block.method(&mut method.attrs, &method.vis, &method.sig)?;
+        items.push(match (role, &block.run) {
+            (Role::Run, Some((run, _))) => {
                 let (attrs, vis, tagged) = (&method.attrs, &method.vis, run.tagged(&quote!(Self), &method.block));
                 quote!(#(#attrs)* #vis #tagged)
             }
-            _ if is_handler => {
+            (Role::Handler, _) => {
                 let lints = lints();
                 quote!(#lints #method)
             }
             _ => method.to_token_stream(),
         });
     }
-    let Some(run) = run else {
-        return Err(Error::new_spanned(
-            &block.self_ty,
-            "no method in this block is the workflow: write `#[run] async fn run(ctx: Ctx<Self>, input: Input)`",
-        ));
-    };
-    let ItemImpl { attrs, self_ty, .. } = &block;
+    block.pair()?;
+    let Some((run, vis)) = block.run.take() else { return Err(no_run(&item.self_ty)) };
+    let mut handle = Handle::default();
+    for handler in &block.handlers {
+        handle.add(handler, &workflow)?;
+    }
+    let ItemImpl { attrs, self_ty, .. } = &item;
     let conditions: Vec<_> = attrs.iter().filter(|a| a.path().is_ident("cfg")).collect();
-    let name = name.map_or_else(|| workflow.unraw().to_string(), |name| name.value());
-    let definition = run.definition(&workflow, &conditions, &name, &quote!(Self));
-    let state = handlers.state(self_ty, &run.input, &conditions);
+    let definition = run.definition(&workflow, &conditions, &options.name_for(&workflow), &quote!(Self));
+    let state = state(&block, &workflow, &run.input, &conditions);
+    // Whoever can name the workflow to start it can have its handle, and nobody else needs one.
+    let handle = handle.tokens(&vis, options.handle, &workflow, &conditions);
     Ok(quote! {
         #(#attrs)*
         impl #self_ty { #(#items)* }
         #definition
         #state
+        #handle
     })
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Init,
-    Run,
-    Signal,
-    Query,
+pub(super) fn no_run(at: &impl ToTokens) -> Error {
+    Error::new_spanned(
+        at,
+        "no method in this block is the workflow: write `#[run] async fn run(ctx: Ctx<Self>, input: Input)`",
+    )
 }
 
 /// The type's own name.

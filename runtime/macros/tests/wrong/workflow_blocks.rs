@@ -53,6 +53,20 @@ impl Awaits {
 }
 
 #[derive(Default)]
+pub struct TakenName;
+
+#[workflow]
+impl TakenName {
+    #[run]
+    async fn run(_ctx: Ctx<Self>) -> Result<(), Exit> {
+        Ok(())
+    }
+
+    #[signal]
+    fn cancel(&mut self, reason: String) {}
+}
+
+#[derive(Default)]
 pub struct NoRun;
 
 #[workflow]
@@ -70,6 +84,11 @@ impl TakesSelf {
     async fn run(&mut self, ctx: Ctx<Self>) -> Result<(), Exit> {
         Ok(())
     }
+}
+
+#[workflow(handle = Nobody)]
+async fn no_handlers(_ctx: Ctx) -> Result<(), Exit> {
+    Ok(())
 }
 
 #[workflow]

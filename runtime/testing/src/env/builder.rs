@@ -6,7 +6,7 @@ use highwater_broker::memory::MemoryOptions;
 use highwater_client::Client;
 use highwater_core::{
     activity::ActivitySet,
-    definition::{ActivityItem, WorkflowItem},
+    definition::{ActivityItem, WorkflowCode},
     run::Registry,
 };
 use highwater_protocol::{Namespace, Timestamp};
@@ -73,7 +73,7 @@ impl TestEnvBuilder {
     #[track_caller]
     pub fn workflow<P, W>(mut self, item: W) -> Self
     where
-        W: WorkflowItem<P> + Clone + Send + Sync,
+        W: WorkflowCode<P> + Clone + Send + Sync,
     {
         if let Err(error) = self.registry.add(item.clone()) {
             panic!("{error}");

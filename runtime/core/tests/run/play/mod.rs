@@ -27,7 +27,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use highwater_core::{
     Run, Transition,
-    definition::WorkflowItem,
+    definition::WorkflowCode,
     run::{Conclusion, Limits, Registry, StepRun, TaskFailure},
 };
 use highwater_protocol::{
@@ -68,7 +68,7 @@ pub(crate) struct Play {
 /// The registry with one workflow.
 pub(crate) fn registry<P, W>(workflow: W) -> Arc<Registry>
 where
-    W: WorkflowItem<P> + Clone + Send + Sync,
+    W: WorkflowCode<P> + Clone + Send + Sync,
 {
     let mut registry = Registry::new();
     registry.add(workflow).expect("one workflow has no namesake");
@@ -79,7 +79,7 @@ where
 #[track_caller]
 pub(crate) fn check<P, W>(workflow: W, script: &str)
 where
-    W: WorkflowItem<P> + Clone + Send + Sync,
+    W: WorkflowCode<P> + Clone + Send + Sync,
 {
     let registry = registry(workflow);
     let script: Vec<String> = script.trim().lines().map(|line| line.trim().to_owned()).collect();
@@ -98,7 +98,7 @@ where
 /// The events of a run of `workflow` that began with `input` and was given `lines`.
 pub(crate) fn history<P, W>(workflow: W, lines: &[&str]) -> Vec<Piece>
 where
-    W: WorkflowItem<P> + Clone + Send + Sync,
+    W: WorkflowCode<P> + Clone + Send + Sync,
 {
     let mut play = Play::new(&registry(workflow), Mode::Kept);
     for line in lines {
