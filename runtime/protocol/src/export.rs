@@ -36,7 +36,8 @@ pub enum ImportError {
 impl ExportedEvent {
     /// Exports an event.
     pub fn new(run: RunId, record: u64, time: Timestamp, event: &Event) -> Self {
-        let event = wire::encode(event).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digit = |half: u8| char::from_digit(half.into(), 16).expect("half a byte is one digit");
+        let event = wire::encode(event).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
         Self { run: run.to_string(), record, time_us: time.as_micros(), event }
     }
 

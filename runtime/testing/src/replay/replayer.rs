@@ -7,7 +7,7 @@ use std::{
 };
 
 use highwater_client::{Client, HistoryFilter, ReadHistoriesError};
-use highwater_core::{definition::WorkflowItem, run::Registry};
+use highwater_core::{definition::WorkflowCode, run::Registry};
 
 use super::{History, ReadError, Replay, Replays, play};
 
@@ -57,7 +57,7 @@ impl Replayer {
     #[track_caller]
     pub fn workflow<P, W>(mut self, item: W) -> Self
     where
-        W: WorkflowItem<P> + Clone + Send + Sync,
+        W: WorkflowCode<P> + Clone + Send + Sync,
     {
         let registry = Arc::get_mut(&mut self.registry).expect("runs are dropped when they have been replayed");
         if let Err(error) = registry.add(item) {
