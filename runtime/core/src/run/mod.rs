@@ -11,6 +11,7 @@
 //! So the code sees events in the batches in which they were recorded. A transition may be cut into several records
 //! anywhere but between two inbound events, and two transitions may not be joined into one record.
 
+mod children;
 mod factory;
 mod handlers;
 mod inside;
@@ -37,6 +38,7 @@ use highwater_protocol::{
 
 use live::Live;
 
+pub(crate) use children::ChildView;
 pub use factory::{Registry, RegistryError};
 pub use handlers::Unfinished;
 pub(crate) use handlers::{Begin, Ending, QueryHandler, SignalHandler, UpdateHandler, Validate, Work};
