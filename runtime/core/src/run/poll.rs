@@ -25,8 +25,13 @@ impl Run {
         }
         self.begun = true;
         run_tasks(&live.shared)?;
-        self.unmatched.extend(live.shared.take_commands());
-        self.conclusion = live.shared.conclusion().map(|conclusion| {
+        let taken = live.shared.run_code(|| {
+            let conclusion = live.shared.conclusion().map(|conclusion| live.shared.outbound_conclusion(conclusion));
+            (live.shared.take_commands(), conclusion)
+        });
+        let (commands, conclusion) = taken.map_err(|panic| Self::panicked(&panic))?;
+        self.unmatched.extend(commands);
+        self.conclusion = conclusion.map(|conclusion| {
             live.shared.mute();
             self.limits.conclusion(conclusion)
         });

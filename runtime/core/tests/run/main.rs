@@ -8,6 +8,7 @@ mod cancelling;
 mod children;
 mod externals;
 mod failed_tasks;
+mod intercepting;
 mod mismatch;
 mod operations;
 mod play;
