@@ -4,7 +4,7 @@ pub use highwater_core::{
     activity::{ActivityContext, ActivityInfo, ActivityName, ActivityPort, ActivitySet, FreeActivities, Work},
     context::{
         ActivityCall, ActivityCancellation, CancelRequested, CancelScope, Child, ChildCall, ChildCancellation,
-        ChildResult, ChildType, Ctx, ExternalError, ExternalWorkflow, IdReuse, Named, ParentClose, PendingActivity,
+        ChildResult, ChildType, ContinueAsNew, Ctx, ExternalError, ExternalWorkflow, IdReuse, Info, Named, ParentClose, PendingActivity,
         PendingStep, Random, Received, Registered, Sent, Signals, Sleep, StartingChild, StepCall, StepContext, Task,
         Timeout, WaitUntil, accept,
     },
@@ -20,5 +20,5 @@ pub use highwater_core::{
 pub use highwater_macros::{activities, activity, join, select, try_join, workflow};
 pub use highwater_protocol::{
     Failure, FailureKind, OpId, Payload, QueueName, RetryPolicy, RunId, TimeoutKind, Timestamp, TypeName, WorkflowId,
-    event::{AttributeValue, Attributes, Outcome},
+    event::{AttributeValue, Attributes, InvalidAttributes, Origin, Outcome},
 };

@@ -21,17 +21,19 @@ mod mailbox;
 mod messages;
 mod mismatch;
 mod operations;
+mod patches;
 mod poll;
 mod replay;
 mod scope;
 mod state;
 mod tasks;
+mod weight;
 
 use std::{collections::VecDeque, fmt, rc::Rc, sync::Arc};
 
 use highwater_protocol::{
-    Event, Failure, FailureKind, Payload, RunId, Started, Timestamp, TypeName, UpdateId,
-    event::{Signal, Update},
+    Event, Failure, FailureKind, Payload, Payloads, RunId, Started, Timestamp, TypeName, UpdateId,
+    event::{Attributes, Signal, Update},
     query::QueryRejected,
     rejection::{Code, Rejection},
 };
@@ -47,6 +49,8 @@ pub use limits::Limits;
 pub use mailbox::Unhandled;
 pub(crate) use operations::{Kind, Making, OnCancel, Resolution};
 pub use operations::{StepRun, StepWork};
+use patches::Patches;
+pub use patches::may_cut;
 pub(crate) use scope::Scope;
 pub(crate) use state::Shared;
 pub(crate) use tasks::{Ended, Role};
@@ -60,8 +64,21 @@ pub enum Conclusion {
     Failed(Failure),
     /// After a request to cancel.
     Cancelled(Failure),
-    /// To go on as a new run with this input.
-    ContinueAsNew(Payload),
+    /// To go on as a new run.
+    ContinueAsNew(Box<NextRun>),
+}
+
+/// The run that a run goes on as. What is not said here it has of the run before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NextRun {
+    /// Its type.
+    pub workflow_type: TypeName,
+    /// Its input.
+    pub input: Payload,
+    /// Notes for it, in the place of those of the same names.
+    pub memo: Payloads,
+    /// What it can be found by, in the place of attributes of the same names.
+    pub attributes: Attributes,
 }
 
 impl fmt::Display for Conclusion {
@@ -120,8 +137,13 @@ pub struct Run {
     unpolled: bool,
     /// The code was polled at least once.
     begun: bool,
+    /// The poll that is to follow was put off to what comes next in the history.
+    deferred: bool,
+    patches: Rc<Patches>,
     /// The number of the last event seen, in the run's history.
     event_number: u64,
+    /// What the events weigh that were seen.
+    bytes: u64,
 }
 
 impl fmt::Debug for Run {
@@ -156,7 +178,10 @@ impl Run {
             refusals: Vec::new(),
             unpolled: false,
             begun: false,
+            deferred: false,
+            patches: Rc::default(),
             event_number: 0,
+            bytes: 0,
         }
     }
 
@@ -176,7 +201,7 @@ impl Run {
                 continue;
             }
             if self.accepts(&event) {
-                self.event_number += 1;
+                self.note(&event);
                 self.apply(id, &event, time, false)?;
                 transition.events.push(event);
                 self.unpolled = true;
@@ -187,6 +212,12 @@ impl Run {
         }
         self.collect(&mut transition)?;
         Ok(transition)
+    }
+
+    /// Counts an event of the history.
+    fn note(&mut self, event: &Event) {
+        self.event_number += 1;
+        self.bytes += weight::weight(event) as u64;
     }
 
     /// Whether an update that is new may be accepted.
@@ -226,7 +257,7 @@ impl Run {
                 rejected("bad-argument", format!("the argument or result of query {name} does not fit: {error}"))
             }
             Ok(None) => {
-                let (workflow, known) = (&live.started.workflow_type, mismatch::list(&live.shared.queries()));
+                let (workflow, known) = (&live.shared.workflow_type, mismatch::list(&live.shared.queries()));
                 rejected("unknown-query", format!("workflow {workflow} has no query {name}; it has: {known}"))
             }
             Err(panic) => rejected("failed", format!("query {name} panicked: {panic}")),
@@ -235,7 +266,7 @@ impl Run {
 
     /// The run's first event, once it is there.
     pub fn started(&self) -> Option<&Started> {
-        self.live.as_ref().map(|live| live.started.as_ref())
+        self.live.as_ref().map(|live| &live.shared.started)
     }
 
     /// Signals that came in and that the code has not taken, for the run that follows this one.
@@ -280,13 +311,13 @@ impl Run {
     }
 
     fn start(&mut self, id: RunId, started: &Started, time: Timestamp, replaying: bool) -> Result<(), TaskFailure> {
-        let shared = Rc::new(Shared::new(id, started, self.limits, replaying, time));
+        let shared = Rc::new(Shared::new(id, started, self.limits, replaying, time, &self.patches));
         let created = shared.run_code(|| {
             self.registry.begin(started, &shared)?;
             for signal in &started.signals {
                 shared.signal(signal);
             }
-            Some(Live { started: Box::new(started.clone()), shared: Rc::clone(&shared) })
+            Some(Live { shared: Rc::clone(&shared) })
         });
         match created {
             Ok(Some(live)) => {

@@ -9,7 +9,8 @@ use std::{
 };
 
 use highwater_protocol::{
-    Event, OpId, QueueName, RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId, event::Update,
+    Event, OpId, QueueName, RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId,
+    event::{Attributes, InvalidAttributes, Update},
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     handlers::Table,
     mailbox::Mailbox,
     operations::{Op, StepRun},
+    patches::Patches,
     scope::Scope,
     tasks::Tasks,
 };
@@ -28,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) workflow_type: TypeName,
     pub(crate) run: RunId,
     pub(crate) queue: QueueName,
+    pub(crate) started: Started,
+    pub(crate) started_at: Timestamp,
     pub(crate) limits: Limits,
     now: Cell<Timestamp>,
     replaying: Cell<bool>,
@@ -55,17 +59,32 @@ pub(crate) struct Shared {
     /// What the workflow returned; the run goes on until its handlers have returned, too.
     pub(super) ending: RefCell<Option<Conclusion>>,
     waiters: RefCell<BTreeMap<u64, Waker>>,
+    /// The start delay has not passed.
+    delayed: Cell<bool>,
+    pub(super) patches: Rc<Patches>,
+    attributes: RefCell<Attributes>,
+    /// Events and bytes of the history, up to what the code now sees.
+    history_size: Cell<(u64, u64)>,
     /// How many waits there are for other tasks of this run.
     pub(super) local_waits: Rc<Cell<usize>>,
 }
 
 impl Shared {
-    pub(crate) fn new(run: RunId, started: &Started, limits: Limits, replaying: bool, now: Timestamp) -> Self {
+    pub(super) fn new(
+        run: RunId,
+        started: &Started,
+        limits: Limits,
+        replaying: bool,
+        now: Timestamp,
+        patches: &Rc<Patches>,
+    ) -> Self {
         Self {
             workflow_id: started.workflow_id.clone(),
             workflow_type: started.workflow_type.clone(),
             run,
             queue: started.queue.clone(),
+            started: started.clone(),
+            started_at: now,
             limits,
             now: Cell::new(now),
             replaying: Cell::new(replaying),
@@ -87,6 +106,10 @@ impl Shared {
             tasks: Tasks::default(),
             ending: RefCell::default(),
             waiters: RefCell::default(),
+            delayed: Cell::new(started.delay_until.is_some()),
+            patches: Rc::clone(patches),
+            attributes: RefCell::new(started.attributes.clone()),
+            history_size: Cell::default(),
             local_waits: Rc::default(),
         }
     }
@@ -106,6 +129,39 @@ impl Shared {
 
     pub(crate) fn go_live(&self) {
         self.replaying.set(false);
+    }
+
+    /// Whether the start delay has not passed yet.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.delayed.get()
+    }
+
+    pub(super) fn end_delay(&self) {
+        self.delayed.set(false);
+    }
+
+    pub(super) fn set_history_size(&self, events: u64, bytes: u64) {
+        self.history_size.set((events, bytes));
+    }
+
+    /// Events and bytes of the history, up to what the code now sees.
+    pub(crate) fn history_size(&self) -> (u64, u64) {
+        self.history_size.get()
+    }
+
+    pub(crate) fn attributes(&self) -> Attributes {
+        self.attributes.borrow().clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn upsert_attributes(&self, attributes: Attributes) -> Result<(), InvalidAttributes> {
+        self.refuse_in_query("ctx.upsert_attributes");
+        let mut all = self.attributes();
+        all.upsert(&attributes);
+        all.check()?;
+        self.attributes.replace(all);
+        self.commands.borrow_mut().push(Event::AttributesUpserted { attributes });
+        Ok(())
     }
 
     /// From here on nothing the code drops issues a command.
