@@ -21,13 +21,15 @@ mod run;
 
 pub mod cancel;
 pub mod describe;
-pub mod history;
+pub mod histories;
+mod history;
 pub mod query;
 pub mod result;
 pub mod signal;
 pub mod start;
 pub mod terminate;
 pub mod typed;
+pub mod update;
 
 pub use cancel::CancelError;
 pub use client::Client;
@@ -37,6 +39,7 @@ pub use highwater_protocol::{
     InvalidId,
     request::{IdConflict, IdReuse},
 };
+pub use histories::{HistoryFilter, ReadHistoriesError};
 pub use history::{HistoryEvent, ReadHistoryError};
 pub use query::QueryError;
 pub use request::Delivered;
@@ -44,4 +47,5 @@ pub use result::ResultError;
 pub use signal::SignalError;
 pub use start::StartError;
 pub use terminate::TerminateError;
-pub use typed::{Returns, Untyped};
+pub use typed::{Returns, Typed, Untyped};
+pub use update::{Update, UpdateError, UpdateHandle};

@@ -4,9 +4,9 @@ pub use highwater_core::{
     activity::{ActivityContext, ActivityInfo, ActivityName, ActivityPort, ActivitySet, FreeActivities, Work},
     context::{
         ActivityCall, ActivityCancellation, CancelRequested, CancelScope, Child, ChildCall, ChildCancellation,
-        ChildResult, ChildType, ContinueAsNew, Ctx, ExternalError, ExternalWorkflow, IdReuse, Info, Named, ParentClose, PendingActivity,
-        PendingStep, Random, Received, Registered, Sent, Signals, Sleep, StartingChild, StepCall, StepContext, Task,
-        Timeout, WaitUntil, accept,
+        ChildResult, ChildType, ContinueAsNew, Ctx, ExternalError, ExternalWorkflow, IdReuse, Info, Named, ParentClose,
+        PendingActivity, PendingStep, Random, Received, Registered, Sent, Signals, Sleep, StartingChild, StepCall,
+        StepContext, Task, Timeout, WaitUntil, accept,
     },
     definition::{
         Activity, ActivityDefaults, ActivityItem, NoError, QueryPort, SignalPort, UpdatePort, Workflow, WorkflowCode,
@@ -19,6 +19,7 @@ pub use highwater_core::{
 };
 pub use highwater_macros::{activities, activity, join, select, try_join, workflow};
 pub use highwater_protocol::{
-    Failure, FailureKind, OpId, Payload, QueueName, RetryPolicy, RunId, TimeoutKind, Timestamp, TypeName, WorkflowId,
+    Failure, FailureKind, OpId, Payload, Payloads, QueueName, RetryPolicy, RunId, TimeoutKind, Timestamp, TypeName,
+    WorkflowId,
     event::{AttributeValue, Attributes, InvalidAttributes, Origin, Outcome},
 };

@@ -52,6 +52,7 @@ pub use operations::{StepRun, StepWork};
 use patches::Patches;
 pub use patches::may_cut;
 pub(crate) use scope::Scope;
+use state::Beginning;
 pub(crate) use state::Shared;
 pub(crate) use tasks::{Ended, Role};
 
@@ -121,6 +122,16 @@ pub struct TaskFailure {
     pub failure: Failure,
 }
 
+/// Whether inbound events were applied that the code has not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// There were some.
+    Poll,
+    /// There were, and the code has seen them, but what came of it is further on in the history, if anywhere.
+    Deferred,
+}
+
 /// One run.
 pub struct Run {
     registry: Arc<Registry>,
@@ -133,12 +144,9 @@ pub struct Run {
     closed: bool,
     /// Answers to recorded calls that were too large, and that the history has not shown yet.
     refusals: Vec<Event>,
-    /// Inbound events were applied, and the code has not seen them.
-    unpolled: bool,
+    due: Due,
     /// The code was polled at least once.
     begun: bool,
-    /// The poll that is to follow was put off to what comes next in the history.
-    deferred: bool,
     patches: Rc<Patches>,
     /// The number of the last event seen, in the run's history.
     event_number: u64,
@@ -176,9 +184,8 @@ impl Run {
             conclusion: None,
             closed: false,
             refusals: Vec::new(),
-            unpolled: false,
+            due: Due::Nothing,
             begun: false,
-            deferred: false,
             patches: Rc::default(),
             event_number: 0,
             bytes: 0,
@@ -204,10 +211,10 @@ impl Run {
                 self.note(&event);
                 self.apply(id, &event, time, false)?;
                 transition.events.push(event);
-                self.unpolled = true;
+                self.due = Due::Poll;
             }
         }
-        if self.unpolled {
+        if self.due != Due::Nothing {
             self.poll()?;
         }
         self.collect(&mut transition)?;
@@ -302,7 +309,7 @@ impl Run {
             let text = format!("event {event_number} ({event}) comes before Started: the history is damaged");
             return Err(TaskFailure { failure: Failure::new(FailureKind::Nondeterminism, text) });
         };
-        let applied = live.shared.run_code(|| live.apply(event));
+        let applied = live.shared.run_code(|| live.apply(&live.shared.inbound_event(event)));
         match applied {
             Ok(Ok(())) => Ok(()),
             Ok(Err(found)) => Err(self.nondeterminism(event, &found)),
@@ -311,7 +318,10 @@ impl Run {
     }
 
     fn start(&mut self, id: RunId, started: &Started, time: Timestamp, replaying: bool) -> Result<(), TaskFailure> {
-        let shared = Rc::new(Shared::new(id, started, self.limits, replaying, time, &self.patches));
+        let interceptors = self.registry.interceptors(started);
+        let (limits, patches) = (self.limits, Rc::clone(&self.patches));
+        let beginning = Beginning { run: id, started, limits, interceptors, patches, replaying, now: time };
+        let shared = Rc::new(Shared::new(beginning));
         let created = shared.run_code(|| {
             self.registry.begin(started, &shared)?;
             for signal in &started.signals {

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use highwater_protocol::{Event, Failure, FailureKind};
 
 use super::{
-    Conclusion, Run, Shared, TaskFailure, Transition, limits,
+    Conclusion, Due, Run, Shared, TaskFailure, Transition, limits,
     tasks::{Ended, Lent, Role},
 };
 
@@ -18,8 +18,7 @@ const REFUSALS_MAX: u32 = 1_000;
 impl Run {
     /// Polls the code until it waits for something that is not there.
     pub(super) fn poll(&mut self) -> Result<(), TaskFailure> {
-        self.unpolled = false;
-        self.deferred = false;
+        self.due = Due::Nothing;
         let Some(live) = &self.live else { return Ok(()) };
         if self.closed || self.conclusion.is_some() {
             return Ok(());
@@ -32,8 +31,13 @@ impl Run {
         self.begun = true;
         live.shared.set_history_size(self.event_number, self.bytes);
         run_tasks(&live.shared)?;
-        self.unmatched.extend(live.shared.take_commands());
-        self.conclusion = live.shared.conclusion().map(|conclusion| {
+        let taken = live.shared.run_code(|| {
+            let conclusion = live.shared.conclusion().map(|conclusion| live.shared.outbound_conclusion(conclusion));
+            (live.shared.take_commands(), conclusion)
+        });
+        let (commands, conclusion) = taken.map_err(|panic| Self::panicked(&panic))?;
+        self.unmatched.extend(commands);
+        self.conclusion = conclusion.map(|conclusion| {
             live.shared.mute();
             self.limits.conclusion(conclusion)
         });

@@ -5,14 +5,14 @@ use highwater_protocol::{
     event::{Class, ExternalRequest},
 };
 
-use super::{Conclusion, Run, TaskFailure, Transition, limits};
+use super::{Conclusion, Due, Run, TaskFailure, Transition, limits};
 
 impl Run {
     /// Goes through one record of the history, whose transition happened at `time`.
     pub fn replay(&mut self, id: RunId, events: &[Event], time: Timestamp) -> Result<(), TaskFailure> {
         let failed_task = matches!(events.last(), Some(Event::WorkflowTaskFailed { .. }));
         self.patches.look_ahead(events);
-        if self.unpolled && (self.deferred || !failed_task) {
+        if self.due == Due::Deferred || self.due == Due::Poll && !failed_task {
             // The events of a failed task were taken when it was tried again: by themselves, before all that came
             // later, and at their own time, since nothing tells when that was.
             self.poll()?;
@@ -36,12 +36,12 @@ impl Run {
                         self.replay_inbound(id, event, time)?;
                     }
                 }
-                self.unpolled = true;
+                self.due = Due::Poll;
                 rest = &rest[inbound..];
                 if rest.is_empty() {
                     // What the code asked for then is in the next record, or was never recorded. A change that it went
                     // with is there too, so the poll waits for it.
-                    self.deferred = true;
+                    self.due = Due::Deferred;
                 } else if !failed_task {
                     self.poll()?;
                 }
@@ -60,14 +60,14 @@ impl Run {
     /// ended in between. Steps without a result are in it, to be run again.
     pub fn finish_replay(&mut self, time: Timestamp) -> Result<Transition, TaskFailure> {
         self.patches.reach_end();
-        if self.deferred {
+        if self.due == Due::Deferred {
             // The code has most likely been here already, and what it logs was logged.
             self.poll()?;
         }
         if let Some(live) = &self.live {
             live.shared.go_live();
         }
-        if self.unpolled {
+        if self.due == Due::Poll {
             self.poll()?;
         }
         self.set_time(time);

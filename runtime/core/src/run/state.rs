@@ -22,6 +22,7 @@ use super::{
     scope::Scope,
     tasks::Tasks,
 };
+use crate::intercept::Interceptors;
 
 /// Shared between a run's state machine and the futures of its code. Everything is on one thread; no borrow is held
 /// while the user's code runs.
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) started: Started,
     pub(crate) started_at: Timestamp,
     pub(crate) limits: Limits,
+    pub(crate) interceptors: Interceptors,
     now: Cell<Timestamp>,
     replaying: Cell<bool>,
     pub(super) muted: Cell<bool>,
@@ -69,15 +71,20 @@ pub(crate) struct Shared {
     pub(super) local_waits: Rc<Cell<usize>>,
 }
 
+/// What there is when a run begins.
+pub(super) struct Beginning<'a> {
+    pub(super) run: RunId,
+    pub(super) started: &'a Started,
+    pub(super) limits: Limits,
+    pub(super) interceptors: Interceptors,
+    pub(super) patches: Rc<Patches>,
+    pub(super) replaying: bool,
+    pub(super) now: Timestamp,
+}
+
 impl Shared {
-    pub(super) fn new(
-        run: RunId,
-        started: &Started,
-        limits: Limits,
-        replaying: bool,
-        now: Timestamp,
-        patches: &Rc<Patches>,
-    ) -> Self {
+    pub(super) fn new(beginning: Beginning<'_>) -> Self {
+        let Beginning { run, started, limits, interceptors, patches, replaying, now } = beginning;
         Self {
             workflow_id: started.workflow_id.clone(),
             workflow_type: started.workflow_type.clone(),
@@ -86,6 +93,7 @@ impl Shared {
             started: started.clone(),
             started_at: now,
             limits,
+            interceptors,
             now: Cell::new(now),
             replaying: Cell::new(replaying),
             muted: Cell::new(false),
@@ -107,7 +115,7 @@ impl Shared {
             ending: RefCell::default(),
             waiters: RefCell::default(),
             delayed: Cell::new(started.delay_until.is_some()),
-            patches: Rc::clone(patches),
+            patches,
             attributes: RefCell::new(started.attributes.clone()),
             history_size: Cell::default(),
             local_waits: Rc::default(),
@@ -188,7 +196,9 @@ impl Shared {
     }
 
     pub(crate) fn take_commands(&self) -> Vec<Event> {
-        mem::take(&mut *self.commands.borrow_mut())
+        let mut commands = mem::take(&mut *self.commands.borrow_mut());
+        self.outbound_commands(&mut commands);
+        commands
     }
 
     /// The first step that the code has begun and that has no result on record.

@@ -9,6 +9,7 @@ mod children;
 mod externals;
 mod failed_tasks;
 mod info;
+mod intercepting;
 mod mismatch;
 mod operations;
 mod patches;
