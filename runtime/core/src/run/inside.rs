@@ -5,7 +5,7 @@ use std::{
     rc::Rc,
 };
 
-use super::Shared;
+use super::{Shared, trail::Trail};
 use crate::panic;
 
 thread_local! {
@@ -45,6 +45,7 @@ impl Drop for LocalWait {
 impl Shared {
     /// Runs code of the user's that belongs to this run; a panic comes back as its text.
     pub(super) fn run_code<T>(&self, code: impl FnOnce() -> T) -> Result<T, String> {
+        Trail::leave(self.last_made.borrow().as_ref());
         let outer = WAITS.replace(Some(Rc::clone(&self.local_waits)));
         let result = panic::catch(code);
         WAITS.set(outer);

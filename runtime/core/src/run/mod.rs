@@ -11,7 +11,9 @@
 //! So the code sees events in the batches in which they were recorded. A transition may be cut into several records
 //! anywhere but between two inbound events, and two transitions may not be joined into one record.
 
+mod beside;
 mod factory;
+mod guards;
 mod handlers;
 mod inside;
 mod limits;
@@ -25,6 +27,7 @@ mod replay;
 mod scope;
 mod state;
 mod tasks;
+mod trail;
 
 use std::{collections::VecDeque, fmt, rc::Rc, sync::Arc};
 
@@ -35,6 +38,7 @@ use highwater_protocol::{
     rejection::{Code, Rejection},
 };
 
+use beside::Beside;
 use live::Live;
 
 pub use factory::{Registry, RegistryError};
@@ -48,6 +52,7 @@ pub use operations::{StepRun, StepWork};
 pub(crate) use scope::Scope;
 pub(crate) use state::Shared;
 pub(crate) use tasks::{Ended, Role};
+pub use trail::Trail;
 
 /// How the code ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +125,8 @@ pub struct Run {
     begun: bool,
     /// The number of the last event seen, in the run's history.
     event_number: u64,
+    /// What the code has gone through last, and where it differs.
+    beside: Beside,
 }
 
 impl fmt::Debug for Run {
@@ -136,6 +143,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
             live.shared.mute();
+            live.shared.tasks.end();
             live.shared.clear();
         }
     }
@@ -155,6 +163,7 @@ impl Run {
             unpolled: false,
             begun: false,
             event_number: 0,
+            beside: Beside::default(),
         }
     }
 
@@ -164,6 +173,7 @@ impl Run {
     /// After an error the run is in no defined state: drop it and rebuild it from its history.
     pub fn activate(&mut self, id: RunId, events: Vec<Event>, time: Timestamp) -> Result<Transition, TaskFailure> {
         assert!(self.unmatched.is_empty(), "finish_replay takes what the history did not show");
+        self.rest(false);
         let mut transition = Transition::default();
         self.set_time(time);
         for event in events {
@@ -184,7 +194,15 @@ impl Run {
             self.poll()?;
         }
         self.collect(&mut transition)?;
+        self.rest(true);
         Ok(transition)
+    }
+
+    /// At rest, nothing of the run itself wakes its code.
+    fn rest(&self, rests: bool) {
+        if let Some(live) = &self.live {
+            live.shared.tasks.rest(rests);
+        }
     }
 
     /// Whether an update that is new may be accepted.
@@ -273,7 +291,7 @@ impl Run {
         match applied {
             Ok(Ok(())) => Ok(()),
             Ok(Err(found)) => Err(self.nondeterminism(event, &found)),
-            Err(panic) => Err(Self::panicked(&panic)),
+            Err(panic) => Err(Self::panicked(&live.shared, &panic)),
         }
     }
 
@@ -294,7 +312,7 @@ impl Run {
             Ok(None) => Err(self.unknown(&started.workflow_type)),
             Err(panic) => {
                 shared.clear();
-                Err(Self::panicked(&panic))
+                Err(Self::panicked(&shared, &panic))
             }
         }
     }

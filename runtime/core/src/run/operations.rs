@@ -12,7 +12,11 @@ use std::{fmt, panic::Location, rc::Rc, task::Waker};
 
 use highwater_protocol::{Event, OpId, RetryPolicy, TypeName, event::Outcome};
 
-use super::{Shared, scope::Scope};
+use super::{
+    Shared,
+    scope::Scope,
+    trail::{Made, Trail},
+};
 use crate::activity::BoxFuture;
 
 /// A local step to be run.
@@ -104,13 +108,17 @@ impl Shared {
         self.refuse_in_query("an operation was made");
         let Making { kind, name, scope, on_cancel } = making;
         let op = OpId(self.next_op.replace(self.next_op.get() + 1));
+        let at = Location::caller();
+        let made = Made { op, kind, name: name.clone(), at };
+        Trail::leave(Some(&made));
+        self.last_made.replace(Some(made));
         let refused = scope.is_cancelled();
         let entry = Op {
             kind,
             name,
             scope: Rc::clone(scope),
             on_cancel,
-            made_at: Location::caller(),
+            made_at: at,
             open: !refused,
             cancelling: false,
             wanted: true,
@@ -286,6 +294,11 @@ impl Shared {
         }
     }
 
+    /// Whether the code waits for something that an event ends.
+    pub(super) fn waits_for_events(&self) -> bool {
+        self.has_waiters() || self.ops.borrow().values().any(|op| op.is_awaited() && op.waker.is_some())
+    }
+
     /// What the code waits for, in words, with the place where it was made.
     pub(crate) fn pending(&self) -> Vec<String> {
         let ops = self.ops.borrow();
@@ -296,7 +309,7 @@ impl Shared {
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Activity => "activity",
             Self::Step => "step",

@@ -30,6 +30,9 @@ impl Run {
             live.shared.mute();
             self.limits.conclusion(conclusion)
         });
+        if self.conclusion.is_none() {
+            live.shared.check_waits()?;
+        }
         let unhandled = live.shared.unhandled_updates.borrow().first().cloned();
         match unhandled {
             Some(update) if self.conclusion.is_none() => {
@@ -93,6 +96,7 @@ impl Run {
 fn run_tasks(shared: &Shared) -> Result<(), TaskFailure> {
     shared.wake_waiters();
     for _ in 0..POLLS_MAX {
+        shared.check_woken()?;
         let woken = shared.tasks.take_woken();
         if woken.is_empty() {
             return Ok(());
@@ -131,7 +135,7 @@ fn run_task(shared: &Shared, number: u64) -> Result<(), TaskFailure> {
         (Ok(Poll::Ready(Ended::Answered(outcome))), Role::Update(id, _)) => shared.close_update(&id, outcome),
         (Err(panic), Role::Update(id, _)) => shared.panicked(&id, &panic),
         (Ok(Poll::Ready(Ended::Answered(_))), _) => unreachable!("only updates are answered"),
-        (Err(panic), _) => return Err(Run::panicked(&panic)),
+        (Err(panic), _) => return Err(Run::panicked(shared, &panic)),
     }
     Ok(())
 }

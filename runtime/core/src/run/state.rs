@@ -19,6 +19,7 @@ use super::{
     operations::{Op, StepRun},
     scope::Scope,
     tasks::Tasks,
+    trail::Made,
 };
 
 /// Shared between a run's state machine and the futures of its code. Everything is on one thread; no borrow is held
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     /// What the workflow returned; the run goes on until its handlers have returned, too.
     pub(super) ending: RefCell<Option<Conclusion>>,
     waiters: RefCell<BTreeMap<u64, Waker>>,
+    /// What the code made last.
+    pub(super) last_made: RefCell<Option<Made>>,
     /// How many waits there are for other tasks of this run.
     pub(super) local_waits: Rc<Cell<usize>>,
 }
@@ -84,9 +87,10 @@ impl Shared {
             handlers: RefCell::default(),
             updates: RefCell::default(),
             unhandled_updates: RefCell::default(),
-            tasks: Tasks::default(),
+            tasks: Tasks::new(&started.workflow_id),
             ending: RefCell::default(),
             waiters: RefCell::default(),
+            last_made: RefCell::default(),
             local_waits: Rc::default(),
         }
     }
@@ -159,6 +163,10 @@ impl Shared {
     pub(crate) fn stop_waiting(&self, waiter: u64) {
         let before = self.waiters.borrow_mut().remove(&waiter);
         drop(before);
+    }
+
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.waiters.borrow().is_empty()
     }
 
     /// Something changed: all waiters look again, in the order in which they were made.

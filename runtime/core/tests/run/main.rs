@@ -6,6 +6,7 @@ extern crate highwater_core as highwater;
 mod calls;
 mod cancelling;
 mod failed_tasks;
+mod guards;
 mod mismatch;
 mod operations;
 mod play;
