@@ -11,6 +11,7 @@ use std::{
 use highwater_protocol::{
     Event, OpId, QueueName, RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId, event::Update,
 };
+use tracing::Span;
 
 use super::{
     Conclusion, Limits,
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     /// What the workflow returned; the run goes on until its handlers have returned, too.
     pub(super) ending: RefCell<Option<Conclusion>>,
     waiters: RefCell<BTreeMap<u64, Waker>>,
+    /// What the code tells to `tracing` stands under this.
+    pub(super) span: Span,
     /// What the code made last.
     pub(super) last_made: RefCell<Option<Made>>,
     /// How many waits there are for other tasks of this run.
@@ -90,6 +93,12 @@ impl Shared {
             tasks: Tasks::new(&started.workflow_id),
             ending: RefCell::default(),
             waiters: RefCell::default(),
+            span: tracing::info_span!(
+                "workflow",
+                workflow_id = %started.workflow_id,
+                workflow_type = %started.workflow_type,
+                %run
+            ),
             last_made: RefCell::default(),
             local_waits: Rc::default(),
         }

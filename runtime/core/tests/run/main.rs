@@ -7,6 +7,7 @@ mod calls;
 mod cancelling;
 mod failed_tasks;
 mod guards;
+mod logging;
 mod mismatch;
 mod operations;
 mod play;
