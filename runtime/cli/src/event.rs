@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use highwater_client::HistoryEvent;
-use highwater_protocol::{Event, Failure, OpId, Payload, Timestamp, TypeName, event::Outcome};
+use highwater_protocol::{Event, Failure, OpId, Payload, Timestamp, TypeName, event::Outcome, export::ExportedEvent};
 use serde_json::{Value, json};
 
 use crate::output::{clean, cut, payload_text, payload_value};
@@ -19,6 +19,8 @@ pub(crate) fn value(event: &HistoryEvent) -> Value {
     fields.insert("record".into(), json!(event.record));
     fields.insert("time".into(), json!(event.time.to_rfc3339()));
     fields.insert("event".into(), json!(event.event.name()));
+    // What a replay needs of it, which is more than people read.
+    fields.insert("exact".into(), json!(ExportedEvent::new(event.run, event.record, event.time, &event.event)));
     value
 }
 
@@ -158,12 +160,18 @@ fn relative(time: Timestamp, began: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use highwater_protocol::{Payloads, QueueName, event::ActivityOptions, event::ActivityScheduled};
+    use highwater_protocol::{Payloads, QueueName, RunId, event::ActivityOptions, event::ActivityScheduled};
 
     fn events(events: Vec<Event>) -> Vec<HistoryEvent> {
         let numbered = (1..).zip(events);
         numbered
-            .map(|(n, event)| HistoryEvent { number: n, record: n, time: Timestamp(1_500_000 * (n as i64 - 1)), event })
+            .map(|(n, event)| HistoryEvent {
+                run: RunId::generate(),
+                number: n,
+                record: n,
+                time: Timestamp(1_500_000 * (n as i64 - 1)),
+                event,
+            })
             .collect()
     }
 

@@ -76,6 +76,9 @@ exits! {
     highwater_client::CancelError { highwater_client::CancelError::NotFound { .. } => NotFound }
     highwater_client::TerminateError { highwater_client::TerminateError::NotFound { .. } => NotFound }
     highwater_client::DescribeError { highwater_client::DescribeError::NotFound { .. } => NotFound }
+    highwater_client::ReadHistoriesError {
+        highwater_client::ReadHistoriesError::History(highwater_client::ReadHistoryError::NotFound { .. }) => NotFound,
+    }
     highwater_client::ReadHistoryError { highwater_client::ReadHistoryError::NotFound { .. } => NotFound }
     highwater_broker::NamespaceError {
         highwater_broker::NamespaceError::NotFound(_) => NotFound,

@@ -12,6 +12,8 @@ use crate::{
 /// An event of a run's history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryEvent {
+    /// The run.
+    pub run: RunId,
     /// Its number in the run, from 1.
     pub number: u64,
     /// The sequence of the record that holds it, in the history stream.
@@ -125,6 +127,7 @@ fn events_of(record: &StoredRecord) -> Result<Vec<Event>, HistoryError> {
 impl RunHistory {
     fn take(&mut self, record: u64, time: Timestamp, first: u64, events: Vec<Event>) {
         let numbered = (first..).zip(events);
-        self.events.extend(numbered.map(|(number, event)| HistoryEvent { number, record, time, event }));
+        let run = self.run;
+        self.events.extend(numbered.map(|(number, event)| HistoryEvent { run, number, record, time, event }));
     }
 }

@@ -21,7 +21,8 @@ mod run;
 
 pub mod cancel;
 pub mod describe;
-pub mod history;
+pub mod histories;
+mod history;
 pub mod query;
 pub mod result;
 pub mod signal;
@@ -37,6 +38,7 @@ pub use highwater_protocol::{
     InvalidId,
     request::{IdConflict, IdReuse},
 };
+pub use histories::{HistoryFilter, ReadHistoriesError};
 pub use history::{HistoryEvent, ReadHistoryError};
 pub use query::QueryError;
 pub use request::Delivered;

@@ -16,6 +16,8 @@ pub use crate::{
     run::Unfinished,
 };
 
+use std::any::Any;
+
 use highwater_protocol::event;
 use serde::Serialize;
 
@@ -34,6 +36,11 @@ where
     R::Err: Fault,
 {
     |result, non_retryable| activity::outcome(result.into_result(), non_retryable)
+}
+
+/// Judges an error by a pattern, which says of what type it is.
+pub fn judge<E: 'static>(error: &dyn Any, matches: impl FnOnce(&E) -> bool) -> bool {
+    error.downcast_ref().is_some_and(matches)
 }
 
 /// The work of an attempt whose input does not fit.

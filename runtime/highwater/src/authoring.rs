@@ -3,8 +3,10 @@
 pub use highwater_core::{
     activity::{ActivityContext, ActivityInfo, ActivityName, ActivityPort, ActivitySet, FreeActivities, Work},
     context::{
-        ActivityCall, ActivityCancellation, CancelRequested, CancelScope, Ctx, PendingActivity, PendingStep, Random,
-        Received, Signals, Sleep, StepCall, StepContext, Task, Timeout, WaitUntil,
+        ActivityCall, ActivityCancellation, CancelRequested, CancelScope, Child, ChildCall, ChildCancellation,
+        ChildResult, ChildType, Ctx, ExternalError, ExternalWorkflow, IdReuse, Named, ParentClose, PendingActivity,
+        PendingStep, Random, Received, Registered, Sent, Signals, Sleep, StartingChild, StepCall, StepContext, Task,
+        Timeout, WaitUntil, accept,
     },
     definition::{
         Activity, ActivityDefaults, ActivityItem, NoError, QueryPort, SignalPort, UpdatePort, Workflow, WorkflowCode,
@@ -12,10 +14,11 @@ pub use highwater_core::{
     },
     fault::{CallError, Cancelled, Elapsed, Exit, Fault},
     join::{Buffered, JoinAll, TryJoinAll, buffered, for_each_concurrent, join_all, try_join_all},
+    run::Unhandled,
     sync,
 };
 pub use highwater_macros::{activities, activity, join, select, try_join, workflow};
 pub use highwater_protocol::{
     Failure, FailureKind, OpId, Payload, QueueName, RetryPolicy, RunId, TimeoutKind, Timestamp, TypeName, WorkflowId,
-    event::Outcome,
+    event::{AttributeValue, Attributes, Outcome},
 };

@@ -43,11 +43,20 @@ pub(crate) fn function(arguments: Tokens, item: Tokens) -> Result<Tokens> {
 /// The type that carries an activity's name and options.
 fn definition(options: &ActivityOptions, signature: &ActivitySignature) -> Tokens {
     let defaults = options.defaults(&options.name_for(signature.name()));
+    // Beside the attempt itself, a test's mock of the activity has to judge errors.
+    let judge = options.non_retryable.as_ref().map(|pattern| {
+        quote! {
+            fn non_retryable(error: &dyn ::core::any::Any) -> bool {
+                ::highwater::__private::judge(error, |error| ::core::matches!(error, #pattern))
+            }
+        }
+    });
     quote! {
         #[derive(Debug)]
         struct __HighwaterActivity;
         impl ::highwater::__private::ActivityDef for __HighwaterActivity {
             const DEFAULTS: ::highwater::__private::ActivityDefaults = #defaults;
+            #judge
         }
     }
 }

@@ -6,9 +6,10 @@
 //! Reading order: [`ids`] and [`key`] (who), [`subject`] (where), [`payload`] and [`failure`] (what people
 //! put in), [`event`] and [`record`] (what a run's history is made of), [`request`] (what is sent to runs),
 //! [`task`] and [`timer`] (what runs ask for), [`worker`], [`lease`] and [`namespace`] (who runs what); beside all of
-//! it, [`trace`] (where it is seen from outside).
+//! it, [`trace`] (where it is seen from outside) and [`export`] (what people keep of it).
 
 pub mod event;
+pub mod export;
 pub mod failure;
 pub mod header;
 pub mod ids;

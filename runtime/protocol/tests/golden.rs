@@ -21,6 +21,7 @@ use highwater_protocol::{
         ChildScheduled, ExternalRequest, ExternalScheduled, Origin, Outcome, ParentClose, Sender, Signal, Target,
         Trace, Update,
     },
+    export::ExportedEvent,
     failure::TimeoutKind,
     ids::RecordId,
     lease::Lease,
@@ -456,4 +457,15 @@ fn a_failure_with_a_long_chain_of_causes_is_refused_and_not_recursed_into() {
         .join()
         .unwrap();
     assert!(matches!(wire::decode::<Failure>(&bytes), Err(wire::Error::TooDeep)));
+}
+
+/// What people keep in files: as JSON, whose bytes may differ where its meaning does not.
+#[test]
+fn an_exported_event_is_written_and_read_as_it_always_was() {
+    let event = Event::TimerStarted { op: OpId(3), fire_at: Timestamp(77) };
+    let value = ExportedEvent::new(RunId(Uuid::from_u128(1)), 5, Timestamp(1_234_567), &event);
+    let file = fs::read_to_string(path("exported-event").with_extension("json")).expect("the file is there");
+    let stored: serde_json::Value = serde_json::from_str(&file).unwrap();
+    assert_eq!(serde_json::to_value(&value).unwrap(), stored);
+    assert_eq!(serde_json::from_value::<ExportedEvent>(stored).unwrap().event().unwrap(), event);
 }

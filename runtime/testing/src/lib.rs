@@ -47,5 +47,6 @@ mod replay;
 
 pub use env::{HeldTime, TestEnv, TestEnvBuilder, hold_time};
 pub use highwater_broker::memory::Faults;
+pub use highwater_client::{HistoryFilter, ReadHistoriesError};
 pub use mock::{Mock, mock};
-pub use replay::History;
+pub use replay::{History, ReadError, ReadFileError, Replay, Replayer, Replays};

@@ -14,7 +14,7 @@ use std::{
 
 use highwater_core::{
     activity::{ActivityContext, ActivityName, ActivitySet, Work, decode_input, outcome},
-    definition::ActivityItem,
+    definition::{ActivityDef, ActivityItem},
     fault::Fault,
 };
 use highwater_protocol::{Payload, event::Outcome};
@@ -30,6 +30,8 @@ pub struct Mock<I, T, E> {
     name: &'static str,
     queue: Option<&'static str>,
     play: Arc<Play>,
+    /// Whether no further attempt follows an error.
+    judge: fn(&E) -> bool,
     types: PhantomData<fn(I) -> Result<T, E>>,
 }
 
@@ -73,11 +75,12 @@ where
     let play = move |_: &ActivityContext, input: &Payload| match decode_input(name, input) {
         Ok(input) => {
             let played = play(input);
-            Work::Async(Box::pin(async move { outcome(played.await, |_| false) }))
+            Work::Async(Box::pin(async move { outcome(played.await, |error| A::Def::non_retryable(error)) }))
         }
         Err(refused) => ready(refused),
     };
-    Mock { name, queue: A::DEFAULTS.queue, play: Arc::new(play), types: PhantomData }
+    let judge = |error: &A::Err| A::Def::non_retryable(error);
+    Mock { name, queue: A::DEFAULTS.queue, play: Arc::new(play), judge, types: PhantomData }
 }
 
 impl<I, T, E> Mock<I, T, E> {
@@ -87,10 +90,10 @@ impl<I, T, E> Mock<I, T, E> {
         E: Fault,
     {
         let begun = AtomicU32::new(0);
-        let inner = self.play;
+        let (inner, judge) = (self.play, self.judge);
         let play = move |context: &ActivityContext, input: &Payload| {
             if begun.fetch_add(1, Ordering::Relaxed) < attempts {
-                return ready(outcome::<(), E>(Err(error()), |_| false));
+                return ready(outcome::<(), E>(Err(error()), judge));
             }
             inner(context, input)
         };

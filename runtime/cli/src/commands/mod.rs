@@ -6,6 +6,7 @@ mod describe;
 mod dev;
 mod namespace;
 mod query;
+mod replay;
 mod result;
 mod show;
 mod signal;
@@ -39,5 +40,6 @@ commands! {
     Result = result::ResultOf,
     Describe = describe::Describe,
     Show = show::Show,
+    Replay = replay::Replay,
     Bench = bench::Bench,
 }

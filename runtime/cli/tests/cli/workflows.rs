@@ -3,6 +3,7 @@
 use highwater_protocol::{
     Event, Failure, OpId, Payload, QueueName, Timestamp, TypeName,
     event::{ActivityOptions, ActivityScheduled, Outcome},
+    export::ExportedEvent,
 };
 use serde_json::{Value, json};
 
@@ -151,4 +152,21 @@ async fn a_history_is_shown_a_line_an_event() {
     );
     let described = fixture.run(&["describe", "o-1"]).await.ok();
     assert!(described.contains("blocked by     two\n               lines"), "{described}");
+}
+
+#[tokio::test]
+async fn live_histories_are_handed_to_a_program_with_all_that_a_replay_needs() {
+    let fixture = Fixture::new().await;
+    fixture.run(&START).await.ok();
+    fixture.run(&["start", "other", "--id", "o-2"]).await.ok();
+    let shown = fixture.run(&["show", "o-1", "-o", "json"]).await.json();
+    let exact: ExportedEvent = serde_json::from_value(shown[0]["exact"].clone()).unwrap();
+    let Event::Started(started) = exact.event().unwrap() else { panic!("{exact:?}") };
+    assert_eq!((started.workflow_id.as_str(), exact.record), ("o-1", shown[0]["record"].as_u64().unwrap()));
+
+    let printed = fixture.run(&["replay", "--live", "--type", "order", "--program", "grep -rh ."]).await.json();
+    assert_eq!(printed, shown);
+    let error = fixture.run(&["replay", "--live", "--program", "false"]).await.error(1);
+    assert!(error.contains("not every history fits"), "{error}");
+    assert!(fixture.run(&["replay"]).await.error(2).contains("PATHS"));
 }

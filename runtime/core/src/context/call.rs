@@ -184,6 +184,8 @@ pub(super) fn decode<T: DeserializeOwned, E: Fault>(resolution: Resolution) -> R
             CallError::Other(Failure::new(FailureKind::Payload, format!("the recorded result does not fit: {error}")))
         }),
         Resolution::Outcome(attempt, Outcome::Failed(failure)) => Err(CallError::from_attempts(attempt, failure)),
-        Resolution::Outcome(..) | Resolution::Cancelled | Resolution::Fired => Err(CallError::Cancelled),
+        Resolution::Outcome(..) | Resolution::Cancelled | Resolution::Fired | Resolution::Delivered(_) => {
+            Err(CallError::Cancelled)
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What workflow code holds.
 
 mod call;
+mod child;
+mod child_handle;
+mod external;
 mod handle;
 mod operation;
 mod random;
@@ -27,8 +30,14 @@ use crate::{
 use operation::Scoped;
 
 pub use call::{ActivityCall, PendingActivity};
+pub use child::{ChildCall, ChildType, Named};
+pub use child_handle::{Child, ChildResult, StartingChild};
+pub use external::{ExternalError, ExternalWorkflow, Sent};
 pub use handle::{Registered, accept};
-pub use highwater_protocol::event::ActivityCancellation;
+pub use highwater_protocol::{
+    event::{ActivityCancellation, ChildCancellation, ParentClose},
+    request::IdReuse,
+};
 pub use random::Random;
 pub use scope::CancelScope;
 pub use signal::{Received, Signals};

@@ -67,8 +67,13 @@ impl Operation {
 
     /// Ends it here and now: it could not even begin.
     pub(super) fn fail(&self, kind: Kind, failure: Failure) {
+        self.end(kind, Resolution::Outcome(1, Outcome::Failed(failure)));
+    }
+
+    /// Ends it here and now.
+    pub(super) fn end(&self, kind: Kind, resolution: Resolution) {
         // One that was cancelled from the start has ended already.
-        let _ = self.shared.resolve(self.op, kind, None, Resolution::Outcome(1, Outcome::Failed(failure)));
+        let _ = self.shared.resolve(self.op, kind, None, resolution);
     }
 
     /// Lets it go on without anybody waiting.

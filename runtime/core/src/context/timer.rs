@@ -37,7 +37,9 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.operation.poll(cx) {
             Some(Resolution::Fired) => Poll::Ready(Ok(())),
-            Some(Resolution::Cancelled | Resolution::Outcome(..)) => Poll::Ready(Err(Cancelled)),
+            Some(Resolution::Cancelled | Resolution::Outcome(..) | Resolution::Delivered(_)) => {
+                Poll::Ready(Err(Cancelled))
+            }
             None => Poll::Pending,
         }
     }

@@ -1,6 +1,7 @@
 //! Activities as types.
 
 use std::{
+    any::Any,
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -16,6 +17,12 @@ use crate::fault::Fault;
 pub trait ActivityDef: 'static {
     /// What `#[activity(…)]` says.
     const DEFAULTS: ActivityDefaults;
+
+    /// Whether no further attempt follows this error, by `#[activity(non_retryable = …)]`.
+    fn non_retryable(error: &dyn Any) -> bool {
+        let _ = error;
+        false
+    }
 }
 
 /// What a function of the user's returns: a `Result`.

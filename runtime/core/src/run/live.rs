@@ -22,6 +22,11 @@ impl Live {
             Event::CancelRequested { .. } => !self.shared.cancel_requested(),
             Event::Signaled(_) => true,
             Event::UpdateAccepted(update) => !self.shared.has_accepted(&update.id),
+            Event::ChildStarted { op, .. } => self.shared.is_starting(*op),
+            Event::ChildClosed { op, .. } => self.shared.is_pending(*op, Kind::Child),
+            Event::ExternalClosed { op, .. } => {
+                self.shared.is_pending(*op, Kind::External) || self.shared.is_being_told(*op)
+            }
             _ => false,
         }
     }
@@ -39,6 +44,15 @@ impl Live {
                 self.shared.resolve(*op, Kind::Step, Some(name), Resolution::Outcome(*attempt, outcome.clone()))?;
             }
             Event::TimerFired { op } => self.shared.resolve(*op, Kind::Timer, None, Resolution::Fired)?,
+            Event::ChildStarted { op, run } => self.shared.child_started(*op, *run)?,
+            Event::ChildClosed { op, outcome } => {
+                self.shared.resolve(*op, Kind::Child, None, Resolution::Outcome(1, outcome.clone()))?;
+            }
+            // The answer to a request to cancel comes under the number of the child.
+            Event::ExternalClosed { op, .. } if self.shared.is_being_told(*op) => self.shared.told(*op),
+            Event::ExternalClosed { op, failure } => {
+                self.shared.resolve(*op, Kind::External, None, Resolution::Delivered(failure.clone()))?;
+            }
             other => unreachable!("{other} is not inbound"),
         }
         Ok(())

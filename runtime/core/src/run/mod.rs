@@ -12,6 +12,7 @@
 //! anywhere but between two inbound events, and two transitions may not be joined into one record.
 
 mod beside;
+mod children;
 mod factory;
 mod guards;
 mod handlers;
@@ -41,6 +42,7 @@ use highwater_protocol::{
 use beside::Beside;
 use live::Live;
 
+pub(crate) use children::ChildView;
 pub use factory::{Registry, RegistryError};
 pub use handlers::Unfinished;
 pub(crate) use handlers::{Begin, Ending, QueryHandler, SignalHandler, UpdateHandler, Validate, Work};

@@ -2,18 +2,21 @@
 //!
 //! ```text
 //! made ──▶ open, wanted ──▶ its end is on record ──▶ taken by the code, and gone
-//!              │  └─ cancelled ──▶ Tell:    ended at once, and gone from the record too
-//!              │                   Wait:    asked to cancel; goes on as it was
-//!              │                   Abandon: ended for the code; open on record
-//!              └─ dropped ──▶ Tell: gone    Wait, Abandon, detached: open, not wanted, until its end is on record
+//!              │  └─ cancelled ──▶ Tell:         ended at once, and gone from the record too
+//!              │                   TellAndLeave: asked to cancel; ended for the code; open on record
+//!              │                   Wait:         asked to cancel; goes on as it was
+//!              │                   WaitTold:     the same, and ended for the code when that is delivered
+//!              │                   Abandon:      ended for the code; open on record
+//!              └─ dropped ──▶ Tell: gone    others, detached: open, not wanted, until its end is on record
 //! ```
 
 use std::{fmt, panic::Location, rc::Rc, task::Waker};
 
-use highwater_protocol::{Event, OpId, RetryPolicy, TypeName, event::Outcome};
+use highwater_protocol::{Event, Failure, OpId, RetryPolicy, TypeName, event::Outcome};
 
 use super::{
     Shared,
+    children::ChildState,
     scope::Scope,
     trail::{Made, Trail},
 };
@@ -46,6 +49,8 @@ pub(crate) enum Kind {
     Activity,
     Step,
     Timer,
+    Child,
+    External,
 }
 
 /// What cancelling or dropping an operation does.
@@ -53,8 +58,12 @@ pub(crate) enum Kind {
 pub(crate) enum OnCancel {
     /// It is told, and the code goes on as if it had ended.
     Tell,
+    /// It is told, and the code goes on as if it had ended, which it has not.
+    TellAndLeave,
     /// It is told, and the code goes on when it has ended.
     Wait,
+    /// It is told, and the code goes on when that has arrived.
+    WaitTold,
     /// It is not told; the code goes on.
     Abandon,
 }
@@ -75,6 +84,16 @@ pub(crate) enum Resolution {
     Outcome(u32, Outcome),
     Fired,
     Cancelled,
+    /// It was accepted, or refused for this reason.
+    Delivered(Option<Failure>),
+}
+
+/// Whether something was told to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    No,
+    Sent,
+    Delivered,
 }
 
 pub(super) struct Op {
@@ -86,15 +105,56 @@ pub(super) struct Op {
     made_at: &'static Location<'static>,
     /// No event has ended it.
     open: bool,
-    /// It was asked to cancel, and is open still.
+    /// The scope that it is in was cancelled.
     cancelling: bool,
+    told: Told,
     /// Somebody in the code holds it.
     wanted: bool,
     resolution: Option<Resolution>,
     waker: Option<Waker>,
+    /// What more there is to a child workflow.
+    pub(super) child: Option<Box<ChildState>>,
 }
 
 impl Op {
+    /// Notes that it is told to cancel; false when it was told before, or never is.
+    fn tell(&mut self) -> bool {
+        let tell = self.told == Told::No && self.on_cancel != OnCancel::Abandon;
+        if tell {
+            self.told = Told::Sent;
+        }
+        tell
+    }
+
+    /// Whether the code goes on at once when the scope is cancelled.
+    fn ends_when_cancelled(&self) -> bool {
+        match self.on_cancel {
+            OnCancel::Tell | OnCancel::TellAndLeave | OnCancel::Abandon => true,
+            OnCancel::Wait => false,
+            OnCancel::WaitTold => self.told == Told::Delivered,
+        }
+    }
+
+    /// Ends it for the code.
+    fn end_as_cancelled(&mut self) -> Option<Waker> {
+        self.open = self.on_cancel != OnCancel::Tell;
+        self.resolution = Some(Resolution::Cancelled);
+        self.waker.take()
+    }
+
+    pub(super) fn resolution(&self) -> Option<&Resolution> {
+        self.resolution.as_ref()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether it is open and somebody is woken when anything happens to it.
+    fn will_wake(&self) -> bool {
+        self.open && (self.waker.is_some() || self.child.as_ref().is_some_and(|child| child.is_looked_at()))
+    }
+
     /// Whether the code holds it and has not been told its end.
     fn is_awaited(&self) -> bool {
         self.open && self.wanted && self.resolution.is_none()
@@ -121,9 +181,11 @@ impl Shared {
             made_at: at,
             open: !refused,
             cancelling: false,
+            told: Told::No,
             wanted: true,
             resolution: refused.then_some(Resolution::Cancelled),
             waker: None,
+            child: (kind == Kind::Child).then(Box::default),
         };
         self.ops.borrow_mut().insert(op, entry);
         if !refused && let Some(command) = issue(op) {
@@ -168,28 +230,19 @@ impl Shared {
         if self.muted.get() || self.answering.get() {
             return;
         }
-        let (tell, kind, gone) = {
+        let (tell, gone) = {
             let mut ops = self.ops.borrow_mut();
             let Some(entry) = ops.get_mut(&op) else { return };
-            let tell = entry.is_awaited() && !entry.cancelling && entry.on_cancel != OnCancel::Abandon;
-            let kind = entry.kind;
+            let tell = entry.is_awaited() && entry.tell();
+            let tell = tell.then_some(entry.kind);
             entry.wanted = false;
-            entry.cancelling |= tell;
-            let stays = entry.open && entry.on_cancel != OnCancel::Tell;
-            (
-                tell,
-                kind,
-                if stays {
-                    entry.waker.take();
-                    None
-                } else {
-                    ops.remove(&op)
-                },
-            )
+            let before = entry.waker.take();
+            let gone = if entry.open && entry.on_cancel != OnCancel::Tell { None } else { ops.remove(&op) };
+            (tell, (before, gone))
         };
         drop(gone);
-        if tell {
-            self.issue_cancel(op, kind);
+        if let Some(kind) = tell {
+            self.issue_cancel(op, kind, "the workflow that asked for it no longer wants it");
         }
     }
 
@@ -205,11 +258,14 @@ impl Shared {
         drop(entry);
     }
 
-    fn issue_cancel(&self, op: OpId, kind: Kind) {
+    pub(super) fn issue_cancel(&self, op: OpId, kind: Kind, reason: &str) {
         let command = match kind {
             Kind::Activity => Event::ActivityCancelRequested { op },
             Kind::Timer => Event::TimerCancelled { op },
             Kind::Step => return self.drop_step(op),
+            Kind::Child => Event::ChildCancelRequested { op, reason: reason.to_owned() },
+            // What was sent is sent.
+            Kind::External => return,
         };
         self.commands.borrow_mut().push(command);
     }
@@ -258,6 +314,7 @@ impl Shared {
         if let Some(waker) = waker {
             waker.wake();
         }
+        self.wake_child(op);
         Ok(())
     }
 
@@ -276,27 +333,55 @@ impl Shared {
         for op in ops {
             let mut told = None;
             let waker = self.ops.borrow_mut().get_mut(&op).and_then(|entry| {
-                told = (entry.on_cancel != OnCancel::Abandon).then_some(entry.kind);
+                told = entry.tell().then_some(entry.kind);
                 entry.cancelling = true;
-                if entry.on_cancel == OnCancel::Wait {
-                    return None;
-                }
-                entry.open = entry.on_cancel == OnCancel::Abandon;
-                entry.resolution = Some(Resolution::Cancelled);
-                entry.waker.take()
+                if entry.ends_when_cancelled() { entry.end_as_cancelled() } else { None }
             });
             if let Some(kind) = told {
-                self.issue_cancel(op, kind);
+                self.issue_cancel(op, kind, reason);
             }
             if let Some(waker) = waker {
                 waker.wake();
             }
+            self.wake_child(op);
+        }
+    }
+
+    /// A request to cancel has arrived, or never will.
+    pub(super) fn told(&self, op: OpId) {
+        let waker = self.ops.borrow_mut().get_mut(&op).and_then(|entry| {
+            entry.told = Told::Delivered;
+            let ends = entry.cancelling && entry.is_awaited() && entry.ends_when_cancelled();
+            if ends { entry.end_as_cancelled() } else { None }
+        });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        self.wake_child(op);
+    }
+
+    /// Whether somebody waits for the request to cancel to arrive.
+    pub(super) fn is_being_told(&self, op: OpId) -> bool {
+        self.ops.borrow().get(&op).is_some_and(|entry| entry.open && entry.told == Told::Sent)
+    }
+
+    /// Tells an operation to cancel, whatever its scope; once.
+    pub(super) fn tell(&self, op: OpId, reason: &str) {
+        let tell = self.ops.borrow_mut().get_mut(&op).and_then(|entry| {
+            let tell = entry.open && entry.told == Told::No;
+            if tell {
+                entry.told = Told::Sent;
+            }
+            tell.then_some(entry.kind)
+        });
+        if let Some(kind) = tell {
+            self.issue_cancel(op, kind, reason);
         }
     }
 
     /// Whether the code waits for something that an event ends.
     pub(super) fn waits_for_events(&self) -> bool {
-        self.has_waiters() || self.ops.borrow().values().any(|op| op.is_awaited() && op.waker.is_some())
+        self.has_waiters() || self.ops.borrow().values().any(Op::will_wake)
     }
 
     /// What the code waits for, in words, with the place where it was made.
@@ -314,6 +399,8 @@ impl Kind {
             Self::Activity => "activity",
             Self::Step => "step",
             Self::Timer => "timer",
+            Self::Child => "child workflow",
+            Self::External => "message",
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::task::{Context, Poll};
 
-use highwater_protocol::{Event, Failure, FailureKind, Payload};
+use highwater_protocol::{Event, Failure, FailureKind};
 
 use super::{
-    Conclusion, Run, Shared, TaskFailure, Transition,
+    Conclusion, Run, Shared, TaskFailure, Transition, limits,
     tasks::{Ended, Lent, Role},
 };
 
@@ -53,10 +53,8 @@ impl Run {
         loop {
             let mut refusals = std::mem::take(&mut self.refusals);
             for mut command in self.unmatched.drain(..) {
-                if let Event::ActivityScheduled(call) = &mut command
-                    && let Some(refusal) = self.limits.refusal(call)
-                {
-                    call.input = Payload::null();
+                if let Some(refusal) = self.limits.refusal(&command) {
+                    limits::strip(&mut command);
                     refusals.push(refusal);
                 }
                 self.event_number += 1;

@@ -1,8 +1,11 @@
 //! Going through a history: the code must issue what is on record.
 
-use highwater_protocol::{Event, Payload, RunId, Timestamp, event::Class};
+use highwater_protocol::{
+    Event, RunId, Timestamp,
+    event::{Class, ExternalRequest},
+};
 
-use super::{Conclusion, Run, TaskFailure, Transition};
+use super::{Conclusion, Run, TaskFailure, Transition, limits};
 
 impl Run {
     /// Goes through one record of the history, whose transition happened at `time`.
@@ -78,9 +81,8 @@ impl Run {
     }
 
     fn replay_inbound(&mut self, id: RunId, event: &Event, time: Timestamp) -> Result<(), TaskFailure> {
-        if let Event::ActivityClosed { op, .. } = event {
-            self.refusals
-                .retain(|refusal| !matches!(refusal, Event::ActivityClosed { op: refused, .. } if refused == op));
+        if let Some(op) = limits::ended(event) {
+            self.refusals.retain(|refusal| limits::ended(refusal) != Some(op));
         }
         self.apply(id, event, time, true)
     }
@@ -91,7 +93,7 @@ impl Run {
             Some(command) => {
                 Err(self.nondeterminism_at(self.event_number + 1, &next.to_string(), &format!("issued {command}")))
             }
-            None if self.conclusion.is_some() && !matches!(next, Event::ActivityClosed { attempt: 0, .. }) => {
+            None if self.conclusion.is_some() && limits::refused(next).is_none() => {
                 Err(self.nondeterminism_at(self.event_number + 1, &next.to_string(), "had ended"))
             }
             // A call that was too large is answered even when the code has ended with it.
@@ -125,9 +127,7 @@ impl Run {
     /// A call that was too large is on record without its input; its answer should follow, and is given by
     /// [`Self::finish_replay`] if the record with it was never written.
     fn expect_refusal(&mut self, recorded: &Event, issued: &Event) {
-        if let (Event::ActivityScheduled(recorded), Event::ActivityScheduled(issued)) = (recorded, issued)
-            && recorded.input == Payload::null()
-        {
+        if limits::may_be_stripped(recorded) {
             self.refusals.extend(self.limits.refusal(issued));
         }
     }
@@ -168,8 +168,20 @@ fn same_command(recorded: &Event, issued: &Event) -> bool {
         (Event::ActivityScheduled(a), Event::ActivityScheduled(b)) => a.op == b.op && a.name == b.name,
         (Event::TimerStarted { op: a, .. }, Event::TimerStarted { op: b, .. })
         | (Event::TimerCancelled { op: a }, Event::TimerCancelled { op: b })
-        | (Event::ActivityCancelRequested { op: a }, Event::ActivityCancelRequested { op: b }) => a == b,
+        | (Event::ActivityCancelRequested { op: a }, Event::ActivityCancelRequested { op: b })
+        | (Event::ChildCancelRequested { op: a, .. }, Event::ChildCancelRequested { op: b, .. }) => a == b,
         (Event::UpdateClosed { id: a, .. }, Event::UpdateClosed { id: b, .. }) => a == b,
+        (Event::ChildScheduled(a), Event::ChildScheduled(b)) => {
+            a.op == b.op && a.workflow_type == b.workflow_type && a.workflow_id == b.workflow_id
+        }
+        (Event::ExternalScheduled(a), Event::ExternalScheduled(b)) => {
+            let same_request = match (&a.request, &b.request) {
+                (ExternalRequest::Signal(a), ExternalRequest::Signal(b)) => a.name == b.name,
+                (ExternalRequest::Cancel { .. }, ExternalRequest::Cancel { .. }) => true,
+                _ => false,
+            };
+            a.op == b.op && a.target.workflow_id == b.target.workflow_id && same_request
+        }
         _ => false,
     }
 }

@@ -5,6 +5,8 @@ extern crate highwater_core as highwater;
 
 mod calls;
 mod cancelling;
+mod children;
+mod externals;
 mod failed_tasks;
 mod guards;
 mod logging;

@@ -3,7 +3,12 @@
 use std::fmt;
 
 use highwater_broker::{Message, history::StoredRecord};
-use highwater_protocol::{Event, RunId, Timestamp, TypeName, WorkflowId};
+use highwater_client::HistoryEvent;
+use highwater_protocol::{
+    Event, RunId, Started, Timestamp, TypeName, WorkflowId,
+    event::Class,
+    export::{ExportedEvent, ImportError},
+};
 
 /// What happened to one run, record by record.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +17,43 @@ pub struct History {
     pub run: RunId,
     /// Its records in order: the events of each, and the workflow's time in it.
     pub records: Vec<(Vec<Event>, Timestamp)>,
+}
+
+/// A history cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// It is not JSON of the right form.
+    #[error("this is not what `highwater show -o json` prints: {0}")]
+    Json(#[from] serde_json::Error),
+    /// There is no event in it.
+    #[error("there is no event in it")]
+    Empty,
+    /// An event cannot be taken back.
+    #[error("event {number}: {source}")]
+    Event {
+        /// Which one, from 1.
+        number: usize,
+        /// Why.
+        source: ImportError,
+    },
+    /// An event is there for people only.
+    #[error("event {number} has no field `exact`: it was exported by an older version; export it again")]
+    Inexact {
+        /// Which one, from 1.
+        number: usize,
+    },
+    /// Two runs are mixed.
+    #[error("it holds events of run {one} and of run {other}; keep each run in a file of its own")]
+    Runs {
+        /// The run of the first event.
+        one: RunId,
+        /// The other one.
+        other: RunId,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
 }
 
 impl History {
@@ -32,10 +74,10 @@ impl History {
 
     /// Whether the run has ended.
     pub fn is_closed(&self) -> bool {
-        self.events().last().is_some_and(|(event, _)| event.class() == highwater_protocol::event::Class::Closing)
+        self.events().last().is_some_and(|(event, _)| event.class() == Class::Closing)
     }
 
-    fn started(&self) -> Option<&highwater_protocol::Started> {
+    fn started(&self) -> Option<&Started> {
         match self.events().next() {
             Some((Event::Started(started), _)) => Some(started),
             _ => None,
@@ -49,13 +91,69 @@ impl History {
             // The engine of the same build wrote them.
             let Ok(record) = StoredRecord::from_message(message) else { continue };
             let Ok(body) = record.body() else { continue };
-            let (run, time) = (record.frame.run, record.frame.time);
-            match histories.iter_mut().rfind(|history| history.run == run) {
-                Some(history) => history.records.push((body.events, time)),
-                None => histories.push(Self { run, records: vec![(body.events, time)] }),
+            let time = record.frame.time;
+            // A record that starts a run in the place of another holds the end of that one, too.
+            let ended = body.previous.map(|previous| (previous.run, previous.events));
+            for (run, events) in ended.into_iter().chain([(record.frame.run, body.events)]) {
+                match histories.iter_mut().rfind(|history| history.run == run) {
+                    Some(history) => history.records.push((events, time)),
+                    None => histories.push(Self { run, records: vec![(events, time)] }),
+                }
             }
         }
         histories
+    }
+
+    /// A history as `highwater show -o json` prints it.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, or the version that exported it left out what a replay needs.
+    pub fn from_json(json: &str) -> Result<Self, ReadError> {
+        let lines: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(json)?;
+        let mut history: Option<Self> = None;
+        let mut last = None;
+        for (number, mut line) in (1..).zip(lines) {
+            let bad = |source| ReadError::Event { number, source };
+            // What else is in it is for people.
+            let exact: ExportedEvent =
+                serde_json::from_value(line.remove("exact").ok_or(ReadError::Inexact { number })?)?;
+            let (run, event, time) = (exact.run().map_err(bad)?, exact.event().map_err(bad)?, exact.time());
+            let history = history.get_or_insert_with(|| Self { run, records: Vec::new() });
+            if history.run != run {
+                return Err(ReadError::Runs { one: history.run, other: run });
+            }
+            match history.records.last_mut().filter(|_| last == Some(exact.record)) {
+                Some((events, _)) => events.push(event),
+                None => history.records.push((vec![event], time)),
+            }
+            last = Some(exact.record);
+        }
+        history.ok_or(ReadError::Empty)
+    }
+
+    /// The history as JSON, for [`from_json`](Self::from_json): to keep it in a file, for a test that replays it.
+    pub fn to_json(&self) -> String {
+        let lines = (1..).zip(&self.records).flat_map(|(record, (events, time))| {
+            events.iter().map(move |event| {
+                let exact = ExportedEvent::new(self.run, record, *time, event);
+                serde_json::json!({ "text": event.to_string(), "exact": exact })
+            })
+        });
+        format!("{:#}", serde_json::Value::Array(lines.collect()))
+    }
+
+    pub(crate) fn of_events(events: Vec<HistoryEvent>) -> Option<Self> {
+        let mut history = Self { run: events.first()?.run, records: Vec::new() };
+        let mut last = None;
+        for HistoryEvent { record, time, event, .. } in events {
+            match history.records.last_mut().filter(|_| last == Some(record)) {
+                Some((events, _)) => events.push(event),
+                None => history.records.push((vec![event], time)),
+            }
+            last = Some(record);
+        }
+        Some(history)
     }
 }
 

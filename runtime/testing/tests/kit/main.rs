@@ -2,6 +2,7 @@
 
 mod failing;
 mod mocks;
+mod replays;
 mod time;
 mod workers;
 

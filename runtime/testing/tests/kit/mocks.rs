@@ -52,3 +52,35 @@ async fn a_mock_that_takes_too_long_times_out() {
     assert!(error.to_string().contains("did not end within"), "{error}");
     assert_eq!(env.calls(Shop::charge).len(), 4, "as many attempts as the activity allows");
 }
+
+#[tokio::test]
+async fn a_mocks_error_is_judged_by_the_activitys_own_pattern() {
+    #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    enum PayError {
+        Refused(String),
+        Busy,
+    }
+    impl std::fmt::Display for PayError {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{self:?}")
+        }
+    }
+    impl std::error::Error for PayError {}
+
+    #[activity(start_to_close = "10s", retry(maximum_attempts = 3), non_retryable = PayError::Refused(_))]
+    async fn pay(cents: u64) -> Result<(), PayError> {
+        Err(PayError::Refused(format!("{cents}")))
+    }
+    #[workflow]
+    async fn payment(ctx: Ctx, cents: u64) -> Result<(), Exit> {
+        Ok(ctx.run(pay, cents).await?)
+    }
+    for (error, attempts) in [(PayError::Refused("no".into()), 1), (PayError::Busy, 3)] {
+        let failing = error.clone();
+        let refuse = move |_| std::future::ready(Err(failing.clone()));
+        let env = TestEnv::builder().workflow(payment).mock(pay, refuse).start().await;
+        env.client().start(payment, 5).id("p").await.unwrap().result().await.unwrap_err();
+        assert_eq!(env.calls(pay).len(), attempts, "{error}");
+        env.finish().await;
+    }
+}

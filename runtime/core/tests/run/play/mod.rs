@@ -13,6 +13,10 @@
 //! > fire 3                      timer #3 fired
 //! > signal add 4
 //! > update add u-1 4            an update comes in: its name, its id, its argument
+//! > child 1 started              child #1 is under way …
+//! > child 1 ok 7                 … and ended so: as an activity, or `terminated`, or never began as its id `exists`
+//! > sent 2                       message #2 has arrived …
+//! > sent 2 not-found             … or has not, likewise `closed` and `refused`
 //! > cancel why
 //! > query total null            changes nothing; the answer follows
 //! ```
@@ -114,6 +118,8 @@ pub(crate) fn replay(registry: &Arc<Registry>, history: &[Piece]) -> Result<(Run
 }
 
 pub(crate) const LIMITS: Limits = Limits { payload_max: 1_000 };
+/// The run that every child of a script has.
+pub(crate) const CHILD: RunId = RunId(Uuid::from_u128(8));
 pub(crate) const RUN: RunId = RunId(Uuid::from_u128(7));
 
 /// Replays a history whose run is taken over at `time`.

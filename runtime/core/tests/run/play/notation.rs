@@ -3,10 +3,10 @@
 use highwater_core::{Transition, run::Conclusion};
 use highwater_protocol::{
     Event, Failure, FailureKind, OpId, Payload, Payloads, TimeoutKind, TypeName, UpdateId,
-    event::{Class, Outcome, Signal, Update},
+    event::{Class, ExternalRequest, Outcome, Signal, Update},
 };
 
-use super::Play;
+use super::{CHILD, Play};
 
 /// What a script gives, as an event.
 pub(crate) fn parse(play: &mut Play, given: &str) -> Event {
@@ -21,6 +21,9 @@ pub(crate) fn parse(play: &mut Play, given: &str) -> Event {
             Event::ActivityClosed { op: op(), attempt, outcome: outcome(ended) }
         }
         "step" => play.execute(op().0),
+        "child" if second == "started" => Event::ChildStarted { op: op(), run: CHILD },
+        "child" => Event::ChildClosed { op: op(), outcome: outcome(second) },
+        "sent" => Event::ExternalClosed { op: op(), failure: refusal(second) },
         "fire" => Event::TimerFired { op: op() },
         "signal" => {
             let input = Payload::json(if second.is_empty() { "null".to_owned() } else { second.to_owned() });
@@ -50,9 +53,23 @@ fn outcome(text: &str) -> Outcome {
             Outcome::Failed(failure)
         }
         ("cancelled", _) => Outcome::Cancelled(Failure::new(FailureKind::Cancelled, "it was asked to")),
+        ("terminated", _) => Outcome::Failed(Failure::new(FailureKind::Terminated, "by the script")),
+        ("exists", _) => Outcome::Failed(Failure::new(FailureKind::AlreadyExists, "by the script")),
         ("timeout", _) => Outcome::Failed(Failure::timeout(TimeoutKind::StartToClose, "too slow")),
         (other, _) => panic!("an activity cannot end with {other}"),
     }
+}
+
+/// Why a message to another workflow was refused, if a script says that it was.
+fn refusal(word: &str) -> Option<Failure> {
+    let kind = match word {
+        "" => return None,
+        "not-found" => FailureKind::NotFound,
+        "closed" => FailureKind::Closed,
+        "refused" => FailureKind::Refused,
+        other => panic!("a message cannot be {other}"),
+    };
+    Some(Failure::new(kind, "by the script"))
 }
 
 /// What a run answered.
@@ -82,6 +99,21 @@ fn line(event: &Event) -> String {
         Event::ActivityCancelRequested { op } => format!("cancel activity #{op}"),
         Event::TimerStarted { op, fire_at } => format!("sleep #{op} until {}", fire_at.as_millis() / 1_000),
         Event::TimerCancelled { op } => format!("cancel timer #{op}"),
+        Event::ChildScheduled(call) => {
+            let id = if call.workflow_id.as_str() == call.run.to_string() { "-" } else { call.workflow_id.as_str() };
+            format!("child #{} {} {id} {}", call.op, call.workflow_type, call.input.begin())
+        }
+        Event::ChildCancelRequested { op, reason } => format!("cancel child #{op}: {reason}"),
+        Event::ExternalScheduled(call) => match &call.request {
+            ExternalRequest::Signal(signal) => {
+                let (op, to) = (call.op, &call.target.workflow_id);
+                format!("signal #{op} {} {} to {to}", signal.name, signal.input.begin())
+            }
+            ExternalRequest::Cancel { reason } => {
+                format!("cancel workflow #{} {}: {reason}", call.op, call.target.workflow_id)
+            }
+            other => panic!("nothing sends {other:?}"),
+        },
         Event::UpdateClosed { id, outcome: Outcome::Completed(value) } => format!("updated {id} {}", value.begin()),
         Event::UpdateClosed { id, outcome: Outcome::Failed(failure) } => format!("update {id} failed {failure}"),
         other => other.to_string(),
