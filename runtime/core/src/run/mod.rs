@@ -289,7 +289,7 @@ impl Run {
             let text = format!("event {event_number} ({event}) comes before Started: the history is damaged");
             return Err(TaskFailure { failure: Failure::new(FailureKind::Nondeterminism, text) });
         };
-        let applied = live.shared.run_code(|| live.apply(event));
+        let applied = live.shared.run_code(|| live.apply(&live.shared.inbound_event(event)));
         match applied {
             Ok(Ok(())) => Ok(()),
             Ok(Err(found)) => Err(self.nondeterminism(event, &found)),
@@ -298,7 +298,8 @@ impl Run {
     }
 
     fn start(&mut self, id: RunId, started: &Started, time: Timestamp, replaying: bool) -> Result<(), TaskFailure> {
-        let shared = Rc::new(Shared::new(id, started, self.limits, replaying, time));
+        let shared =
+            Rc::new(Shared::new(id, started, self.limits, self.registry.interceptors(started), replaying, time));
         let created = shared.run_code(|| {
             self.registry.begin(started, &shared)?;
             for signal in &started.signals {

@@ -25,21 +25,26 @@ impl Run {
         }
         self.begun = true;
         run_tasks(&live.shared)?;
-        self.unmatched.extend(live.shared.take_commands());
-        self.conclusion = live.shared.conclusion().map(|conclusion| {
+        let taken = live.shared.run_code(|| {
+            let conclusion = live.shared.conclusion().map(|conclusion| live.shared.outbound_conclusion(conclusion));
+            (live.shared.take_commands(), conclusion)
+        });
+        let (commands, conclusion) = taken.map_err(|panic| Self::panicked(&live.shared, &panic))?;
+        self.unmatched.extend(commands);
+        self.conclusion = conclusion.map(|conclusion| {
             live.shared.mute();
             self.limits.conclusion(conclusion)
         });
-        if self.conclusion.is_none() {
-            live.shared.check_waits()?;
+        if self.conclusion.is_some() {
+            return Ok(());
         }
         let unhandled = live.shared.unhandled_updates.borrow().first().cloned();
         match unhandled {
-            Some(update) if self.conclusion.is_none() => {
+            Some(update) => {
                 let recorded = Event::UpdateAccepted(Box::new(update));
                 Err(self.nondeterminism(&recorded, "has no handler for this update"))
             }
-            _ => Ok(()),
+            None => live.shared.check_waits(),
         }
     }
 

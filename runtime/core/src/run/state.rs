@@ -22,6 +22,7 @@ use super::{
     tasks::Tasks,
     trail::Made,
 };
+use crate::intercept::Interceptors;
 
 /// Shared between a run's state machine and the futures of its code. Everything is on one thread; no borrow is held
 /// while the user's code runs.
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) run: RunId,
     pub(crate) queue: QueueName,
     pub(crate) limits: Limits,
+    pub(crate) interceptors: Interceptors,
     now: Cell<Timestamp>,
     replaying: Cell<bool>,
     pub(super) muted: Cell<bool>,
@@ -66,13 +68,21 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(run: RunId, started: &Started, limits: Limits, replaying: bool, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        run: RunId,
+        started: &Started,
+        limits: Limits,
+        interceptors: Interceptors,
+        replaying: bool,
+        now: Timestamp,
+    ) -> Self {
         Self {
             workflow_id: started.workflow_id.clone(),
             workflow_type: started.workflow_type.clone(),
             run,
             queue: started.queue.clone(),
             limits,
+            interceptors,
             now: Cell::new(now),
             replaying: Cell::new(replaying),
             muted: Cell::new(false),
@@ -145,7 +155,9 @@ impl Shared {
     }
 
     pub(crate) fn take_commands(&self) -> Vec<Event> {
-        mem::take(&mut *self.commands.borrow_mut())
+        let mut commands = mem::take(&mut *self.commands.borrow_mut());
+        self.outbound_commands(&mut commands);
+        commands
     }
 
     /// The first step that the code has begun and that has no result on record.

@@ -9,6 +9,7 @@ mod children;
 mod externals;
 mod failed_tasks;
 mod guards;
+mod intercepting;
 mod logging;
 mod mismatch;
 mod operations;

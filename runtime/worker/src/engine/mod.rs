@@ -7,12 +7,14 @@
 //! transition whose record is appended, what the record asks for is *sent*, and when the run is quiescent the event is
 //! *done*. A partition's offset moves past done events only, or past events of runs listed as busy.
 
+mod accept;
 mod action;
 mod advance;
 mod chain;
 mod commit;
 mod dispatch;
 mod load;
+mod meaning;
 mod requests;
 #[cfg(test)]
 mod simulation;
@@ -21,6 +23,7 @@ mod stale;
 #[cfg(test)]
 mod tests;
 mod unit;
+mod updates;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

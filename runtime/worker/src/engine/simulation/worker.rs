@@ -246,7 +246,7 @@ impl Worker {
                 let outcome = (step.work)(1).now_or_never().expect("steps of these runs do not wait");
                 Input::StepDone { key, generation, run, op: step.op, name: step.name, attempt: 1, outcome }
             }
-            Action::Answer { .. } | Action::Closed { .. } => return,
+            Action::Answer { .. } | Action::Announce { .. } => return,
             Action::Job(_) | Action::Evict { .. } | Action::LocalTimer { .. } | Action::RunsOfThread { .. } => {
                 unreachable!("taken when they came")
             }
