@@ -11,8 +11,10 @@
 //! So the code sees events in the batches in which they were recorded. A transition may be cut into several records
 //! anywhere but between two inbound events, and two transitions may not be joined into one record.
 
+mod beside;
 mod children;
 mod factory;
+mod guards;
 mod handlers;
 mod inside;
 mod limits;
@@ -27,6 +29,7 @@ mod replay;
 mod scope;
 mod state;
 mod tasks;
+mod trail;
 mod weight;
 
 use std::{collections::VecDeque, fmt, rc::Rc, sync::Arc};
@@ -38,6 +41,7 @@ use highwater_protocol::{
     rejection::{Code, Rejection},
 };
 
+use beside::Beside;
 use live::Live;
 
 pub(crate) use children::ChildView;
@@ -55,6 +59,7 @@ pub(crate) use scope::Scope;
 use state::Beginning;
 pub(crate) use state::Shared;
 pub(crate) use tasks::{Ended, Role};
+pub use trail::Trail;
 
 /// How the code ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,6 +157,8 @@ pub struct Run {
     event_number: u64,
     /// What the events weigh that were seen.
     bytes: u64,
+    /// What the code has gone through last, and where it differs.
+    beside: Beside,
 }
 
 impl fmt::Debug for Run {
@@ -168,6 +175,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
             live.shared.mute();
+            live.shared.tasks.end();
             live.shared.clear();
         }
     }
@@ -189,6 +197,7 @@ impl Run {
             patches: Rc::default(),
             event_number: 0,
             bytes: 0,
+            beside: Beside::default(),
         }
     }
 
@@ -198,6 +207,7 @@ impl Run {
     /// After an error the run is in no defined state: drop it and rebuild it from its history.
     pub fn activate(&mut self, id: RunId, events: Vec<Event>, time: Timestamp) -> Result<Transition, TaskFailure> {
         assert!(self.unmatched.is_empty(), "finish_replay takes what the history did not show");
+        self.rest(false);
         let mut transition = Transition::default();
         self.set_time(time);
         for event in events {
@@ -218,6 +228,7 @@ impl Run {
             self.poll()?;
         }
         self.collect(&mut transition)?;
+        self.rest(true);
         Ok(transition)
     }
 
@@ -225,6 +236,13 @@ impl Run {
     fn note(&mut self, event: &Event) {
         self.event_number += 1;
         self.bytes += weight::weight(event) as u64;
+    }
+
+    /// At rest, nothing of the run itself wakes its code.
+    fn rest(&self, rests: bool) {
+        if let Some(live) = &self.live {
+            live.shared.tasks.rest(rests);
+        }
     }
 
     /// Whether an update that is new may be accepted.
@@ -313,7 +331,7 @@ impl Run {
         match applied {
             Ok(Ok(())) => Ok(()),
             Ok(Err(found)) => Err(self.nondeterminism(event, &found)),
-            Err(panic) => Err(Self::panicked(&panic)),
+            Err(panic) => Err(Self::panicked(&live.shared, &panic)),
         }
     }
 
@@ -337,7 +355,7 @@ impl Run {
             Ok(None) => Err(self.unknown(&started.workflow_type)),
             Err(panic) => {
                 shared.clear();
-                Err(Self::panicked(&panic))
+                Err(Self::panicked(&shared, &panic))
             }
         }
     }

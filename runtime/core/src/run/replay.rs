@@ -10,6 +10,18 @@ use super::{Conclusion, Due, Run, TaskFailure, Transition, limits};
 impl Run {
     /// Goes through one record of the history, whose transition happened at `time`.
     pub fn replay(&mut self, id: RunId, events: &[Event], time: Timestamp) -> Result<(), TaskFailure> {
+        self.rest(false);
+        let before = self.event_number;
+        let replayed = self.replay_record(id, events, time);
+        self.rest(true);
+        match replayed {
+            Ok(()) => self.beside.passed(events),
+            Err(failure) => return Err(self.beside.show(failure, before, events, &self.unmatched)),
+        }
+        Ok(())
+    }
+
+    fn replay_record(&mut self, id: RunId, events: &[Event], time: Timestamp) -> Result<(), TaskFailure> {
         let failed_task = matches!(events.last(), Some(Event::WorkflowTaskFailed { .. }));
         self.patches.look_ahead(events);
         if self.due == Due::Deferred || self.due == Due::Poll && !failed_task {
@@ -59,6 +71,7 @@ impl Run {
     /// After the last record of the history: what the code has asked for and nobody has recorded yet, because its worker
     /// ended in between. Steps without a result are in it, to be run again.
     pub fn finish_replay(&mut self, time: Timestamp) -> Result<Transition, TaskFailure> {
+        self.rest(false);
         self.patches.reach_end();
         if self.due == Due::Deferred {
             // The code has most likely been here already, and what it logs was logged.
@@ -73,6 +86,7 @@ impl Run {
         self.set_time(time);
         let mut transition = Transition::default();
         self.collect(&mut transition)?;
+        self.rest(true);
         Ok(transition)
     }
 

@@ -12,6 +12,7 @@ use highwater_protocol::{
     Event, OpId, QueueName, RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId,
     event::{Attributes, InvalidAttributes, Update},
 };
+use tracing::Span;
 
 use super::{
     Conclusion, Limits,
@@ -21,6 +22,7 @@ use super::{
     patches::Patches,
     scope::Scope,
     tasks::Tasks,
+    trail::Made,
 };
 use crate::intercept::Interceptors;
 
@@ -67,6 +69,10 @@ pub(crate) struct Shared {
     attributes: RefCell<Attributes>,
     /// Events and bytes of the history, up to what the code now sees.
     history_size: Cell<(u64, u64)>,
+    /// What the code tells to `tracing` stands under this.
+    pub(super) span: Span,
+    /// What the code made last.
+    pub(super) last_made: RefCell<Option<Made>>,
     /// How many waits there are for other tasks of this run.
     pub(super) local_waits: Rc<Cell<usize>>,
 }
@@ -111,13 +117,20 @@ impl Shared {
             handlers: RefCell::default(),
             updates: RefCell::default(),
             unhandled_updates: RefCell::default(),
-            tasks: Tasks::default(),
+            tasks: Tasks::new(&started.workflow_id),
             ending: RefCell::default(),
             waiters: RefCell::default(),
             delayed: Cell::new(started.delay_until.is_some()),
             patches,
             attributes: RefCell::new(started.attributes.clone()),
             history_size: Cell::default(),
+            span: tracing::info_span!(
+                "workflow",
+                workflow_id = %started.workflow_id,
+                workflow_type = %started.workflow_type,
+                %run
+            ),
+            last_made: RefCell::default(),
             local_waits: Rc::default(),
         }
     }
@@ -225,6 +238,10 @@ impl Shared {
     pub(crate) fn stop_waiting(&self, waiter: u64) {
         let before = self.waiters.borrow_mut().remove(&waiter);
         drop(before);
+    }
+
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.waiters.borrow().is_empty()
     }
 
     /// Something changed: all waiters look again, in the order in which they were made.
