@@ -96,6 +96,7 @@ impl<W> WorkflowHandle<W> {
             queue: &queue,
             run: self.only_run(),
             reason: Some(reason.as_ref()),
+            update: None,
             input: Payload::json(""),
         };
         match ask.deliver(self.client()).await {

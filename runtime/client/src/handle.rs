@@ -17,6 +17,7 @@ use crate::{
     pace::{PATIENCE, persist},
     replies::Expected,
     run::{self, PendingStart},
+    typed::Untyped,
 };
 
 /// Which run of an id is meant.
@@ -97,6 +98,19 @@ impl<W> WorkflowHandle<W> {
     /// Which run of the id is meant.
     pub fn addressed(&self) -> Addressed {
         self.addressed
+    }
+
+    /// The same workflow, whatever its type.
+    pub fn untyped(&self) -> WorkflowHandle<Untyped> {
+        WorkflowHandle {
+            client: self.client.clone(),
+            id: self.id.clone(),
+            key: self.key.clone(),
+            addressed: self.addressed,
+            answers: self.answers.clone(),
+            reached: self.reached.clone(),
+            workflow: PhantomData,
+        }
     }
 
     /// The same workflow, but this run of it only.

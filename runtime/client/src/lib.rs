@@ -29,6 +29,7 @@ pub mod signal;
 pub mod start;
 pub mod terminate;
 pub mod typed;
+pub mod update;
 
 pub use cancel::CancelError;
 pub use client::Client;
@@ -46,4 +47,5 @@ pub use result::ResultError;
 pub use signal::SignalError;
 pub use start::StartError;
 pub use terminate::TerminateError;
-pub use typed::{Returns, Untyped};
+pub use typed::{Returns, Typed, Untyped};
+pub use update::{Update, UpdateError, UpdateHandle};

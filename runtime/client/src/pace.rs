@@ -36,6 +36,12 @@ impl Pauses {
     }
 }
 
+/// How long an answer alone is waited for, before the history is read too.
+pub(crate) const ANSWER_ALONE: Duration = Duration::from_millis(250);
+
+/// The pauses between two looks at the history.
+pub(crate) const LOOKS: Pauses = Pauses::new(Duration::from_millis(250), Duration::from_secs(5));
+
 /// An error that knows whether the same call may do better later.
 pub(crate) trait Retryable {
     fn is_retryable(&self) -> bool;

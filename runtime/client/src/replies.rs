@@ -13,7 +13,7 @@ use highwater_broker::{Broker, Error, ErrorKind};
 use highwater_protocol::{
     Headers, RunId, header,
     rejection::Rejection,
-    reply::{Closed, Reply},
+    reply::{Closed, Reply, Updated},
     request,
 };
 use tokio::{
@@ -26,12 +26,13 @@ use tokio::{
 pub(crate) struct Answers {
     pub(crate) accepted: Option<RunId>,
     pub(crate) rejected: Option<Rejection>,
+    pub(crate) updated: Option<Updated>,
     pub(crate) closed: Option<Closed>,
 }
 
 impl Answers {
     pub(crate) fn is_empty(&self) -> bool {
-        self.accepted.is_none() && self.rejected.is_none() && self.closed.is_none()
+        self.accepted.is_none() && self.rejected.is_none() && self.updated.is_none() && self.closed.is_none()
     }
 
     fn take(&mut self, reply: Reply) {
@@ -39,7 +40,7 @@ impl Answers {
             Reply::Accepted { run } => self.accepted = Some(run),
             Reply::Rejected(rejection) => self.rejected = Some(rejection),
             Reply::Closed(closed) => self.closed = Some(closed),
-            Reply::Updated(_) => {}
+            Reply::Updated(updated) => self.updated = Some(updated),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Requests to runs: published to the inbox, once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use highwater_broker::{Broker, Error, ErrorKind, PubAck, Publish};
 use highwater_protocol::{
-    Headers, Key, Payload, QueueName, RunId, TypeName, header, rejection::Rejection, subject::Verb,
+    Headers, Key, Payload, QueueName, RunId, TypeName, UpdateId, header, rejection::Rejection, subject::Verb,
 };
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     client::Client,
     pace::{Pauses, RESEND_WINDOW},
-    replies::Expected,
+    replies::{Answers, Expected},
 };
 
 /// How long a sender waits for the owner's answer once the request is durable.
@@ -35,6 +35,22 @@ pub(crate) enum Unsent {
     Refused(Error),
     /// It may be.
     Unknown(Error),
+}
+
+/// A request that is in the inbox, or was answered before that was known.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// Where the answers to it come.
+    pub(crate) answers: Arc<Expected>,
+    /// Its sequence in the inbox; unknown when the answer came first.
+    pub(crate) seq: Option<u64>,
+}
+
+impl Stored {
+    /// Waits for the first answer.
+    pub(crate) async fn answered(&self) -> Answers {
+        self.answers.until(|answers| (!answers.is_empty()).then(|| answers.clone())).await
+    }
 }
 
 /// Publishes a request that carries an id, and again while the stream remembers it, until the server has it.
@@ -71,6 +87,8 @@ pub(crate) struct Ask<'a> {
     /// The only run that it is meant for.
     pub(crate) run: Option<RunId>,
     pub(crate) reason: Option<&'a str>,
+    /// What an update is called.
+    pub(crate) update: Option<&'a UpdateId>,
     pub(crate) input: Payload,
 }
 
@@ -89,6 +107,7 @@ impl Ask<'_> {
                 .with_opt(header::CONTENT_TYPE, self.input.content_type.as_deref())
                 .with_opt(header::RUN, self.run.map(|run| run.to_string()))
                 .with_opt(header::REASON, self.reason)
+                .with_opt(header::UPDATE_ID, self.update.map(|id| id.to_key().to_string()))
                 .with(header::REPLY, reply),
             payload: self.input.data,
             id: Some(format!("{}:{}", self.key, Uuid::now_v7().simple())),

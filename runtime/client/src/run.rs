@@ -98,6 +98,12 @@ impl Tail {
         Ok(reversed)
     }
 
+    /// The end of the run that this one continues or tries again.
+    pub(crate) async fn continued_from(self, broker: &dyn Broker) -> Result<Option<Self>, HistoryError> {
+        let earlier = self.earlier(broker).await?;
+        Ok(earlier.and_then(|(earlier, link)| (link == Link::Continued).then_some(earlier)))
+    }
+
     /// The end of the run before this one.
     async fn earlier(self, broker: &dyn Broker) -> Result<Option<(Self, Link)>, HistoryError> {
         let (run, mut ordinal, mut back) = (self.run, self.ordinal, self.back.clone());

@@ -136,6 +136,7 @@ impl<W> WorkflowHandle<W> {
             queue: &queue,
             run: self.only_run(),
             reason: None,
+            update: None,
             input,
         };
         match ask.deliver(self.client()).await {

@@ -1,7 +1,10 @@
 //! What a run returns, typed or as it is.
 
-use highwater_core::{CallError, definition::Workflow};
+use std::marker::PhantomData;
+
+use highwater_core::{CallError, definition::Workflow, fault::Fault};
 use highwater_protocol::{Failure, Payload, payload};
+use serde::de::DeserializeOwned;
 
 /// What a workflow's result and error are for the caller: Rust values for a [`Workflow`] type, the recorded data for
 /// [`Untyped`].
@@ -27,10 +30,31 @@ impl<W: Workflow> Returns for W {
     }
 
     fn read_err(failure: Failure) -> Result<Self::Err, Failure> {
-        match CallError::from_failure(failure.clone()) {
-            CallError::Failed(error) => Ok(error),
-            _ => Err(failure),
-        }
+        own_error(failure)
+    }
+}
+
+/// Something that returns a `T` or fails with an `E`.
+#[derive(Clone, Copy, Debug)]
+pub struct Typed<T, E>(PhantomData<fn() -> (T, E)>);
+
+impl<T: DeserializeOwned + 'static, E: Fault> Returns for Typed<T, E> {
+    type Ok = T;
+    type Err = E;
+
+    fn read_ok(result: &Payload) -> Result<T, payload::Error> {
+        result.decode()
+    }
+
+    fn read_err(failure: Failure) -> Result<E, Failure> {
+        own_error(failure)
+    }
+}
+
+fn own_error<E: Fault>(failure: Failure) -> Result<E, Failure> {
+    match CallError::from_failure(failure.clone()) {
+        CallError::Failed(error) => Ok(error),
+        _ => Err(failure),
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`join`]: waiting for many operations in an order that replays.
 //! - [`sync`]: a channel, a lock and a semaphore for the tasks of a run.
 //! - [`fault`]: errors as code sees them.
+//! - [`intercept`]: code that sees what goes into and out of all workflows and activities of a worker.
 //! - [`open`]: what a run has asked for and not got yet.
 //! - [`mod@panic`]: panics of user code, with their place.
 //! - [`run`]: one run as a state machine, fed with events: replay, command matching, closing.
@@ -19,6 +20,7 @@ pub mod activity;
 pub mod context;
 pub mod definition;
 pub mod fault;
+pub mod intercept;
 pub mod join;
 pub mod open;
 pub mod panic;

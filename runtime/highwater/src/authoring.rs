@@ -19,6 +19,7 @@ pub use highwater_core::{
 };
 pub use highwater_macros::{activities, activity, join, select, try_join, workflow};
 pub use highwater_protocol::{
-    Failure, FailureKind, OpId, Payload, QueueName, RetryPolicy, RunId, TimeoutKind, Timestamp, TypeName, WorkflowId,
+    Failure, FailureKind, OpId, Payload, Payloads, QueueName, RetryPolicy, RunId, TimeoutKind, Timestamp, TypeName,
+    WorkflowId,
     event::{AttributeValue, Attributes, Outcome},
 };

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use highwater::{
-    ActivityInfo, ActivityItem, ActivitySet, FreeActivities, OpId, Outcome, Payload, RetryPolicy, RunId, Timestamp,
-    TypeName, Work, WorkflowId, prelude::*,
+    ActivityInfo, ActivityItem, ActivitySet, FreeActivities, OpId, Outcome, Payload, Payloads, RetryPolicy, RunId,
+    Timestamp, TypeName, Work, WorkflowId, prelude::*,
 };
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +172,7 @@ fn context(attempt: u32) -> ActivityContext {
         last_heartbeat: None,
         last_failure: None,
         trace: None,
+        headers: Payloads::default(),
     };
     ActivityContext::new(info, Arc::new(Nowhere))
 }

@@ -82,3 +82,12 @@ async fn _started_and_talked_to(client: &Client) -> Result<(), Box<dyn std::erro
     let _ = (receipt, place);
     Ok(())
 }
+
+/// Never called, likewise.
+#[workflow]
+async fn _called_by_a_workflow(ctx: Ctx) -> Shipped {
+    let depot = ctx.child(Depot::run, Parcel { to: "the hills".into() }).start().await?;
+    depot.hold("closed".into()).await?;
+    ctx.child(sweep, ()).await?;
+    Ok(ctx.child(ship, Parcel { to: "the sea".into() }).await? + depot.result().await?)
+}

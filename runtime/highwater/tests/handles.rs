@@ -249,6 +249,16 @@ async fn _a_clients_handle(client: &Client) -> Result<(), Box<dyn std::error::Er
     Ok(())
 }
 
+/// Never called, likewise: children and other workflows take signals.
+#[workflow]
+async fn _within_a_workflow(ctx: Ctx) -> Result<usize, Exit> {
+    let child = ctx.child(Cart::run, ()).id("cart-2").start().await?;
+    child.add(Item(1)).await?;
+    child.settle().await?;
+    ctx.workflow_of::<Basket>("basket").add(5).await?;
+    Ok(child.result().await?)
+}
+
 #[test]
 fn a_typed_call_can_leave_its_thread_and_its_handle() {
     fn sent<T: Send + 'static>(_: impl Fn(&WorkflowHandle<Cart>) -> T) {}

@@ -37,10 +37,12 @@ pub enum Code {
     BadArgument,
     /// The run's own validator refuses it.
     Refused,
+    /// The run's code cannot go on at present, and so cannot say whether it takes this.
+    Blocked,
 }
 
 impl Code {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::BadSubject,
         Self::BadHeader,
         Self::BadBody,
@@ -54,6 +56,7 @@ impl Code {
         Self::UnknownName,
         Self::BadArgument,
         Self::Refused,
+        Self::Blocked,
     ];
 
     /// The word.
@@ -72,6 +75,7 @@ impl Code {
             Self::UnknownName => "unknown-name",
             Self::BadArgument => "bad-argument",
             Self::Refused => "refused",
+            Self::Blocked => "blocked",
         }
     }
 

@@ -6,6 +6,7 @@ use highwater_broker::Broker;
 use highwater_core::{
     activity::ActivitySet,
     definition::WorkflowCode,
+    intercept::{ActivityInterceptor, WorkflowInterceptor},
     run::{Registry, RegistryError},
 };
 use highwater_protocol::{InvalidId, QueueName};
@@ -43,6 +44,7 @@ pub struct WorkerBuilder {
     pub(crate) queues: BTreeSet<QueueName>,
     pub(crate) registry: Registry,
     pub(crate) sets: Vec<Sets>,
+    pub(crate) interceptors: Around,
     pub(crate) slots: usize,
     pub(crate) threads: usize,
     pub(crate) cache_max: usize,
@@ -54,6 +56,16 @@ pub struct WorkerBuilder {
 
 /// Activities, hidden from `Debug`.
 pub(crate) struct Sets(pub(crate) Arc<dyn ActivitySet>);
+
+/// What stands around attempts of activities, hidden from `Debug`.
+#[derive(Default)]
+pub(crate) struct Around(pub(crate) Vec<Arc<dyn ActivityInterceptor>>);
+
+impl std::fmt::Debug for Around {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} interceptors", self.0.len())
+    }
+}
 
 impl std::fmt::Debug for Sets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -70,6 +82,7 @@ impl WorkerBuilder {
             queues: BTreeSet::new(),
             registry: Registry::new(),
             sets: Vec::new(),
+            interceptors: Around::default(),
             slots: 200,
             threads: cores,
             cache_max: 10_000,
@@ -105,6 +118,18 @@ impl WorkerBuilder {
     /// Runs the activities of this set: `.activities(Shop { db })`.
     pub fn activities(mut self, set: impl ActivitySet) -> Self {
         self.sets.push(Sets(Arc::new(set)));
+        self
+    }
+
+    /// Has an interceptor see what goes into and out of all workflows. Those that are added first are nearest to the outside.
+    pub fn intercept_workflows(mut self, interceptor: impl WorkflowInterceptor) -> Self {
+        self.registry.intercept(Arc::new(interceptor));
+        self
+    }
+
+    /// Puts an interceptor around every attempt of an activity. Those that are added first are the outermost.
+    pub fn intercept_activities(mut self, interceptor: impl ActivityInterceptor) -> Self {
+        self.interceptors.0.push(Arc::new(interceptor));
         self
     }
 
@@ -156,7 +181,8 @@ impl WorkerBuilder {
         if self.queues.is_empty() {
             self.queues.insert(QueueName::new(DEFAULT_QUEUE)?);
         }
-        let catalog = ActivityCatalog::new(self.sets.drain(..).map(|set| set.0).collect())?;
+        let catalog = ActivityCatalog::new(self.sets.drain(..).map(|set| set.0).collect())?
+            .intercepted(std::mem::take(&mut self.interceptors.0));
         if catalog.is_empty() && self.registry.names().is_empty() {
             return Err(BuildError::Nothing);
         }

@@ -12,6 +12,7 @@ mod looking;
 mod retries;
 mod state;
 mod timeouts;
+mod updates;
 
 use std::sync::LazyLock;
 

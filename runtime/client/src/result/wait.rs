@@ -1,6 +1,6 @@
 //! From an addressed run to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use highwater_broker::{
@@ -16,16 +16,10 @@ use tokio::time::{sleep, timeout};
 use super::{ResultError, follows};
 use crate::{
     handle::{Addressed, WorkflowHandle},
-    pace::{Pauses, Retryable},
+    pace::{ANSWER_ALONE, LOOKS, Retryable},
     replies::Expected,
     run::{self, Tail},
 };
-
-/// How long the answer to the start alone is waited for, before the history is read too.
-const ANSWER_ALONE: Duration = Duration::from_millis(250);
-
-/// The pauses between two looks at the history.
-const LOOKS: Pauses = Pauses::new(Duration::from_millis(250), Duration::from_secs(5));
 
 /// There is no outcome to wait for.
 #[derive(Debug)]

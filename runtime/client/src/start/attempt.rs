@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use highwater_broker::{
     Publish, Stream,
-    history::{self, Appended, HistoryError, StoredRecord, Summary},
+    history::{self, Appended, StoredRecord, Summary},
 };
 use highwater_protocol::{
     Event, Key, Record, RunId, Started, Status,
@@ -14,14 +14,14 @@ use highwater_protocol::{
     request::{IdConflict, IdReuse, StartRequest},
     subject::Verb,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Plan, StartError};
 use crate::{
     client::Client,
-    pace::{PATIENCE, persist},
-    replies::{Answers, Expected},
-    request::{self, Unsent},
+    pace::{LOOKS, PATIENCE, persist},
+    replies::Answers,
+    request::{self, Stored, Unsent},
     run,
 };
 
@@ -44,8 +44,8 @@ pub(super) struct Attempt<'a> {
 
 /// What became of an attempt.
 pub(super) enum Sent {
-    /// The run is on. Its result comes to this reply subject.
-    Ours(Arc<Expected>),
+    /// The run is on.
+    Ours,
     /// Another run is on, and the policy is to use it.
     Existing(RunId),
     /// This request started nothing and never will.
@@ -53,24 +53,26 @@ pub(super) enum Sent {
 }
 
 impl Attempt<'_> {
-    pub(super) async fn send(&self) -> Result<Sent, StartError> {
+    pub(super) async fn send(&self) -> Result<(Sent, Stored), StartError> {
         let broker = self.client.broker();
         let id = || self.plan.id.clone();
         let answer = persist(PATIENCE, || self.client.replies().expect(broker))
             .await
             .map_err(|source| StartError::Broker { id: id(), source })?;
-        let answer = Arc::new(answer);
-        let ack = match request::store(broker, self.publish(answer.subject()), &answer).await {
-            Ok(ack) => ack,
+        let seq = match request::store(broker, self.publish(answer.subject()), &answer).await {
+            Ok(ack) => ack.map(|ack| ack.seq),
             Err(Unsent::Refused(source)) => return Err(StartError::Broker { id: id(), source }),
             Err(Unsent::Unknown(error)) => return Err(self.unknown(error.message)),
         };
-        let answered = answer.until(|answers| (!answers.is_empty()).then(|| answers.clone()));
-        match (timeout(ANSWER_WAIT, answered).await, ack) {
-            (Ok(answers), _) => self.judge(answers, answer).await,
-            (Err(_), Some(ack)) => self.stand_in(ack.seq, answer).await,
+        let stored = Stored { answers: Arc::new(answer), seq };
+        let sent = match (timeout(ANSWER_WAIT, stored.answered()).await, seq) {
+            (Ok(answers), _) => self.judge(answers, seq).await?,
+            // Nobody but the code can say whether it takes an update.
+            (Err(_), Some(seq)) if self.plan.request.update.is_some() => self.wait_for_owner(seq, &stored).await?,
+            (Err(_), Some(seq)) => self.stand_in(seq, stored.answers.subject()).await?,
             (Err(_), None) => unreachable!("without an acknowledgement there is an answer"),
-        }
+        };
+        Ok((sent, stored))
     }
 
     fn publish(&self, reply: &str) -> Publish {
@@ -105,63 +107,90 @@ impl Attempt<'_> {
         }
     }
 
-    async fn judge(&self, answers: Answers, answer: Arc<Expected>) -> Result<Sent, StartError> {
-        if let Some(run) = answers.accepted.or(answers.closed.map(|closed| closed.run)) {
-            return Ok(if run == self.run { Sent::Ours(answer) } else { Sent::Existing(run) });
+    async fn judge(&self, answers: Answers, seq: Option<u64>) -> Result<Sent, StartError> {
+        let run = answers.accepted.or(answers.closed.map(|closed| closed.run));
+        if let Some(run) = run.or(answers.updated.map(|updated| updated.run)) {
+            return Ok(if run == self.run { Sent::Ours } else { Sent::Existing(run) });
         }
         match answers.rejected {
             // Two owners may have had the request, one after the other: what counts is the history.
-            Some(rejection) if about_the_id(rejection.code) => match self.overtaken(answer).await? {
+            Some(rejection) if about_the_id(rejection.code) => match self.overtaken(seq).await? {
                 Sent::Refused(_) => Ok(Sent::Refused(Some(rejection))),
                 sent => Ok(sent),
             },
+            // The update that the start brought is refused, and the start is not.
+            Some(rejection) if self.plan.request.update.is_some() && about_the_update(rejection.code) => {
+                self.overtaken(seq).await
+            }
             Some(rejection) => Err(StartError::Rejected { id: self.plan.id.clone(), rejection }),
-            None => unreachable!("an answer is one of the three"),
+            None => unreachable!("an answer is one of these"),
         }
     }
 
     /// Nobody answers: records the run in the owner's place, by what the leader says is the last record.
-    async fn stand_in(&self, request_seq: u64, answer: Arc<Expected>) -> Result<Sent, StartError> {
+    async fn stand_in(&self, request_seq: u64, reply: &str) -> Result<Sent, StartError> {
         let broker = self.client.broker();
-        // The request is in the inbox, and an owner may take it at any time. So failing to look leaves it open.
-        let blind = |error: HistoryError| self.unknown(error.to_string());
-        let last = persist(PATIENCE, || run::last_of(broker, self.key)).await.map_err(blind)?;
-        if last.as_ref().map_or(0, |last| last.seq) != self.expect {
-            return self.overtaken(answer).await;
+        let last = self.last().await?;
+        let goes_on = last.as_ref().is_some_and(|last| !last.frame.closed);
+        if goes_on || last.as_ref().map_or(0, |last| last.seq) != self.expect {
+            return self.overtaken(Some(request_seq)).await;
         }
         let request = persist(PATIENCE, || broker.get_from_leader(Stream::Inbox, request_seq))
             .await
             .map_err(|error| self.unknown(error.message))?;
         let Some(request) = request else {
             // An owner has dealt with it meanwhile, and its answer got lost.
-            return self.overtaken(answer).await;
+            return self.overtaken(Some(request_seq)).await;
         };
         let mark = Mark { seq: request_seq, time: request.time };
-        let (record, summary) = self.record(mark, last.as_ref(), answer.subject());
+        let (record, summary) = self.record(mark, last.as_ref(), reply);
         let headers = summary.headers(&record);
         let appended = timeout(APPEND_WAIT, history::append(broker, self.key, &record, headers, self.expect)).await;
         match appended {
-            Ok(Ok(Appended::Stored(_))) => Ok(Sent::Ours(answer)),
-            Ok(Ok(Appended::Lost)) => self.overtaken(answer).await,
+            Ok(Ok(Appended::Stored(_))) => Ok(Sent::Ours),
+            Ok(Ok(Appended::Lost)) => self.overtaken(Some(request_seq)).await,
             Ok(Err(error)) => Err(self.unknown(error.message)),
             Err(_) => Err(self.unknown("NATS did not answer in time".into())),
         }
     }
 
-    /// The history moved on, or the request is gone: whether by this start, only the history says.
-    async fn overtaken(&self, answer: Arc<Expected>) -> Result<Sent, StartError> {
-        let broker = self.client.broker();
-        let found = persist(PATIENCE, || async {
-            match run::last_of(broker, self.key).await? {
-                Some(last) if last.seq > self.expect => run::find(broker, &last, self.run, self.expect).await,
-                _ => Ok(None),
+    /// Waits until an owner has dealt with the request, however long it takes for one to come.
+    async fn wait_for_owner(&self, request_seq: u64, stored: &Stored) -> Result<Sent, StartError> {
+        let mut pauses = LOOKS;
+        loop {
+            tokio::select! {
+                biased;
+                answers = stored.answered() => return self.judge(answers, stored.seq).await,
+                () = sleep(pauses.next()) => {}
             }
-        });
-        match found.await {
-            Ok(Some(_)) => Ok(Sent::Ours(answer)),
-            Ok(None) => Ok(Sent::Refused(None)),
-            Err(error) => Err(self.unknown(error.to_string())),
+            let last = self.last().await?;
+            let ends_at = last.as_ref().map_or(0, |last| last.seq);
+            let read = last.is_some_and(|last| last.frame.marks.inbox.seq >= request_seq || last.frame.closed);
+            if read && ends_at != self.expect {
+                return self.overtaken(Some(request_seq)).await;
+            }
         }
+    }
+
+    /// The history moved on, or the request is gone: whether by this start, only the history says.
+    async fn overtaken(&self, request_seq: Option<u64>) -> Result<Sent, StartError> {
+        let Some(last) = self.last().await? else { return Ok(Sent::Refused(None)) };
+        if last.seq > self.expect {
+            let found = persist(PATIENCE, || run::find(self.client.broker(), &last, self.run, self.expect)).await;
+            if found.map_err(|error| self.unknown(error.to_string()))?.is_some() {
+                return Ok(Sent::Ours);
+            }
+        }
+        // A run that goes on when the request is read takes what it brings, and its mark passes it.
+        let read = request_seq.is_some_and(|seq| last.frame.marks.inbox.seq >= seq);
+        let joined = self.plan.joins() && (read || !last.frame.closed);
+        Ok(if joined { Sent::Existing(last.frame.run) } else { Sent::Refused(None) })
+    }
+
+    /// The last record of the id. The request is out by now, so failing to look leaves open what becomes of it.
+    async fn last(&self) -> Result<Option<StoredRecord>, StartError> {
+        let last = persist(PATIENCE, || run::last_of(self.client.broker(), self.key)).await;
+        last.map_err(|error| self.unknown(error.to_string()))
     }
 
     /// The first record of the run, as its owner would write it before the code's first step.
@@ -206,4 +235,9 @@ impl Attempt<'_> {
 /// Rejections that say how the id stands. The history says it in full.
 fn about_the_id(code: Code) -> bool {
     matches!(code, Code::AlreadyRunning | Code::AlreadyUsed | Code::Conflict)
+}
+
+/// Rejections that concern the update that a start brings.
+fn about_the_update(code: Code) -> bool {
+    matches!(code, Code::Refused | Code::UnknownName | Code::BadArgument | Code::Blocked)
 }

@@ -5,6 +5,7 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,10 +19,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    Plan, StartError, proceed,
+    Plan, StartError,
+    proceed::{self, Outcome},
     trace::{Caller, Traced},
 };
-use crate::{client::Client, handle::WorkflowHandle};
+use crate::{client::Client, handle::WorkflowHandle, request::Stored};
 
 /// The queue that a start goes to when none is named.
 pub const DEFAULT_QUEUE: &str = "default";
@@ -52,7 +54,7 @@ pub struct Start<W> {
     id: Option<String>,
     queue: String,
     /// What is asked for, or what is wrong with it.
-    request: Result<StartRequest, StartError>,
+    pub(super) request: Result<StartRequest, StartError>,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -146,22 +148,28 @@ impl<W> Start<W> {
     }
 
     async fn send_from(self, caller: Caller) -> Result<WorkflowHandle<W>, StartError> {
+        self.send_plan(caller).await.map(|(handle, _)| handle)
+    }
+
+    /// Starts the run. Also tells where the answers to the request come, and its sequence in the inbox.
+    pub(super) async fn send_plan(self, caller: Caller) -> Result<(WorkflowHandle<W>, Option<Stored>), StartError> {
         let (client, mut plan) = self.plan()?;
         let traced = Traced::start(&caller, &mut plan);
         let result = proceed::start(&client, &plan).await;
         traced.finish(result.as_ref().err());
-        let (addressed, answers) = result?;
-        Ok(WorkflowHandle::new(client, plan.id, addressed, answers))
+        let Outcome { addressed, own, request } = result?;
+        let answers = request.as_ref().filter(|_| own).map(|request| Arc::clone(&request.answers));
+        Ok((WorkflowHandle::new(client, plan.id, addressed, answers), request))
     }
 
-    fn set(mut self, change: impl FnOnce(&mut StartRequest)) -> Self {
+    pub(super) fn set(mut self, change: impl FnOnce(&mut StartRequest)) -> Self {
         if let Ok(request) = &mut self.request {
             change(request);
         }
         self
     }
 
-    fn set_encoded<T: Serialize + ?Sized>(
+    pub(super) fn set_encoded<T: Serialize + ?Sized>(
         mut self,
         value: &T,
         change: impl FnOnce(&mut StartRequest, Payload),

@@ -8,14 +8,19 @@
 mod attempt;
 mod builder;
 mod error;
+mod messages;
 mod policy;
 mod proceed;
 mod trace;
 
-use highwater_protocol::{QueueName, WorkflowId, request::StartRequest};
+use highwater_protocol::{
+    QueueName, WorkflowId,
+    request::{IdConflict, StartRequest},
+};
 
 pub use builder::{DEFAULT_QUEUE, Start};
 pub use error::StartError;
+pub use messages::StartWithUpdate;
 
 /// A start whose names have been checked.
 struct Plan {
@@ -25,4 +30,16 @@ struct Plan {
     queue: QueueName,
     /// What every attempt asks for; each proposes a run of its own.
     request: StartRequest,
+}
+
+impl Plan {
+    /// Whether the request has something to say to a run that goes on.
+    fn brings_messages(&self) -> bool {
+        !self.request.signals.is_empty() || self.request.update.is_some()
+    }
+
+    /// Whether it says that to a run that goes on.
+    fn joins(&self) -> bool {
+        self.request.id_conflict == IdConflict::UseExisting && self.brings_messages()
+    }
 }

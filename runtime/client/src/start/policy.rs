@@ -18,8 +18,8 @@ pub(super) struct LastRun {
 pub(super) enum Verdict {
     /// Ask for a run behind this sequence.
     Ask(u64),
-    /// Nothing: this run is the answer.
-    Use(RunId),
+    /// Nothing: this run is the answer. Or ask, with the sequence that its history had, when there is something to tell it.
+    Use(RunId, u64),
     /// End this run first.
     Terminate(RunId),
     /// Fail: this run goes on.
@@ -32,7 +32,7 @@ pub(super) fn judge(last: Option<LastRun>, reuse: IdReuse, conflict: IdConflict)
     let Some(LastRun { seq, run, status }) = last else { return Verdict::Ask(0) };
     if !status.is_closed() {
         return match conflict {
-            IdConflict::UseExisting => Verdict::Use(run),
+            IdConflict::UseExisting => Verdict::Use(run, seq),
             IdConflict::TerminateExisting => Verdict::Terminate(run),
             _ => Verdict::Running(run),
         };
@@ -68,7 +68,7 @@ mod tests {
             let last = last(status);
             let verdict = |conflict| judge(Some(last), IdReuse::Allow, conflict);
             assert_eq!(verdict(IdConflict::Fail), Verdict::Running(last.run));
-            assert_eq!(verdict(IdConflict::UseExisting), Verdict::Use(last.run));
+            assert_eq!(verdict(IdConflict::UseExisting), Verdict::Use(last.run, 7));
             assert_eq!(verdict(IdConflict::TerminateExisting), Verdict::Terminate(last.run));
         }
     }

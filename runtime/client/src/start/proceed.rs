@@ -1,7 +1,5 @@
 //! From a plan to a run: look, ask, look again.
 
-use std::sync::Arc;
-
 use highwater_core::run::Limits;
 use highwater_protocol::{
     Key, RunId, Status,
@@ -18,7 +16,7 @@ use crate::{
     client::Client,
     handle::Addressed,
     pace::{PATIENCE, persist},
-    replies::Expected,
+    request::Stored,
     run,
     terminate::{self, TerminateError},
 };
@@ -29,7 +27,20 @@ const ATTEMPTS_MAX: u32 = 8;
 /// The reason that a run is terminated with when a start puts itself in its place.
 const REPLACED: &str = "another run was started under the same id with the policy terminate-existing";
 
-type Outcome = (Addressed, Option<Arc<Expected>>);
+/// Where a start led.
+pub(super) struct Outcome {
+    pub(super) addressed: Addressed,
+    /// The run was begun by the request.
+    pub(super) own: bool,
+    /// The request, if one was needed.
+    pub(super) request: Option<Stored>,
+}
+
+impl Outcome {
+    fn new(run: RunId, own: bool, request: Option<Stored>) -> Self {
+        Self { addressed: Addressed::Chain(run), own, request }
+    }
+}
 
 pub(super) async fn start(client: &Client, plan: &Plan) -> Result<Outcome, StartError> {
     let limits = Limits::for_message_max(client.broker().payload_max());
@@ -49,20 +60,20 @@ pub(super) async fn start(client: &Client, plan: &Plan) -> Result<Outcome, Start
         match verdict {
             Verdict::Running(run) => return Err(StartError::AlreadyRunning { id: plan.id.clone(), run }),
             Verdict::Used(run, status) => return Err(StartError::AlreadyUsed { id: plan.id.clone(), run, status }),
-            Verdict::Use(run) => return Ok((Addressed::Chain(run), None)),
+            Verdict::Use(run, _) if !plan.brings_messages() => return Ok(Outcome::new(run, false, None)),
             Verdict::Terminate(run) => {
                 replace(client, plan, &key, run).await?;
                 replaced = Some(run);
                 verdict = look(client, plan, &key, replaced).await?;
             }
-            Verdict::Ask(expect) => {
+            Verdict::Ask(expect) | Verdict::Use(_, expect) => {
                 // The policy allowed to end the run before, so it allows the one that follows.
                 let id_reuse = if replaced.is_some() { IdReuse::Allow } else { plan.request.id_reuse };
                 let attempt = Attempt { client, plan, key: &key, run: RunId::generate(), expect, id_reuse };
                 let rejection = match attempt.send().await? {
-                    Sent::Ours(answers) => return Ok((Addressed::Chain(attempt.run), Some(answers))),
-                    Sent::Existing(run) => return Ok((Addressed::Chain(run), None)),
-                    Sent::Refused(rejection) => rejection,
+                    (Sent::Ours, request) => return Ok(Outcome::new(attempt.run, true, Some(request))),
+                    (Sent::Existing(run), request) => return Ok(Outcome::new(run, false, Some(request))),
+                    (Sent::Refused(rejection), _) => rejection,
                 };
                 verdict = look(client, plan, &key, replaced).await?;
                 if let (Verdict::Ask(same), Some(rejection)) = (verdict, rejection)

@@ -5,7 +5,7 @@ mod free;
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use highwater_protocol::{
-    Failure, FailureKind, OpId, Payload, RunId, Timestamp, TypeName, WorkflowId,
+    Failure, FailureKind, OpId, Payload, Payloads, RunId, Timestamp, TypeName, WorkflowId,
     event::{Outcome, Trace},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -54,6 +54,8 @@ pub struct ActivityInfo {
     pub last_failure: Option<Failure>,
     /// The trace of the run.
     pub trace: Option<Trace>,
+    /// Context headers: those of the call over those of the run.
+    pub headers: Payloads,
 }
 
 /// The way from an activity to the worker that runs it.
@@ -75,6 +77,11 @@ impl ActivityContext {
     /// The facts of this attempt.
     pub fn info(&self) -> &ActivityInfo {
         &self.info
+    }
+
+    /// A context header, when it is there and is a `T`.
+    pub fn header<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.info.headers.get(name)?.decode().ok()
     }
 
     /// Which attempt this is, from 1.

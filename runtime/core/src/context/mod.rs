@@ -283,7 +283,8 @@ impl<S: 'static> Ctx<S> {
         Uuid::new_v5(&self.inner.at.shared.run.0, format!("uuid {}", self.inner.at.shared.next_uuid()).as_bytes())
     }
 
-    /// Whether the code is going through its history. For logging only: code that acts on it does not match its history.
+    /// Whether the code is going through its history. Code that acts on it does not match its history. For logging it is not
+    /// needed: events of `tracing` in workflow code are silent then, and stand under a span with the run's ids otherwise.
     pub fn is_replaying(&self) -> bool {
         self.inner.at.shared.is_replaying()
     }

@@ -48,7 +48,7 @@ impl<T: DeserializeOwned> Signals<T> {
     pub fn try_recv(&mut self) -> Option<T> {
         loop {
             let signal = self.at.shared.pop_signal(&self.name)?;
-            match signal.input.decode() {
+            match self.at.shared.inbound_signal(&signal).input.decode() {
                 Ok(value) => return Some(value),
                 Err(error) => self.at.shared.unfit(&signal, &error),
             }

@@ -1,6 +1,6 @@
 //! The workflow types that a worker knows, and how a run of one begins.
 
-use std::{any::type_name, cell::RefCell, collections::BTreeMap, fmt, rc::Rc};
+use std::{any::type_name, cell::RefCell, collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 
 use highwater_protocol::{Failure, FailureKind, InvalidId, Started, TypeName};
 
@@ -8,6 +8,7 @@ use super::{Conclusion, Shared};
 use crate::{
     context::Ctx,
     definition::{HandledTwice, Handler, Handlers, State, Workflow, WorkflowCode, WorkflowItem},
+    intercept::{Interceptors, WorkflowInterceptor},
 };
 
 type Begin = dyn Fn(&Started, &Rc<Shared>) + Send + Sync;
@@ -16,6 +17,7 @@ type Begin = dyn Fn(&Started, &Rc<Shared>) + Send + Sync;
 #[derive(Default)]
 pub struct Registry {
     types: BTreeMap<TypeName, Registered>,
+    interceptors: Arc<[Arc<dyn WorkflowInterceptor>]>,
 }
 
 struct Registered {
@@ -81,6 +83,15 @@ impl Registry {
         Ok(())
     }
 
+    /// Has an interceptor see what goes into and out of all of them; those that were added before are nearer to the outside.
+    pub fn intercept(&mut self, interceptor: Arc<dyn WorkflowInterceptor>) {
+        self.interceptors = self.interceptors.iter().cloned().chain([interceptor]).collect();
+    }
+
+    pub(super) fn interceptors(&self, started: &Started) -> Interceptors {
+        Interceptors::new(Arc::clone(&self.interceptors), started)
+    }
+
     /// The names, sorted.
     pub fn names(&self) -> Vec<TypeName> {
         self.types.keys().cloned().collect()
@@ -99,7 +110,7 @@ impl Registry {
 
 fn begin<P, W: WorkflowCode<P>>(item: W, started: &Started, shared: &Rc<Shared>) {
     type Input<P, W> = <<W as WorkflowItem<P>>::Workflow as Workflow>::Input;
-    let input: Input<P, W> = match started.input.decode() {
+    let input: Input<P, W> = match shared.inbound_input(&started.input).decode() {
         Ok(input) => input,
         Err(error) => {
             // No code can ever take this input, so the run fails rather than wait for a deploy.

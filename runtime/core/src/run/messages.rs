@@ -75,7 +75,7 @@ impl Shared {
     }
 
     fn begin_signal(&self, handler: &SignalHandler, signal: &Signal) {
-        match (handler.begin)(&signal.name, &signal.input) {
+        match (handler.begin)(&signal.name, &self.inbound_signal(signal).input) {
             Ok(Work::Done(())) => {}
             Ok(Work::Task(task)) => {
                 let role = Role::Signal(signal.name.clone(), handler.ending.clone());
@@ -87,12 +87,10 @@ impl Shared {
 
     /// Keeps a signal whose argument does not fit, and tells.
     pub(crate) fn unfit(&self, signal: &Signal, error: &payload::Error) {
-        if !self.is_replaying() {
-            tracing::error!(
-                workflow_id = %self.workflow_id, signal = %signal.name, %error,
-                "a signal's argument does not fit what takes it; it is kept and changes nothing"
-            );
-        }
+        tracing::error!(
+            signal = %signal.name, %error,
+            "a signal's argument does not fit what takes it; it is kept and changes nothing"
+        );
         self.mailbox.borrow_mut().push_unfit(signal, error.to_string());
     }
 
@@ -128,7 +126,8 @@ impl Shared {
             let reason = format!("workflow {} has no update {name}; it has: {known}", self.workflow_type);
             return Err(Rejection::new(Code::UnknownName, reason));
         };
-        let judged = self.run_code(|| self.answering(|| (handler.validate)(&update.name, &update.input)));
+        let judged =
+            self.run_code(|| self.answering(|| (handler.validate)(&update.name, &self.inbound_update(update).input)));
         match judged {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(reason))) => Err(Rejection::new(Code::Refused, reason)),
@@ -157,7 +156,7 @@ impl Shared {
             self.unhandled_updates.borrow_mut().push(update.clone());
             return;
         };
-        match self.run_code(|| (handler.begin)(&update.name, &update.input)) {
+        match self.run_code(|| (handler.begin)(&update.name, &self.inbound_update(update).input)) {
             Ok(Ok(Work::Done(outcome))) => self.close_update(&update.id, outcome),
             Ok(Ok(Work::Task(task))) => {
                 let role = Role::Update(update.id.clone(), handler.ending.clone());
@@ -185,7 +184,8 @@ impl Shared {
 
     pub(super) fn query(&self, name: &TypeName, input: &Payload) -> Option<Result<Payload, payload::Error>> {
         let handler = self.handlers.borrow().queries.find(name)?;
-        Some(handler(name, input))
+        let answer = handler(name, &self.inbound_query(name, input));
+        Some(answer.map(|answer| self.outbound_answer(name, answer)))
     }
 
     pub(super) fn queries(&self) -> Vec<String> {

@@ -11,8 +11,10 @@
 //! So the code sees events in the batches in which they were recorded. A transition may be cut into several records
 //! anywhere but between two inbound events, and two transitions may not be joined into one record.
 
+mod beside;
 mod children;
 mod factory;
+mod guards;
 mod handlers;
 mod inside;
 mod limits;
@@ -26,6 +28,7 @@ mod replay;
 mod scope;
 mod state;
 mod tasks;
+mod trail;
 
 use std::{collections::VecDeque, fmt, rc::Rc, sync::Arc};
 
@@ -36,6 +39,7 @@ use highwater_protocol::{
     rejection::{Code, Rejection},
 };
 
+use beside::Beside;
 use live::Live;
 
 pub(crate) use children::ChildView;
@@ -50,6 +54,7 @@ pub use operations::{StepRun, StepWork};
 pub(crate) use scope::Scope;
 pub(crate) use state::Shared;
 pub(crate) use tasks::{Ended, Role};
+pub use trail::Trail;
 
 /// How the code ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,6 +127,8 @@ pub struct Run {
     begun: bool,
     /// The number of the last event seen, in the run's history.
     event_number: u64,
+    /// What the code has gone through last, and where it differs.
+    beside: Beside,
 }
 
 impl fmt::Debug for Run {
@@ -138,6 +145,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
             live.shared.mute();
+            live.shared.tasks.end();
             live.shared.clear();
         }
     }
@@ -157,6 +165,7 @@ impl Run {
             unpolled: false,
             begun: false,
             event_number: 0,
+            beside: Beside::default(),
         }
     }
 
@@ -166,6 +175,7 @@ impl Run {
     /// After an error the run is in no defined state: drop it and rebuild it from its history.
     pub fn activate(&mut self, id: RunId, events: Vec<Event>, time: Timestamp) -> Result<Transition, TaskFailure> {
         assert!(self.unmatched.is_empty(), "finish_replay takes what the history did not show");
+        self.rest(false);
         let mut transition = Transition::default();
         self.set_time(time);
         for event in events {
@@ -186,7 +196,15 @@ impl Run {
             self.poll()?;
         }
         self.collect(&mut transition)?;
+        self.rest(true);
         Ok(transition)
+    }
+
+    /// At rest, nothing of the run itself wakes its code.
+    fn rest(&self, rests: bool) {
+        if let Some(live) = &self.live {
+            live.shared.tasks.rest(rests);
+        }
     }
 
     /// Whether an update that is new may be accepted.
@@ -271,16 +289,17 @@ impl Run {
             let text = format!("event {event_number} ({event}) comes before Started: the history is damaged");
             return Err(TaskFailure { failure: Failure::new(FailureKind::Nondeterminism, text) });
         };
-        let applied = live.shared.run_code(|| live.apply(event));
+        let applied = live.shared.run_code(|| live.apply(&live.shared.inbound_event(event)));
         match applied {
             Ok(Ok(())) => Ok(()),
             Ok(Err(found)) => Err(self.nondeterminism(event, &found)),
-            Err(panic) => Err(Self::panicked(&panic)),
+            Err(panic) => Err(Self::panicked(&live.shared, &panic)),
         }
     }
 
     fn start(&mut self, id: RunId, started: &Started, time: Timestamp, replaying: bool) -> Result<(), TaskFailure> {
-        let shared = Rc::new(Shared::new(id, started, self.limits, replaying, time));
+        let shared =
+            Rc::new(Shared::new(id, started, self.limits, self.registry.interceptors(started), replaying, time));
         let created = shared.run_code(|| {
             self.registry.begin(started, &shared)?;
             for signal in &started.signals {
@@ -296,7 +315,7 @@ impl Run {
             Ok(None) => Err(self.unknown(&started.workflow_type)),
             Err(panic) => {
                 shared.clear();
-                Err(Self::panicked(&panic))
+                Err(Self::panicked(&shared, &panic))
             }
         }
     }

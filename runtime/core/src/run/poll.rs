@@ -25,18 +25,26 @@ impl Run {
         }
         self.begun = true;
         run_tasks(&live.shared)?;
-        self.unmatched.extend(live.shared.take_commands());
-        self.conclusion = live.shared.conclusion().map(|conclusion| {
+        let taken = live.shared.run_code(|| {
+            let conclusion = live.shared.conclusion().map(|conclusion| live.shared.outbound_conclusion(conclusion));
+            (live.shared.take_commands(), conclusion)
+        });
+        let (commands, conclusion) = taken.map_err(|panic| Self::panicked(&live.shared, &panic))?;
+        self.unmatched.extend(commands);
+        self.conclusion = conclusion.map(|conclusion| {
             live.shared.mute();
             self.limits.conclusion(conclusion)
         });
+        if self.conclusion.is_some() {
+            return Ok(());
+        }
         let unhandled = live.shared.unhandled_updates.borrow().first().cloned();
         match unhandled {
-            Some(update) if self.conclusion.is_none() => {
+            Some(update) => {
                 let recorded = Event::UpdateAccepted(Box::new(update));
                 Err(self.nondeterminism(&recorded, "has no handler for this update"))
             }
-            _ => Ok(()),
+            None => live.shared.check_waits(),
         }
     }
 
@@ -91,6 +99,7 @@ impl Run {
 fn run_tasks(shared: &Shared) -> Result<(), TaskFailure> {
     shared.wake_waiters();
     for _ in 0..POLLS_MAX {
+        shared.check_woken()?;
         let woken = shared.tasks.take_woken();
         if woken.is_empty() {
             return Ok(());
@@ -129,7 +138,7 @@ fn run_task(shared: &Shared, number: u64) -> Result<(), TaskFailure> {
         (Ok(Poll::Ready(Ended::Answered(outcome))), Role::Update(id, _)) => shared.close_update(&id, outcome),
         (Err(panic), Role::Update(id, _)) => shared.panicked(&id, &panic),
         (Ok(Poll::Ready(Ended::Answered(_))), _) => unreachable!("only updates are answered"),
-        (Err(panic), _) => return Err(Run::panicked(&panic)),
+        (Err(panic), _) => return Err(Run::panicked(shared, &panic)),
     }
     Ok(())
 }

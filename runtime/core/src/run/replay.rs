@@ -10,6 +10,18 @@ use super::{Conclusion, Run, TaskFailure, Transition, limits};
 impl Run {
     /// Goes through one record of the history, whose transition happened at `time`.
     pub fn replay(&mut self, id: RunId, events: &[Event], time: Timestamp) -> Result<(), TaskFailure> {
+        self.rest(false);
+        let before = self.event_number;
+        let replayed = self.replay_record(id, events, time);
+        self.rest(true);
+        match replayed {
+            Ok(()) => self.beside.passed(events),
+            Err(failure) => return Err(self.beside.show(failure, before, events, &self.unmatched)),
+        }
+        Ok(())
+    }
+
+    fn replay_record(&mut self, id: RunId, events: &[Event], time: Timestamp) -> Result<(), TaskFailure> {
         let failed_task = matches!(events.last(), Some(Event::WorkflowTaskFailed { .. }));
         if self.unpolled && !failed_task {
             // The events of a failed task were taken when it was tried again: by themselves, before all that came
@@ -54,6 +66,7 @@ impl Run {
     /// After the last record of the history: what the code has asked for and nobody has recorded yet, because its worker
     /// ended in between. Steps without a result are in it, to be run again.
     pub fn finish_replay(&mut self, time: Timestamp) -> Result<Transition, TaskFailure> {
+        self.rest(false);
         if let Some(live) = &self.live {
             live.shared.go_live();
         }
@@ -63,6 +76,7 @@ impl Run {
         self.set_time(time);
         let mut transition = Transition::default();
         self.collect(&mut transition)?;
+        self.rest(true);
         Ok(transition)
     }
 

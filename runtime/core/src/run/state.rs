@@ -11,6 +11,7 @@ use std::{
 use highwater_protocol::{
     Event, OpId, QueueName, RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId, event::Update,
 };
+use tracing::Span;
 
 use super::{
     Conclusion, Limits,
@@ -19,7 +20,9 @@ use super::{
     operations::{Op, StepRun},
     scope::Scope,
     tasks::Tasks,
+    trail::Made,
 };
+use crate::intercept::Interceptors;
 
 /// Shared between a run's state machine and the futures of its code. Everything is on one thread; no borrow is held
 /// while the user's code runs.
@@ -29,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) run: RunId,
     pub(crate) queue: QueueName,
     pub(crate) limits: Limits,
+    pub(crate) interceptors: Interceptors,
     now: Cell<Timestamp>,
     replaying: Cell<bool>,
     pub(super) muted: Cell<bool>,
@@ -55,18 +59,30 @@ pub(crate) struct Shared {
     /// What the workflow returned; the run goes on until its handlers have returned, too.
     pub(super) ending: RefCell<Option<Conclusion>>,
     waiters: RefCell<BTreeMap<u64, Waker>>,
+    /// What the code tells to `tracing` stands under this.
+    pub(super) span: Span,
+    /// What the code made last.
+    pub(super) last_made: RefCell<Option<Made>>,
     /// How many waits there are for other tasks of this run.
     pub(super) local_waits: Rc<Cell<usize>>,
 }
 
 impl Shared {
-    pub(crate) fn new(run: RunId, started: &Started, limits: Limits, replaying: bool, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        run: RunId,
+        started: &Started,
+        limits: Limits,
+        interceptors: Interceptors,
+        replaying: bool,
+        now: Timestamp,
+    ) -> Self {
         Self {
             workflow_id: started.workflow_id.clone(),
             workflow_type: started.workflow_type.clone(),
             run,
             queue: started.queue.clone(),
             limits,
+            interceptors,
             now: Cell::new(now),
             replaying: Cell::new(replaying),
             muted: Cell::new(false),
@@ -84,9 +100,16 @@ impl Shared {
             handlers: RefCell::default(),
             updates: RefCell::default(),
             unhandled_updates: RefCell::default(),
-            tasks: Tasks::default(),
+            tasks: Tasks::new(&started.workflow_id),
             ending: RefCell::default(),
             waiters: RefCell::default(),
+            span: tracing::info_span!(
+                "workflow",
+                workflow_id = %started.workflow_id,
+                workflow_type = %started.workflow_type,
+                %run
+            ),
+            last_made: RefCell::default(),
             local_waits: Rc::default(),
         }
     }
@@ -132,7 +155,9 @@ impl Shared {
     }
 
     pub(crate) fn take_commands(&self) -> Vec<Event> {
-        mem::take(&mut *self.commands.borrow_mut())
+        let mut commands = mem::take(&mut *self.commands.borrow_mut());
+        self.outbound_commands(&mut commands);
+        commands
     }
 
     /// The first step that the code has begun and that has no result on record.
@@ -159,6 +184,10 @@ impl Shared {
     pub(crate) fn stop_waiting(&self, waiter: u64) {
         let before = self.waiters.borrow_mut().remove(&waiter);
         drop(before);
+    }
+
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.waiters.borrow().is_empty()
     }
 
     /// Something changed: all waiters look again, in the order in which they were made.

@@ -17,15 +17,14 @@ use crate::{
     signature::{located, output_type},
 };
 
-/// Methods that handles have themselves. They go before those of a trait, so a handler of such a name could be reached by
-/// path only, and whoever wrote `handle.cancel(…)` would do something else than was meant.
-const TAKEN: &[&str] = &[
+/// Methods that a client's handle has itself. They go before those of a trait, so a handler of such a name could be reached
+/// by path only, and whoever wrote `handle.cancel(…)` would do something else than was meant.
+const OF_CLIENTS: &[&str] = &[
     "addressed",
     "cancel",
     "describe",
     "history",
     "id",
-    "op",
     "pinned_to",
     "query",
     "query_payload",
@@ -34,9 +33,20 @@ const TAKEN: &[&str] = &[
     "signal",
     "signal_payload",
     "terminate",
+    "untyped",
     "update",
     "update_handle",
+    "update_handle_untyped",
+    "update_payload",
 ];
+
+/// Methods that children and other workflows have themselves, which take signals only.
+const OF_WORKFLOWS: &[&str] = &["cancel", "detach", "id", "queue", "result", "run", "run_id", "signal"];
+
+fn is_taken(kind: Kind, method: &Ident) -> bool {
+    let method = method.to_string();
+    OF_CLIENTS.contains(&method.as_str()) || (kind == Kind::Signal && OF_WORKFLOWS.contains(&method.as_str()))
+}
 
 /// The trait, as far as it is put together.
 #[derive(Default)]
@@ -49,7 +59,7 @@ impl Handle {
     pub(super) fn add(&mut self, handler: &Handler, workflow: &Ident) -> Result<()> {
         let Handler { kind, name, signature, attributes, argument, .. } = handler;
         let ident = &signature.ident;
-        if TAKEN.contains(&ident.to_string().as_str()) {
+        if is_taken(*kind, ident) {
             return Err(Error::new(
                 ident.span(),
                 format!(
@@ -81,6 +91,8 @@ impl Handle {
         let bound = (*kind != Kind::Signal).then(|| quote!(where Self: #port));
         self.methods.push(quote_spanned! {located(ident.span())=>
             #(#kept)* #does
+            // An operation of a workflow says where it was made.
+            #[track_caller]
             fn #ident(&self, #parameter) -> #output #bound {
                 <Self as #port>::#send(self, #name, #value)
             }
@@ -186,27 +198,24 @@ mod tests {
 
     use syn::{ImplItem, Item};
 
-    use super::TAKEN;
+    use super::{OF_CLIENTS, OF_WORKFLOWS};
 
-    /// The types that are handles, or are used like one.
-    const HANDLES: &[&str] = &["WorkflowHandle", "Child", "ExternalWorkflow"];
-
-    fn methods(folder: &Path, found: &mut BTreeSet<String>) {
+    fn methods(folder: &Path, of: &[&str], found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                methods(&path, found);
+                methods(&path, of, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let file = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();
-                file.items.iter().for_each(|item| public_methods(item, found));
+                file.items.iter().for_each(|item| public_methods(item, of, found));
             }
         }
     }
 
-    fn public_methods(item: &Item, found: &mut BTreeSet<String>) {
+    fn public_methods(item: &Item, of: &[&str], found: &mut BTreeSet<String>) {
         let Item::Impl(block) = item else { return };
         let syn::Type::Path(owner) = &*block.self_ty else { return };
-        let is_handle = owner.path.segments.last().is_some_and(|last| HANDLES.iter().any(|name| last.ident == name));
+        let is_handle = owner.path.segments.last().is_some_and(|last| of.iter().any(|name| last.ident == name));
         if block.trait_.is_some() || !is_handle {
             return;
         }
@@ -223,12 +232,15 @@ mod tests {
     #[test]
     fn every_method_of_a_handle_is_a_name_that_no_handler_can_have() {
         let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut found = BTreeSet::new();
-        for part in ["client/src", "core/src/context"] {
-            methods(&runtime.join(part), &mut found);
+        for (sources, of, taken) in [
+            ("client/src", &["WorkflowHandle"][..], OF_CLIENTS),
+            ("core/src/context", &["Child", "ExternalWorkflow"], OF_WORKFLOWS),
+        ] {
+            let mut found = BTreeSet::new();
+            methods(&runtime.join(sources), of, &mut found);
+            assert!(found.contains("cancel"), "the sources were read: {found:?}");
+            let free: Vec<_> = found.iter().filter(|name| !taken.contains(&name.as_str())).collect();
+            assert!(free.is_empty(), "these methods of {of:?} belong into the list of those that are taken: {free:?}");
         }
-        assert!(found.contains("terminate"), "the sources were read: {found:?}");
-        let free: Vec<_> = found.iter().filter(|name| !TAKEN.contains(&name.as_str())).collect();
-        assert!(free.is_empty(), "these methods of handles belong into TAKEN: {free:?}");
     }
 }

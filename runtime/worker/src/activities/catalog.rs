@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use highwater_core::activity::ActivitySet;
+use highwater_core::{activity::ActivitySet, intercept::ActivityInterceptor};
 
 /// The activities of a worker, by their names.
 #[derive(Default)]
 pub(crate) struct ActivityCatalog {
     entries: BTreeMap<&'static str, Entry>,
+    interceptors: Vec<Arc<dyn ActivityInterceptor>>,
 }
 
 struct Entry {
@@ -50,6 +51,15 @@ impl ActivityCatalog {
             }
         }
         Ok(catalog)
+    }
+
+    /// With these around every attempt, the first the outermost.
+    pub(crate) fn intercepted(self, interceptors: Vec<Arc<dyn ActivityInterceptor>>) -> Self {
+        Self { interceptors, ..self }
+    }
+
+    pub(super) fn interceptors(&self) -> &[Arc<dyn ActivityInterceptor>] {
+        &self.interceptors
     }
 
     /// Whether there is nothing to run.

@@ -3,6 +3,7 @@
 //! - [`catalog`]: which activities this worker has.
 //! - [`poller`]: takes tasks while there are free slots, and stops in an orderly way.
 //! - [`attempt`]: what becomes of one task: whether it is started at all, and what follows from how it ended.
+//! - [`around`]: the way of an attempt to its code, through the interceptors.
 //! - [`work`]: runs the user's code under its timeouts.
 //! - [`heartbeat`] and [`cancel`]: what goes back and forth while it runs.
 //! - [`retry`] and [`report`]: what is sent when it ended.
@@ -12,6 +13,7 @@
 //! An activity runs at least once and its first outcome counts. So a result is published first and its task
 //! acknowledged after; and a process that may have lost the task to another one stays silent about the task.
 
+mod around;
 mod attempt;
 mod backoff;
 mod cancel;

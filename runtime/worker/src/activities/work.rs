@@ -17,13 +17,13 @@ use highwater_protocol::{
     task::{ActivityState, ActivityTask},
 };
 use tokio::{
-    task::JoinHandle,
+    task::{JoinError, JoinHandle},
     time::{Instant, sleep_until},
 };
 use tracing::{Instrument, Span};
 
 use super::{
-    cancel,
+    around, cancel,
     heartbeat::Port,
     host::{Host, Slot},
     state::StateEntry,
@@ -58,13 +58,9 @@ impl Attempt<'_> {
     pub(super) async fn run(self) -> Ended {
         let started = Instant::now();
         let context = ActivityContext::new(self.info(), self.port.clone());
-        let (name, input) = (self.task.call.name.as_str(), &self.task.call.input);
-        let work = match panic::catch(|| self.set.clone().dispatch(name, &context, input)) {
-            Ok(Some(work)) => work,
-            Ok(None) => {
-                let text = format!("the set that names activity {name} does not run it");
-                return Ended::Outcome(Outcome::Failed(Failure::new(FailureKind::Unknown, text)));
-            }
+        let (set, input) = (self.set.clone(), &self.task.call.input);
+        let work = match panic::catch(|| around::work(&self.host.catalog, set, context, input, &self.slot)) {
+            Ok(work) => work,
             Err(text) => return Ended::Outcome(panicked(text)),
         };
         let mut running = Running::start(work, self.slot.clone());
@@ -97,6 +93,7 @@ impl Attempt<'_> {
             last_heartbeat: self.state.heartbeat.clone(),
             last_failure: self.state.last_failure.clone(),
             trace: task.trace.clone(),
+            headers: task.headers.clone(),
         }
     }
 
@@ -122,29 +119,42 @@ struct Running {
 
 impl Running {
     fn start(work: Work, slot: Slot) -> Self {
-        let span = Span::current();
         let handle = match work {
             Work::Async(future) => {
+                let span = Span::current();
                 let work = async move {
                     let _slot = slot;
                     caught(future).await
                 };
                 tokio::spawn(trace::carry(work.instrument(span)))
             }
-            Work::Blocking(code) => tokio::task::spawn_blocking(trace::carry_call(move || {
-                let _slot = slot;
-                span.in_scope(|| panic::catch(code).unwrap_or_else(panicked))
-            })),
+            Work::Blocking(code) => spawn_blocking(code, slot),
         };
         Self { handle }
     }
 
     async fn outcome(&mut self) -> Outcome {
-        match (&mut self.handle).await {
-            Ok(outcome) => outcome,
-            Err(error) => panicked(format!("the activity's task ended: {error}")),
-        }
+        joined((&mut self.handle).await)
     }
+}
+
+/// Runs code that blocks on a thread of its own.
+pub(super) async fn blocking(code: BlockingCode, slot: Slot) -> Outcome {
+    joined(spawn_blocking(code, slot).await)
+}
+
+type BlockingCode = Box<dyn FnOnce() -> Outcome + Send>;
+
+fn spawn_blocking(code: BlockingCode, slot: Slot) -> JoinHandle<Outcome> {
+    let span = Span::current();
+    tokio::task::spawn_blocking(trace::carry_call(move || {
+        let _slot = slot;
+        span.in_scope(|| panic::catch(code).unwrap_or_else(panicked))
+    }))
+}
+
+fn joined(result: Result<Outcome, JoinError>) -> Outcome {
+    result.unwrap_or_else(|error| panicked(format!("the activity's task ended: {error}")))
 }
 
 impl Drop for Running {

@@ -75,8 +75,12 @@ impl Driver {
             Action::Reply { subject, reply } => {
                 tokio::spawn(send_reply(broker, subject, reply));
             }
-            Action::Closed { key, reply } => {
-                let subject = broker.subjects().closed(&key);
+            Action::Announce { key, reply } => {
+                let subjects = broker.subjects();
+                let subject = match &reply {
+                    Reply::Updated(_) => subjects.updated(&key),
+                    Reply::Accepted { .. } | Reply::Rejected(_) | Reply::Closed(_) => subjects.closed(&key),
+                };
                 tokio::spawn(send_reply(broker, subject, reply));
             }
             Action::Step { key, generation, run, step, started } => {

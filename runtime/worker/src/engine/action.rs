@@ -36,8 +36,8 @@ pub(crate) enum Action {
     Forward { unit: UnitId, message: Message, queue: QueueName },
     /// Answer a sender.
     Reply { subject: String, reply: Reply },
-    /// Tell whoever listens that a run closed.
-    Closed { key: Key, reply: Reply },
+    /// Tell whoever listens that a run closed, or that an update has an outcome.
+    Announce { key: Key, reply: Reply },
     /// Run a local step. `started` is the first event of its run, where it is known.
     Step { key: Key, generation: u64, run: RunId, step: StepRun, started: Option<Arc<Started>> },
     /// Tell when a timer is due by this process's clock.

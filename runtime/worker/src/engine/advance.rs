@@ -1,18 +1,18 @@
 //! What a run does next.
 
 use highwater_protocol::{
-    Event, Failure, Key, RunId, Status, TimeoutKind,
-    event::Outcome,
+    Event, Failure, Key, Status,
     query::QueryRejected,
     rejection::{Code, Rejection},
     reply::Reply,
     request::Ask,
-    timer::TimerId,
 };
 
 use super::{
     Action, Engine,
-    slot::{Batch, Item, Slot, Stage, Tip},
+    meaning::{Meaning, is_run_timeout, stands_alone, weight},
+    slot::{After, Batch, Item, Slot, Stage, Tip},
+    updates,
 };
 use crate::executor::Job;
 
@@ -147,20 +147,11 @@ impl Engine {
     fn needs_code(slot: &Slot) -> bool {
         match slot.pending.front() {
             None => false,
-            Some(item) => !stands_alone(item) && !Self::is_past_retry(slot, item),
+            Some(item) => {
+                let run = slot.known().map(|tip| tip.frame.run);
+                run.is_none_or(|run| !stands_alone(item, run)) && !Self::is_past_retry(slot, item)
+            }
         }
-    }
-
-    /// Whether an item is a retry that a later one has taken the place of. Every failure arms one that fires twice, by the
-    /// clock and by the server: if each counted, they would double with every failure.
-    fn is_past_retry(slot: &Slot, item: &Item) -> bool {
-        let Some(tip) = slot.known() else { return false };
-        let (run, timer) = match item {
-            Item::Fire { fire, .. } => (fire.run, fire.timer),
-            Item::Due { run, timer } => (*run, *timer),
-            _ => return false,
-        };
-        matches!(timer, TimerId::TaskRetry(ordinal) if run != tip.frame.run || tip.retry != Some(ordinal))
     }
 
     fn advance_open(&mut self, key: &Key, slot: &mut Slot) -> Next {
@@ -170,7 +161,7 @@ impl Engine {
         let timed_out = is_run_timeout(front) == Some(run);
         let terminated = match front {
             Item::Request(item) => match &item.request.ask {
-                Ask::Start(_) => return self.start_on_open(key, slot),
+                Ask::Start(_) if stands_alone(front, run) => return self.start_on_open(key, slot),
                 Ask::Terminate { run: Some(meant), .. } if *meant != run => None,
                 Ask::Terminate { reason, .. } => Some(Event::Terminated { reason: reason.clone() }),
                 _ => None,
@@ -198,14 +189,19 @@ impl Engine {
         while let Some(item) = slot.pending.front() {
             let full = batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
             let first = std::mem::take(&mut first);
-            if !first && (full || stands_alone(item) || !slot.live || !self.is_news(slot, item)) {
+            let apart = stands_alone(item, run) || updates::repeats(&batch, item);
+            if !first && (full || apart || !slot.live || !self.is_news(slot, item)) {
                 break;
             }
             let item = slot.pending.pop_front().expect("it was there");
             match self.meaning(key, slot, run, &item) {
-                Meaning::Event(event) => {
+                Meaning::Events(events) => {
                     size += weight(&item);
-                    batch.events.push(event);
+                    batch.events.extend(events);
+                    batch.items.push(item);
+                }
+                Meaning::Noted => {
+                    batch.moves_marks = true;
                     batch.items.push(item);
                 }
                 Meaning::Nothing => slot.take(&item),
@@ -218,6 +214,10 @@ impl Engine {
         }
         if batch.items.is_empty() {
             return Next::Again;
+        }
+        if batch.events.is_empty() {
+            self.record_marks(key, slot, batch.items, After::Accept);
+            return Next::Wait;
         }
         debug_assert!(slot.live, "a run is live before it is given events");
         let time = self.time();
@@ -232,85 +232,6 @@ impl Engine {
             time,
         }));
         Next::Wait
-    }
-
-    /// What an item means to an open run.
-    pub(super) fn meaning(&mut self, key: &Key, slot: &mut Slot, run: RunId, item: &Item) -> Meaning {
-        match item {
-            Item::Request(item) => match &item.request.ask {
-                Ask::Signal { run: Some(meant), .. }
-                | Ask::Cancel { run: Some(meant), .. }
-                | Ask::Terminate { run: Some(meant), .. }
-                    if *meant != run =>
-                {
-                    Meaning::Refuse(Rejection::new(
-                        Code::Closed,
-                        format!("run {meant} of workflow {key} has ended; run {run} took its place"),
-                    ))
-                }
-                Ask::Signal { signal, .. } => Meaning::Event(Event::Signaled(signal.clone())),
-                Ask::Cancel { reason, .. } => Meaning::Event(Event::CancelRequested { reason: reason.clone() }),
-                Ask::Activity { run: meant, report } => {
-                    if *meant != run || !slot.open.activities.contains_key(&report.op) {
-                        return Meaning::Nothing;
-                    }
-                    Meaning::Event(Event::ActivityClosed {
-                        op: report.op,
-                        attempt: report.attempt,
-                        outcome: report.outcome.clone(),
-                    })
-                }
-                Ask::Start(_)
-                | Ask::Terminate { .. }
-                | Ask::Update { .. }
-                | Ask::Child { .. }
-                | Ask::External { .. } => Meaning::Nothing,
-            },
-            // What it led to may have ended that run and begun this one, and the owner then.
-            Item::Fire { fire, .. } if fire.run != run => Meaning::Suspect,
-            Item::Fire { fire, .. } => self.timer_event(key, slot, run, fire.timer, true),
-            Item::Due { run: meant, .. } if *meant != run => Meaning::Nothing,
-            Item::Due { timer, .. } => self.timer_event(key, slot, run, *timer, false),
-            Item::Step { run: meant, op, name, attempt, outcome } if *meant == run => {
-                let (op, name, attempt, outcome) = (*op, name.clone(), *attempt, outcome.clone());
-                Meaning::Event(Event::StepClosed { op, name, attempt, outcome })
-            }
-            Item::Refused { run: meant, op, failure } if *meant == run && slot.open.activities.contains_key(op) => {
-                Meaning::Event(Event::ActivityClosed { op: *op, attempt: 0, outcome: Outcome::Failed(failure.clone()) })
-            }
-            Item::Step { .. } | Item::Refused { .. } => Meaning::Nothing,
-        }
-    }
-
-    fn timer_event(&mut self, key: &Key, slot: &mut Slot, run: RunId, timer: TimerId, durable: bool) -> Meaning {
-        // A durable fire for a timer that is closed already may be all that is left of what should have followed it.
-        let passed = if durable { Meaning::Suspect } else { Meaning::Nothing };
-        match timer {
-            TimerId::Sleep(op) if slot.open.timers.contains_key(&op) => Meaning::Event(Event::TimerFired { op }),
-            TimerId::ScheduleToClose(op) => {
-                let Some(open) = slot.open.activities.get(&op) else { return passed };
-                let text = format!("activity {} had no outcome in time", open.call.name);
-                let failure = Failure::timeout(TimeoutKind::ScheduleToClose, text);
-                let queue = open.call.queue.clone();
-                self.send(key, slot, super::Send::CancelActivity { run, op, queue });
-                Meaning::Event(Event::ActivityClosed { op, attempt: 0, outcome: Outcome::Failed(failure) })
-            }
-            TimerId::ScheduleToStart(op) => {
-                let Some(open) = slot.open.activities.get(&op) else { return passed };
-                let text = format!(
-                    "no worker of queue {} took activity {} in time; is one running that has this activity?",
-                    open.call.queue, open.call.name
-                );
-                let failure = Failure::timeout(TimeoutKind::ScheduleToStart, text);
-                let queue = open.call.queue.clone();
-                self.send(key, slot, super::Send::DecideStart { run, op, queue, failure });
-                Meaning::Nothing
-            }
-            TimerId::Delay if slot.open.delay.is_some() => Meaning::Event(Event::DelayPassed),
-            // A retry needs no event: the run was built again before it got here, or when the clock told of it before, and
-            // then what followed may be missing. A run timeout never gets here.
-            _ => passed,
-        }
     }
 
     fn advance_closed(&mut self, key: &Key, slot: &mut Slot) -> Next {
@@ -363,45 +284,5 @@ impl Engine {
                 Err(QueryRejected { code: "blocked".into(), reason: format!("the run is blocked: {failure}") });
             self.actions.push(Action::Answer { reply: question.reply, answer });
         }
-    }
-}
-
-/// What an item means to a run.
-pub(super) enum Meaning {
-    /// This happened to it.
-    Event(Event),
-    /// It does not concern the run any more.
-    Nothing,
-    /// Likewise, and what should have followed when it did may be missing.
-    Suspect,
-    /// The sender meant another run.
-    Refuse(Rejection),
-}
-
-/// The run whose time is up by this item, if that is what it says.
-fn is_run_timeout(item: &Item) -> Option<RunId> {
-    match item {
-        Item::Fire { fire, .. } if fire.timer == TimerId::Run => Some(fire.run),
-        Item::Due { run, timer: TimerId::Run } => Some(*run),
-        _ => None,
-    }
-}
-
-/// Whether an item is decided upon without the code.
-pub(super) fn stands_alone(item: &Item) -> bool {
-    match item {
-        Item::Request(request) => matches!(request.request.ask, Ask::Start(_) | Ask::Terminate { .. }),
-        Item::Fire { .. } | Item::Due { .. } => is_run_timeout(item).is_some(),
-        Item::Step { .. } | Item::Refused { .. } => false,
-    }
-}
-
-/// About how many bytes an item adds to a record.
-pub(super) fn weight(item: &Item) -> usize {
-    const FIXED: usize = 64;
-    match item {
-        Item::Request(request) => request.message.payload.len() + FIXED,
-        Item::Step { outcome: Outcome::Completed(payload), .. } => payload.data.len() + FIXED,
-        Item::Step { .. } | Item::Fire { .. } | Item::Due { .. } | Item::Refused { .. } => FIXED,
     }
 }

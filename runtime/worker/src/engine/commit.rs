@@ -18,8 +18,10 @@ use highwater_protocol::{
 
 use super::{
     Action, Engine, Item, Source,
-    advance::{BATCH_MAX, Meaning, stands_alone, weight},
+    advance::BATCH_MAX,
+    meaning::{Meaning, stands_alone, weight},
     slot::{After, Appending, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
+    updates,
 };
 use crate::executor::Activated;
 
@@ -45,6 +47,7 @@ impl Engine {
     fn transition(&mut self, key: &Key, slot: &mut Slot, activated: Activated) {
         slot.live = true;
         let Activated { transition, signals } = activated;
+        slot.batch.refused = transition.refused;
         let closed_already = slot.batch.starting.is_none() && slot.known().is_some_and(KnownTip::is_closed);
         if closed_already {
             // Built again to answer a query.
@@ -55,8 +58,9 @@ impl Engine {
         let mut events = transition.events;
         let continues = Self::conclude(slot, &mut events, transition.time, transition.conclusion, signals);
         let unblocked = slot.batch.starting.is_none() && slot.known().is_some_and(|tip| tip.status == Status::Blocked);
+        let moves_marks = slot.batch.moves_marks || !slot.batch.refused.is_empty();
         // A retry that succeeds is recorded even when the code asks for nothing: otherwise the run would look blocked.
-        if events.is_empty() && continues.is_none() && !unblocked {
+        if events.is_empty() && continues.is_none() && !unblocked && !moves_marks {
             self.batch_done(key, slot);
             return;
         }
@@ -120,6 +124,7 @@ impl Engine {
         let attempt = slot.known().filter(|_| slot.batch.starting.is_none()).map_or(0, |tip| tip.failures) + 1;
         let retry_at = time.after(retry_delay(&failure, attempt));
         let mut events = std::mem::take(&mut slot.batch.events);
+        slot.batch.refused = updates::refuse_all(&mut events, &failure);
         events.push(Event::WorkflowTaskFailed { failure, attempt, retry_at });
         slot.batch.drafts.clear();
         slot.batch.steps.clear();
@@ -132,16 +137,18 @@ impl Engine {
         let mut size = slot.batch.items.iter().map(weight).sum::<usize>();
         while let Some(item) = slot.pending.front() {
             let full = slot.batch.items.len() >= BATCH_MAX || size + weight(item) > self.limits.payload_max / 2;
-            if full && !slot.batch.items.is_empty() || stands_alone(item) || !self.is_news(slot, item) {
+            let apart = stands_alone(item, run) || updates::repeats(&slot.batch, item);
+            if full && !slot.batch.items.is_empty() || apart || !self.is_news(slot, item) {
                 return;
             }
             size += weight(item);
             let Some(item) = slot.pending.pop_front() else { return };
             match self.meaning(key, slot, run, &item) {
-                Meaning::Event(event) => {
-                    slot.batch.events.push(event);
+                Meaning::Events(events) => {
+                    slot.batch.events.extend(events);
                     slot.batch.items.push(item);
                 }
+                Meaning::Noted => slot.batch.items.push(item),
                 Meaning::Nothing | Meaning::Suspect => slot.take(&item),
                 Meaning::Refuse(rejection) => self.reject_item(slot, item, rejection),
             }
@@ -184,11 +191,11 @@ impl Engine {
         self.append_next(key, slot);
     }
 
-    /// Moves the marks of an open run past a request that changes nothing in it.
-    pub(super) fn record_marks(&mut self, key: &Key, slot: &mut Slot, item: Item, after: After) {
+    /// Moves the marks of an open run past requests that change nothing in it.
+    pub(super) fn record_marks(&mut self, key: &Key, slot: &mut Slot, items: Vec<Item>, after: After) {
         let Some(status) = slot.known().map(|tip| tip.status) else { return };
         let time = self.time();
-        slot.batch = Batch { items: vec![item], after, ..Batch::default() };
+        slot.batch = Batch { items, after, ..Batch::default() };
         slot.batch.drafts.push_back(Draft { events: Vec::new(), time, status, continues: None });
         self.append_next(key, slot);
     }
@@ -254,12 +261,12 @@ impl Engine {
             }
             (_, None, None) => unreachable!("a record either begins a history or follows one"),
         };
-        let continues = draft.continues.is_some();
+        let ended = draft.continues.as_ref().map(|(_, events)| events.clone());
         let begins = draft.continues.as_ref().map(|(next, _)| next.clone()).or(starting);
         let summary = self.summary(slot, begins.as_ref().map(|starting| &*starting.started), &draft);
         let record = Record { frame, body: Body { events: draft.events, previous } };
         let (frame, events) = (record.frame.clone(), record.body.events.clone());
-        slot.batch.appending = Some(Appending { frame, events, status: draft.status, begins, continues });
+        slot.batch.appending = Some(Appending { frame, events, status: draft.status, begins, ended });
         self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record, summary, expect });
     }
 
@@ -304,15 +311,17 @@ impl Engine {
     }
 
     fn stored(&mut self, key: &Key, slot: &mut Slot, seq: u64) {
-        let Some(Appending { frame, events, status, begins, continues }) = slot.batch.appending.take() else { return };
+        let ending = slot.batch_run();
+        let Some(Appending { frame, events, status, begins, ended }) = slot.batch.appending.take() else { return };
         slot.batch.starting = None;
         // What comes behind may fail; these are on record now.
         slot.batch.events.clear();
         // What was read ends before this record, and may be of another run.
         slot.history.clear();
         slot.next_event = frame.first_event + events.len() as u64;
-        if continues {
-            self.close_operations(key, slot);
+        let continues = ended.is_some();
+        if let (Some(run), Some(last)) = (ending, ended) {
+            self.end_with(key, slot, run, &last, frame.time);
         }
         let (time, closed) = (frame.time, frame.closed);
         let (failures, retry) = match events.last() {
@@ -372,7 +381,6 @@ impl Engine {
 
     /// The run that took over is built from its one event.
     fn begin_next(&mut self, key: &Key, slot: &mut Slot, events: Vec<Event>, time: Timestamp) {
-        self.accept_items(slot);
         let Some(run) = slot.known().map(|tip| tip.frame.run) else { return };
         slot.batch = Batch::default();
         slot.live = false;
@@ -390,7 +398,9 @@ impl Engine {
     /// All of a transition is on record.
     fn batch_done(&mut self, key: &Key, slot: &mut Slot) {
         slot.stage = Stage::Idle;
-        self.accept_items(slot);
+        if let Some(run) = slot.known().map(|tip| tip.frame.run) {
+            self.accept_items(slot, run);
+        }
         let closed = slot.known().is_some_and(KnownTip::is_closed);
         let run = slot.known().map(|tip| (tip.frame.run, tip.started.clone()));
         if let Some((run, started)) = run.filter(|_| !closed) {
@@ -407,37 +417,15 @@ impl Engine {
         slot.batch = Batch::default();
     }
 
-    fn accept_items(&mut self, slot: &mut Slot) {
-        let Some((run, closed)) = slot.known().map(|tip| (tip.frame.run, tip.is_closed())) else { return };
-        let after = std::mem::take(&mut slot.batch.after);
-        for item in std::mem::take(&mut slot.batch.items) {
-            match (item, &after) {
-                (Item::Request(request), After::Reject(rejection)) => {
-                    slot.seen_inbox = slot.seen_inbox.max(request.message.seq);
-                    self.reject(request.unit, request.message, rejection.clone());
-                }
-                (item, _) => {
-                    slot.take(&item);
-                    if let Item::Request(request) = &item {
-                        let is_start = matches!(request.request.ask, highwater_protocol::request::Ask::Start(_));
-                        // A start whose run has ended already has its answer: the end.
-                        if !(is_start && closed) {
-                            self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// Tells everybody who waits that the run has ended.
     pub(super) fn announce(&mut self, key: &Key, slot: &mut Slot) {
-        self.close_operations(key, slot);
+        let Some(run) = slot.known().map(|tip| tip.frame.run) else { return };
+        self.close_operations(key, slot, run);
         let Some(tip) = slot.known() else { return };
         let Some(closed) = closed(tip) else { return };
         let to = tip.started.as_ref().and_then(|started| started.reply.clone());
         let reply = Reply::Closed(closed);
-        self.actions.push(Action::Closed { key: key.clone(), reply: reply.clone() });
+        self.actions.push(Action::Announce { key: key.clone(), reply: reply.clone() });
         self.reply(to.as_deref(), reply);
     }
 }

@@ -58,6 +58,7 @@ impl Engine {
                     }
                 }
                 Event::ActivityScheduled(call) => asked.push(call.op),
+                Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
                 Event::TimerStarted { op, .. } => asked.push(*op),
                 Event::WorkflowTaskFailed { retry_at, .. } => self.arm(key, slot, run, retry, *retry_at, time),
                 Event::Started(started) if !slot.known().is_some_and(KnownTip::is_closed) => {
@@ -107,6 +108,7 @@ impl Engine {
                         self.send(key, slot, Send::CancelActivity { run, op: *op, queue });
                     }
                 }
+                Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
                 _ => {}
             }
         }
@@ -195,12 +197,7 @@ impl Engine {
     }
 
     /// Ends everything that a closed run leaves behind.
-    pub(super) fn close_operations(&mut self, key: &Key, slot: &mut Slot) {
-        let Some((run, started_at, started)) =
-            slot.known().map(|tip| (tip.frame.run, tip.started_at, tip.started.clone()))
-        else {
-            return;
-        };
+    pub(super) fn close_operations(&mut self, key: &Key, slot: &mut Slot, run: RunId) {
         let now = self.time();
         for op in slot.open.activities.keys().copied().collect::<Vec<_>>() {
             self.end_activity(key, slot, run, op, true, now);
@@ -211,7 +208,11 @@ impl Engine {
             }
         }
         slot.open.activities.clear();
-        let end = started.and_then(|started| RunEnd::of(&started, started_at)).map(|end| (TimerId::Run, end.at));
+        self.close_updates(key, slot, run);
+        // A run that ended in its first transition is not known yet, and has no timers.
+        let tip = slot.known().filter(|tip| tip.frame.run == run);
+        let end =
+            tip.and_then(|tip| RunEnd::of(tip.started.as_ref()?, tip.started_at)).map(|end| (TimerId::Run, end.at));
         let delay = slot.open.delay.take().map(|until| (TimerId::Delay, until));
         for (timer, at) in end.into_iter().chain(delay) {
             if at.since(now) > FAR {

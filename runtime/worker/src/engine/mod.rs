@@ -7,12 +7,14 @@
 //! transition whose record is appended, what the record asks for is *sent*, and when the run is quiescent the event is
 //! *done*. A partition's offset moves past done events only, or past events of runs listed as busy.
 
+mod accept;
 mod action;
 mod advance;
 mod chain;
 mod commit;
 mod dispatch;
 mod load;
+mod meaning;
 mod requests;
 #[cfg(test)]
 mod simulation;
@@ -21,12 +23,12 @@ mod stale;
 #[cfg(test)]
 mod tests;
 mod unit;
+mod updates;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::Arc,
-    time::Duration,
 };
 
 use highwater_broker::{Message, history::Appended};
@@ -41,7 +43,10 @@ pub(crate) use action::{Action, Loaded, Send, Sent};
 pub(crate) use slot::Question;
 pub(crate) use unit::{Source, UnitId};
 
-use crate::{clock::ServerClock, executor::Report};
+use crate::{
+    clock::ServerClock,
+    executor::{Held, Report},
+};
 use slot::{Item, RequestItem, Slot, Stage};
 use unit::Unit;
 
@@ -430,14 +435,14 @@ impl Engine {
                 }
                 self.with(&key, None, |_, slot| slot.asking = slot.asking.saturating_sub(1));
             }
-            Report::ThreadLost { thread, culprit, generation, after } => {
-                self.thread_lost(thread, &culprit, generation, after);
+            Report::ThreadLost { thread, culprit, generation, held } => {
+                self.thread_lost(thread, &culprit, generation, &held);
             }
         }
     }
 
-    fn thread_lost(&mut self, thread: usize, culprit: &Key, generation: u64, after: Duration) {
-        self.with(culprit, Some(generation), |e, slot| e.stuck(culprit, slot, after));
+    fn thread_lost(&mut self, thread: usize, culprit: &Key, generation: u64, held: &Held) {
+        self.with(culprit, Some(generation), |e, slot| e.stuck(culprit, slot, held));
         self.actions.push(Action::RunsOfThread { thread });
     }
 

@@ -29,10 +29,11 @@ impl Engine {
         slot.unit = request.unit;
         slot.live = false;
         slot.stage = Stage::Running;
-        let event = Event::Started(Box::new((*started).clone()));
+        let mut events = vec![Event::Started(Box::new((*started).clone()))];
+        events.extend(start.update.clone().map(Event::UpdateAccepted));
         slot.batch = Batch {
             items: vec![item],
-            events: vec![event.clone()],
+            events: events.clone(),
             starting: Some(Starting { run, started, expect }),
             ..Batch::default()
         };
@@ -41,7 +42,7 @@ impl Engine {
             key: key.clone(),
             generation: slot.generation,
             run,
-            events: vec![event],
+            events,
             time,
         }));
     }
@@ -75,7 +76,7 @@ impl Engine {
         };
         // What the sender is told about a run must hold for whoever reads the request again: the mark moves first.
         let item = slot.pending.pop_front().expect("it was there");
-        self.record_marks(key, slot, item, after);
+        self.record_marks(key, slot, vec![item], after);
         Next::Wait
     }
 

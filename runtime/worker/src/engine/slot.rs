@@ -8,7 +8,7 @@ use std::{
 use highwater_broker::{Message, history::StoredRecord};
 use highwater_core::{open::OpenOperations, run::StepRun};
 use highwater_protocol::{
-    Event, Failure, OpId, Payload, QueueName, RunId, Started, Status, Timestamp, TypeName,
+    Event, Failure, OpId, Payload, QueueName, RunId, Started, Status, Timestamp, TypeName, UpdateId,
     event::Outcome,
     record::{Frame, Mark},
     rejection::Rejection,
@@ -147,6 +147,10 @@ pub(super) struct Batch {
     pub(super) steps: Vec<StepRun>,
     /// What to do with the items when the records are stored.
     pub(super) after: After,
+    /// Updates among the items that the code refuses.
+    pub(super) refused: Vec<(UpdateId, Rejection)>,
+    /// Something among the items changes nothing but the marks, and those have to be recorded before its sender is told.
+    pub(super) moves_marks: bool,
 }
 
 /// A record on its way.
@@ -157,8 +161,8 @@ pub(super) struct Appending {
     pub(super) status: Status,
     /// The run that it begins.
     pub(super) begins: Option<Starting>,
-    /// That run takes the place of the one that the record ends.
-    pub(super) continues: bool,
+    /// The last events of the run that it takes the place of, when it does.
+    pub(super) ended: Option<Vec<Event>>,
 }
 
 /// A run that begins.

@@ -1,5 +1,6 @@
 //! Events that are read again: what they led to is on record, or they came before the run began.
 
+use highwater_core::open::OpenOperations;
 use highwater_protocol::{
     Key,
     record::Mark,
@@ -64,7 +65,7 @@ impl Engine {
                 return Some(Next::Again);
             }
             let verdict = match front {
-                Item::Request(request) => verdict(key, tip, request),
+                Item::Request(request) => verdict(key, tip, &slot.open, request),
                 _ => Verdict::Unknown,
             };
             let run = tip.frame.run;
@@ -75,6 +76,7 @@ impl Engine {
                 (Verdict::Rejected(rejection), _) => self.reject_item(slot, item, rejection),
                 (Verdict::Accepted, Item::Request(request)) => {
                     self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
+                    self.answer_update(slot, run, &item);
                     slot.take(&item);
                 }
                 _ => slot.take(&item),
@@ -84,7 +86,7 @@ impl Engine {
     }
 }
 
-fn verdict(key: &Key, tip: &KnownTip, item: &RequestItem) -> Verdict {
+fn verdict(key: &Key, tip: &KnownTip, open: &OpenOperations, item: &RequestItem) -> Verdict {
     let (run, seq) = (tip.frame.run, item.message.seq);
     let within = tip.began.is_some_and(|began| seq > began);
     let between = !within && tip.before.is_some_and(|before| seq > before);
@@ -95,16 +97,21 @@ fn verdict(key: &Key, tip: &KnownTip, item: &RequestItem) -> Verdict {
         Ask::Start(_) if within || between => {
             reject(Code::AlreadyRunning, format!("workflow {key} was started as run {run} by another request"))
         }
+        Ask::Update { update, .. } if within && open.updates.contains_key(&update.id) => Verdict::Accepted,
         Ask::Signal { run: Some(meant), .. }
         | Ask::Cancel { run: Some(meant), .. }
+        | Ask::Update { run: Some(meant), .. }
         | Ask::Terminate { run: Some(meant), .. }
             if within && *meant != run =>
         {
             reject(Code::Closed, format!("run {meant} of workflow {key} has ended; run {run} took its place"))
         }
+        Ask::Update { update, .. } if within => {
+            reject(Code::Refused, format!("run {run} refused update {} before; send it again to hear why", update.id))
+        }
         Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } if within => Verdict::Accepted,
         // A client that nobody answered began the run with its own request as mark; nobody had read this one by then.
-        Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } if between => reject(
+        Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Update { .. } | Ask::Terminate { .. } if between => reject(
             Code::NotFound,
             format!("run {run} of workflow {key} began after this came, and none went on before it"),
         ),

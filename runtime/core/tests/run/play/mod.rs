@@ -85,10 +85,15 @@ pub(crate) fn check<P, W>(workflow: W, script: &str)
 where
     W: WorkflowCode<P> + Clone + Send + Sync,
 {
-    let registry = registry(workflow);
+    check_in(&registry(workflow), script);
+}
+
+/// Plays a script in all ways against the first workflow of a registry.
+#[track_caller]
+pub(crate) fn check_in(registry: &Arc<Registry>, script: &str) {
     let script: Vec<String> = script.trim().lines().map(|line| line.trim().to_owned()).collect();
     for mode in [Mode::Kept, Mode::Evicted, Mode::Cut] {
-        let mut play = Play::new(&registry, mode);
+        let mut play = Play::new(registry, mode);
         let mut actual = Vec::new();
         for line in script.iter().filter_map(|line| line.strip_prefix("> ")) {
             actual.push(format!("> {line}"));

@@ -1,0 +1,110 @@
+//! Updates: requests that a run answers twice, when it has accepted them and when they are done.
+
+use highwater_protocol::{
+    Event, Failure, FailureKind, Key, Payload, RunId, Timestamp, UpdateId,
+    event::{Outcome, Update},
+    rejection::{Code, Rejection},
+    reply::{Reply, Updated},
+    request::Ask,
+};
+
+use super::{
+    Action, Engine, Item,
+    slot::{Batch, Slot},
+};
+
+/// The update that an item brings.
+pub(super) fn update_of(item: &Item) -> Option<&Update> {
+    let Item::Request(request) = item else { return None };
+    match &request.request.ask {
+        Ask::Update { update, .. } => Some(update),
+        Ask::Start(start) => start.update.as_deref(),
+        _ => None,
+    }
+}
+
+/// Whether an item brings an update that the batch has already. Whether the one there counts is not known yet.
+pub(super) fn repeats(batch: &Batch, item: &Item) -> bool {
+    let Some(update) = update_of(item) else { return false };
+    batch.items.iter().filter_map(update_of).any(|other| other.id == update.id)
+}
+
+/// The event of an update that the run has not accepted before.
+pub(super) fn new_to(slot: &Slot, update: Option<&Update>) -> Option<Event> {
+    let update = update.filter(|update| !slot.open.updates.contains_key(&update.id))?;
+    Some(Event::UpdateAccepted(Box::new(update.clone())))
+}
+
+/// Takes the updates out of what the code would not take: nobody can say whether it accepts them.
+pub(super) fn refuse_all(events: &mut Vec<Event>, failure: &Failure) -> Vec<(UpdateId, Rejection)> {
+    let text =
+        format!("the run is blocked, and its code cannot say whether it takes this; send it again later: {failure}");
+    let mut refused = Vec::new();
+    events.retain(|event| match event {
+        Event::UpdateAccepted(update) => {
+            refused.push((update.id.clone(), Rejection::new(Code::Blocked, text.clone())));
+            false
+        }
+        _ => true,
+    });
+    refused
+}
+
+impl Engine {
+    /// Tells the sender of an update its outcome, when there is one on record.
+    pub(super) fn answer_update(&mut self, slot: &Slot, run: RunId, item: &Item) {
+        let (Item::Request(request), Some(update)) = (item, update_of(item)) else { return };
+        if let Some(outcome) = slot.open.updates.get(&update.id).and_then(|open| open.outcome.clone()) {
+            self.reply(request.request.reply.as_deref(), updated(run, &update.id, outcome));
+        }
+    }
+
+    /// An update's outcome is on record.
+    pub(super) fn update_closed(&mut self, key: &Key, slot: &Slot, run: RunId, id: &UpdateId, outcome: &Outcome) {
+        let reply = updated(run, id, outcome.clone());
+        self.actions.push(Action::Announce { key: key.clone(), reply: reply.clone() });
+        // Whoever brought it in this very transition is told when that is done.
+        let is_here = slot.batch.items.iter().filter_map(update_of).any(|update| update.id == *id);
+        let to = slot.open.updates.get(id).and_then(|open| open.reply.as_deref()).filter(|_| !is_here);
+        self.reply(to, reply);
+    }
+
+    /// The run has ended, and what it has not answered it never will.
+    pub(super) fn close_updates(&mut self, key: &Key, slot: &mut Slot, run: RunId) {
+        for (id, open) in &mut slot.open.updates {
+            if open.outcome.is_none() {
+                let never = Outcome::Failed(Failure::new(FailureKind::Closed, "the run ended before the update did"));
+                let reply = updated(run, id, never.clone());
+                self.actions.push(Action::Announce { key: key.clone(), reply: reply.clone() });
+                self.reply(open.reply.as_deref(), reply);
+                open.outcome = Some(never);
+            }
+        }
+    }
+
+    /// The last events of a run that another one takes the place of. What it asked for in them is not sent any more; what
+    /// others wait for is.
+    pub(super) fn end_with(&mut self, key: &Key, slot: &mut Slot, run: RunId, events: &[Event], time: Timestamp) {
+        for event in events {
+            match event {
+                Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
+                Event::Started(_) | Event::UpdateAccepted(_) => {}
+                _ => continue,
+            }
+            slot.open.apply(event, time);
+        }
+        self.accept_items(slot, run);
+        self.close_operations(key, slot, run);
+    }
+}
+
+fn updated(run: RunId, id: &UpdateId, outcome: Outcome) -> Reply {
+    let outcome: Result<Payload, Failure> = match outcome {
+        Outcome::Completed(result) => Ok(result),
+        Outcome::Failed(failure) | Outcome::Cancelled(failure) => Err(failure),
+        other => {
+            Err(Failure::new(FailureKind::Payload, format!("an outcome that this worker does not know: {other:?}")))
+        }
+    };
+    Reply::Updated(Updated { run, id: id.clone(), outcome })
+}
