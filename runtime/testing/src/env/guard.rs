@@ -20,8 +20,8 @@ use crate::replay::{Elapsed, History, Played, play_all};
 /// happened; what is not will never.
 const HORIZON: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// How long a test may take to notice that nothing more will happen.
-const NOTICE: Duration = Duration::from_secs(1);
+/// How long a test may take to notice that nothing more will happen: longer than a client waits between two looks.
+const NOTICE: Duration = Duration::from_hours(2 * 365 * 24);
 
 /// When a test is held to wait in vain.
 #[derive(Clone, Debug)]
@@ -133,7 +133,11 @@ fn cannot_go_on(failure: &Failure) -> String {
 }
 
 /// What is wrong with the histories at the end of a test.
-pub(super) fn faults(broker: &MemoryBroker, registry: &Arc<Registry>, failures_allowed: bool) -> Vec<(History, String)> {
+pub(super) fn faults(
+    broker: &MemoryBroker,
+    registry: &Arc<Registry>,
+    failures_allowed: bool,
+) -> Vec<(History, String)> {
     let histories = History::of_messages(broker.messages(Stream::History));
     let played = play_all(registry, &histories);
     let fault = |(history, played): (History, Played)| {
@@ -143,9 +147,9 @@ pub(super) fn faults(broker: &MemoryBroker, registry: &Arc<Registry>, failures_a
         });
         let text = match failed {
             Some(text) => Some(text).filter(|_| !failures_allowed),
-            None => played.err().map(|failed| {
-                format!("replaying the history once more gives something else: {}", failed.failure)
-            }),
+            None => played
+                .err()
+                .map(|failed| format!("replaying the history once more gives something else: {}", failed.failure)),
         };
         text.map(|text| (history, text))
     };
