@@ -76,7 +76,7 @@ impl Cart {
 
     #[update(unfinished = "abandon")]
     async fn paid(ctx: Ctx<Self>) -> Result<(), Exit> {
-        ctx.sleep(std::time::Duration::from_secs(3600 * 24 * 365)).await?;
+        ctx.sleep(std::time::Duration::from_hours(24 * 365)).await?;
         Ok(())
     }
 }
