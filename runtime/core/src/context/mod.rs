@@ -5,6 +5,8 @@ mod child;
 mod child_handle;
 mod external;
 mod handle;
+mod info;
+mod next;
 mod operation;
 mod random;
 mod scope;
@@ -17,13 +19,13 @@ mod wait;
 
 use std::{cell::RefCell, fmt, future::IntoFuture, rc::Rc, time::Duration};
 
-use highwater_protocol::{Payload, QueueName, RunId, Timestamp, TypeName, WorkflowId};
+use highwater_protocol::{QueueName, RunId, Timestamp, TypeName, WorkflowId};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    definition::{ActivityItem, Workflow},
-    fault::{Exit, Fault},
+    definition::ActivityItem,
+    fault::Fault,
     run::{Scope, Shared},
 };
 
@@ -38,6 +40,8 @@ pub use highwater_protocol::{
     event::{ActivityCancellation, ChildCancellation, ParentClose},
     request::IdReuse,
 };
+pub use info::{Info, LONG_HISTORY_BYTES, LONG_HISTORY_EVENTS};
+pub use next::ContinueAsNew;
 pub use random::Random;
 pub use scope::CancelScope;
 pub use signal::{Received, Signals};
@@ -212,18 +216,6 @@ impl<S: 'static> Ctx<S> {
         };
         self.inner.at.shared.wake_waiters();
         result
-    }
-
-    /// Ends this run and starts another of type `W` under the same id with an empty history:
-    /// `return Err(ctx.continue_as_new::<subscription>(next))`. Signals that were not taken go along.
-    pub fn continue_as_new<W: Workflow>(&self, input: W::Input) -> Exit<W::Err> {
-        match Payload::encode(&input) {
-            Ok(payload) => Exit::ContinueAsNew(payload),
-            Err(error) => Exit::Call(highwater_protocol::Failure::new(
-                highwater_protocol::FailureKind::Payload,
-                format!("the input of the next run: {error}"),
-            )),
-        }
     }
 
     /// A handle whose operations go on when the run is asked to cancel: for compensation and clean-up.

@@ -18,7 +18,9 @@ impl Run {
     pub(super) fn nondeterminism_at(&self, number: u64, recorded: &str, code: &str) -> TaskFailure {
         self.beside.differ(number, code);
         let whose = match &self.live {
-            Some(live) => format!("workflow {} {:?}", live.started.workflow_type, live.started.workflow_id.as_str()),
+            Some(live) => {
+                format!("workflow {} {:?}", live.shared.started.workflow_type, live.shared.started.workflow_id.as_str())
+            }
             None => "the workflow".into(),
         };
         let text = format!(

@@ -389,7 +389,8 @@ impl Shared {
         let ops = self.ops.borrow();
         let open = ops.iter().filter(|(_, op)| op.is_awaited());
         let open = open.map(|(id, op)| format!("{} {} (#{id}, at {})", op.kind.word(), op.name, op.made_at));
-        open.chain(self.tasks.handlers()).collect()
+        let delay = self.is_delayed().then(|| "the start delay".to_owned());
+        open.chain(self.tasks.handlers()).chain(delay).collect()
     }
 }
 
