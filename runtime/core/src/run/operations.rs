@@ -390,7 +390,7 @@ impl Shared {
         let open = ops.iter().filter(|(_, op)| op.is_awaited());
         let open = open.map(|(id, op)| format!("{} {} (#{id}, at {})", op.kind.word(), op.name, op.made_at));
         let delay = self.is_delayed().then(|| "the start delay".to_owned());
-        open.chain(self.tasks.handlers()).chain(delay).collect()
+        open.chain(self.waited_for()).chain(self.tasks.handlers()).chain(delay).collect()
     }
 }
 

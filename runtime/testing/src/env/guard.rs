@@ -97,7 +97,7 @@ fn waiting_in_vain(broker: &MemoryBroker, registry: &Arc<Registry>) -> String {
     let waiting = play_all(registry, &open).into_iter().zip(&open).map(|(played, history)| {
         let id = history.workflow_id().map(ToString::to_string).unwrap_or_default();
         let waits = match played {
-            Ok(waits) if waits.is_empty() => "a signal, or a condition of its own".to_owned(),
+            Ok(waits) if waits.is_empty() => "something that is not of `ctx`".to_owned(),
             Ok(waits) => waits.join(", "),
             Err(failed) => format!("nothing any more: {}", failed.failure),
         };
