@@ -24,7 +24,7 @@ mod run;
 pub mod cancel;
 pub mod describe;
 pub mod histories;
-mod history;
+pub mod history;
 pub mod intercept;
 pub mod query;
 pub mod result;

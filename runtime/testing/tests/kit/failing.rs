@@ -9,6 +9,11 @@ use highwater::{prelude::*, testing::TestEnv};
 
 use crate::{Shop, approval, order, panic_of};
 
+#[workflow]
+async fn greeting(ctx: Ctx) -> Result<String, Exit> {
+    Ok(ctx.run(Shop::greet, "ann".into()).await?)
+}
+
 #[test]
 fn a_test_that_waits_in_vain_is_told_what_its_runs_wait_for() {
     let text = panic_of(|| async {
@@ -33,6 +38,19 @@ fn a_test_whose_runs_go_on_for_ever_ends() {
         env.client().start(forever, ()).id("f").await.unwrap().result().await.unwrap();
     });
     assert!(text.contains("100 years have passed"), "{text}");
+}
+
+#[test]
+fn an_activity_that_fails_for_ever_ends_the_test() {
+    let text = panic_of(|| async {
+        let env = TestEnv::builder()
+            .workflow(greeting)
+            .mock(Shop::greet, |_| async { Err("the line is dead".into()) })
+            .start()
+            .await;
+        env.client().start(greeting, ()).id("g-1").await.unwrap().result().await.unwrap();
+    });
+    assert!(text.contains("activity greet of \"g-1\"") && text.contains("the line is dead"), "{text}");
 }
 
 #[test]
