@@ -52,6 +52,8 @@
 //! - [`lints`]: a list for Clippy of what workflow code must not call.
 //! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say.
 
+#![deny(missing_docs)]
+
 mod authoring;
 mod connection;
 #[cfg(feature = "dev")]
