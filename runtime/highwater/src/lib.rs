@@ -54,6 +54,7 @@ mod authoring;
 mod connection;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod guide;
 pub mod wire;
 
 pub use authoring::*;
