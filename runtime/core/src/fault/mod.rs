@@ -7,6 +7,8 @@ use std::{error::Error, fmt};
 use highwater_protocol::{Failure, FailureKind, Payload};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::run::NextRun;
+
 pub use call::CallError;
 
 /// An error type of the user's that can be recorded and read back.
@@ -65,7 +67,7 @@ pub enum Exit<E = String> {
     /// The run ends as cancelled.
     Cancelled,
     /// The run ends and another one follows; made by [`Ctx::continue_as_new`](crate::Ctx::continue_as_new).
-    ContinueAsNew(Payload),
+    ContinueAsNew(Box<NextRun>),
 }
 
 impl<E: Fault> From<E> for Exit<E> {

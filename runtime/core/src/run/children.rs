@@ -22,6 +22,13 @@ pub(crate) struct ChildView {
     pub(crate) ended: Option<Resolution>,
 }
 
+impl ChildState {
+    /// Whether anybody looks again when something happens to it.
+    pub(super) fn is_looked_at(&self) -> bool {
+        !self.wakers.is_empty()
+    }
+}
+
 impl Shared {
     /// What is known of a child; the waker is woken when that changes.
     pub(crate) fn look_at_child(&self, op: OpId, waker: &Waker) -> ChildView {

@@ -14,7 +14,12 @@ use std::{fmt, panic::Location, rc::Rc, task::Waker};
 
 use highwater_protocol::{Event, Failure, OpId, RetryPolicy, TypeName, event::Outcome};
 
-use super::{Shared, children::ChildState, scope::Scope};
+use super::{
+    Shared,
+    children::ChildState,
+    scope::Scope,
+    trail::{Made, Trail},
+};
 use crate::activity::BoxFuture;
 
 /// A local step to be run.
@@ -145,6 +150,11 @@ impl Op {
         self.open
     }
 
+    /// Whether it is open and somebody is woken when anything happens to it.
+    fn will_wake(&self) -> bool {
+        self.open && (self.waker.is_some() || self.child.as_ref().is_some_and(|child| child.is_looked_at()))
+    }
+
     /// Whether the code holds it and has not been told its end.
     fn is_awaited(&self) -> bool {
         self.open && self.wanted && self.resolution.is_none()
@@ -158,13 +168,17 @@ impl Shared {
         self.refuse_in_query("an operation was made");
         let Making { kind, name, scope, on_cancel } = making;
         let op = OpId(self.next_op.replace(self.next_op.get() + 1));
+        let at = Location::caller();
+        let made = Made { op, kind, name: name.clone(), at };
+        Trail::leave(Some(&made));
+        self.last_made.replace(Some(made));
         let refused = scope.is_cancelled();
         let entry = Op {
             kind,
             name,
             scope: Rc::clone(scope),
             on_cancel,
-            made_at: Location::caller(),
+            made_at: at,
             open: !refused,
             cancelling: false,
             told: Told::No,
@@ -365,17 +379,23 @@ impl Shared {
         }
     }
 
+    /// Whether the code waits for something that an event ends.
+    pub(super) fn waits_for_events(&self) -> bool {
+        self.has_waiters() || self.ops.borrow().values().any(Op::will_wake)
+    }
+
     /// What the code waits for, in words, with the place where it was made.
     pub(crate) fn pending(&self) -> Vec<String> {
         let ops = self.ops.borrow();
         let open = ops.iter().filter(|(_, op)| op.is_awaited());
         let open = open.map(|(id, op)| format!("{} {} (#{id}, at {})", op.kind.word(), op.name, op.made_at));
-        open.chain(self.tasks.handlers()).collect()
+        let delay = self.is_delayed().then(|| "the start delay".to_owned());
+        open.chain(self.tasks.handlers()).chain(delay).collect()
     }
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Activity => "activity",
             Self::Step => "step",

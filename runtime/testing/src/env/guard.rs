@@ -14,14 +14,14 @@ use highwater_protocol::{Event, Failure, RunId};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::replay::{Elapsed, History, play};
+use crate::replay::{Elapsed, History, Played, play_all};
 
 /// The most virtual time that may pass while a test waits for something other than time. What is to happen by then has
 /// happened; what is not will never.
 const HORIZON: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// How long a test may take to notice that nothing more will happen.
-const NOTICE: Duration = Duration::from_secs(1);
+/// How long a test may take to notice that nothing more will happen: longer than a client waits between two looks.
+const NOTICE: Duration = Duration::from_hours(2 * 365 * 24);
 
 /// When a test is held to wait in vain.
 #[derive(Clone, Debug)]
@@ -92,9 +92,11 @@ fn waiting_in_vain(broker: &MemoryBroker, registry: &Arc<Registry>) -> String {
              write `env.sleep(…)`."
         }
     };
-    let waiting = open(broker).map(|history| {
+    let mut open = History::of_messages(broker.messages(Stream::History));
+    open.retain(|history| !history.is_closed());
+    let waiting = play_all(registry, &open).into_iter().zip(&open).map(|(played, history)| {
         let id = history.workflow_id().map(ToString::to_string).unwrap_or_default();
-        let waits = match play(registry, &history) {
+        let waits = match played {
             Ok(waits) if waits.is_empty() => "a signal, or a condition of its own".to_owned(),
             Ok(waits) => waits.join(", "),
             Err(failed) => format!("nothing any more: {}", failed.failure),
@@ -102,11 +104,6 @@ fn waiting_in_vain(broker: &MemoryBroker, registry: &Arc<Registry>) -> String {
         format!("\n  {id:?} waits for {waits}")
     });
     waiting.fold(head.to_owned(), |text, line| text + &line)
-}
-
-/// The runs that have not ended.
-fn open(broker: &MemoryBroker) -> impl Iterator<Item = History> {
-    History::of_messages(broker.messages(Stream::History)).into_iter().filter(|history| !history.is_closed())
 }
 
 /// Ends the test when the code of a run cannot go on.
@@ -141,23 +138,22 @@ pub(super) fn faults(
     registry: &Arc<Registry>,
     failures_allowed: bool,
 ) -> Vec<(History, String)> {
-    let mut faults = Vec::new();
-    for history in History::of_messages(broker.messages(Stream::History)) {
+    let histories = History::of_messages(broker.messages(Stream::History));
+    let played = play_all(registry, &histories);
+    let fault = |(history, played): (History, Played)| {
         let failed = history.events().find_map(|(event, _)| match event {
             Event::WorkflowTaskFailed { failure, .. } => Some(cannot_go_on(failure)),
             _ => None,
         });
-        let found = match failed {
-            Some(text) if !failures_allowed => Some(text),
-            // What failed on purpose does so again.
-            Some(_) => None,
-            None => play(registry, &history)
+        let text = match failed {
+            Some(text) => Some(text).filter(|_| !failures_allowed),
+            None => played
                 .err()
                 .map(|failed| format!("replaying the history once more gives something else: {}", failed.failure)),
         };
-        faults.extend(found.map(|text| (history, text)));
-    }
-    faults
+        text.map(|text| (history, text))
+    };
+    histories.into_iter().zip(played).filter_map(fault).collect()
 }
 
 /// The histories of all runs, for a test that failed.

@@ -130,11 +130,25 @@ fn code_that_keeps_its_thread_is_reported_with_its_run() {
     assert!(text.contains("cannot go on"), "{text}");
 }
 
-/// Runs itself in another process, where it fails, and looks at what that prints.
+/// Says to the process of a test, started by itself, that it is the one to fail.
+const FAIL: &str = "KIT_FAILS_ON_PURPOSE";
+
+fn is_to_fail() -> bool {
+    std::env::var_os(FAIL).is_some()
+}
+
+/// Runs one of these tests in another process, where it fails, and returns what that prints.
+fn output_of(test: &str) -> String {
+    let this = std::env::current_exe().unwrap();
+    let name = format!("failing::{test}");
+    let run = std::process::Command::new(this).args(["--exact", &name]).env(FAIL, "1").output().unwrap();
+    assert!(!run.status.success(), "{run:?}");
+    String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr)
+}
+
 #[test]
 fn a_test_that_fails_prints_the_histories() {
-    const FAIL: &str = "KIT_FAILS_ON_PURPOSE";
-    if std::env::var_os(FAIL).is_some() {
+    if is_to_fail() {
         panic_of(|| async {
             let env = TestEnv::builder().workflow(order).start().await;
             env.client().start(order, 5).id("o-1").await.unwrap();
@@ -142,9 +156,19 @@ fn a_test_that_fails_prints_the_histories() {
         });
         panic!("to have it printed");
     }
-    let this = std::env::current_exe().unwrap();
-    let name = "failing::a_test_that_fails_prints_the_histories";
-    let run = std::process::Command::new(this).args(["--exact", name]).env(FAIL, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+    let text = output_of("a_test_that_fails_prints_the_histories");
     assert!(text.contains("history of order \"o-1\"") && text.contains("TimerStarted"), "{text}");
+}
+
+#[test]
+fn a_test_that_awaits_something_else_in_vain_ends_its_process() {
+    if is_to_fail() {
+        panic_of(|| async {
+            let env = TestEnv::builder().workflow(approval).start().await;
+            env.client().start(approval, ()).id("a-1").await.unwrap();
+            std::future::pending::<()>().await;
+        });
+    }
+    let text = output_of("a_test_that_awaits_something_else_in_vain_ends_its_process");
+    assert!(text.contains("\"a-1\" waits for a signal") && text.contains("not of the environment"), "{text}");
 }
