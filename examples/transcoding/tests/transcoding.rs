@@ -1,5 +1,7 @@
 //! Two hundred pieces: all of them, and never more than sixteen at once.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::{
     sync::{
         Arc,

@@ -12,7 +12,7 @@ pub use highwater_core::{
         Activity, ActivityDefaults, ActivityItem, NoError, QueryPort, SignalPort, UpdatePort, Workflow, WorkflowCode,
         WorkflowItem, WorkflowRun,
     },
-    fault::{CallError, Cancelled, Elapsed, Exit, Fault},
+    fault::{CallError, Cancelled, Elapsed, Exit, Fault, Recordable},
     join::{Buffered, JoinAll, TryJoinAll, buffered, for_each_concurrent, join_all, try_join_all},
     run::Unhandled,
     sync,

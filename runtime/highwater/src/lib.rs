@@ -48,6 +48,7 @@
 //! - [`wire`]: starting workflows and talking to them without this library, with any NATS client.
 //! - `dev`, with the feature `dev`: a private NATS server for programs that are to run by themselves.
 //! - `testing`, with the feature `testing`: tests of workflows, in process and with virtual time.
+//! - [`lints`]: a list for Clippy of what workflow code must not call.
 //! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say.
 
 mod authoring;
@@ -55,6 +56,7 @@ mod connection;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod guide;
+pub mod lints;
 pub mod wire;
 
 pub use authoring::*;

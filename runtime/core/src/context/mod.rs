@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{
     definition::ActivityItem,
-    fault::Fault,
+    fault::{Fault, Recordable},
     run::{Scope, Shared},
 };
 
@@ -135,7 +135,7 @@ impl<S: 'static> Ctx<S> {
     where
         F: FnOnce(StepContext) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
-        T: Serialize + DeserializeOwned + 'static,
+        T: Recordable,
         E: Fault,
     {
         StepCall::new(self.inner.at.clone(), name, code)

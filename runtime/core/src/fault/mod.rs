@@ -24,6 +24,18 @@ pub trait Fault: fmt::Display + Serialize + DeserializeOwned + 'static {}
 
 impl<E: fmt::Display + Serialize + DeserializeOwned + 'static> Fault for E {}
 
+/// A value of the user's that can be recorded and read back.
+///
+/// Implemented for everything that can be serialised and owns its data.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be recorded",
+    label = "what is returned here needs `Serialize` and `Deserialize`",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it, or return what you need of it, such as an id"
+)]
+pub trait Recordable: Serialize + DeserializeOwned + 'static {}
+
+impl<T: Serialize + DeserializeOwned + 'static> Recordable for T {}
+
 /// Records an error; `non_retryable` says that no further attempt may follow.
 pub fn to_failure<E: Fault>(error: &E, non_retryable: bool) -> Failure {
     let mut failure = Failure::new(FailureKind::Application { non_retryable }, error.to_string());

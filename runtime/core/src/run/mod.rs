@@ -11,8 +11,8 @@
 //! So the code sees events in the batches in which they were recorded. A transition may be cut into several records
 //! anywhere but between two inbound events, and two transitions may not be joined into one record.
 
+mod ask;
 mod beside;
-mod children;
 mod factory;
 mod guards;
 mod handlers;
@@ -30,28 +30,27 @@ mod scope;
 mod state;
 mod tasks;
 mod trail;
+mod transition;
 mod weight;
 
 use std::{collections::VecDeque, fmt, rc::Rc, sync::Arc};
 
 use highwater_protocol::{
-    Event, Failure, FailureKind, Payload, Payloads, RunId, Started, Timestamp, TypeName, UpdateId,
-    event::{Attributes, Signal, Update},
-    query::QueryRejected,
+    Event, Failure, FailureKind, RunId, Started, Timestamp,
+    event::Update,
     rejection::{Code, Rejection},
 };
 
 use beside::Beside;
 use live::Live;
 
-pub(crate) use children::ChildView;
 pub use factory::{Registry, RegistryError};
 pub use handlers::Unfinished;
 pub(crate) use handlers::{Begin, Ending, QueryHandler, SignalHandler, UpdateHandler, Validate, Work};
 pub(crate) use inside::LocalWait;
 pub use limits::Limits;
 pub use mailbox::Unhandled;
-pub(crate) use operations::{Kind, Making, OnCancel, Resolution};
+pub(crate) use operations::{ChildView, Kind, Making, OnCancel, Resolution};
 pub use operations::{StepRun, StepWork};
 use patches::Patches;
 pub use patches::may_cut;
@@ -60,72 +59,7 @@ use state::Beginning;
 pub(crate) use state::Shared;
 pub(crate) use tasks::{Ended, Role};
 pub use trail::Trail;
-
-/// How the code ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Conclusion {
-    /// With a value.
-    Completed(Payload),
-    /// With an error.
-    Failed(Failure),
-    /// After a request to cancel.
-    Cancelled(Failure),
-    /// To go on as a new run.
-    ContinueAsNew(Box<NextRun>),
-}
-
-/// The run that a run goes on as. What is not said here it has of the run before.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NextRun {
-    /// Its type.
-    pub workflow_type: TypeName,
-    /// Its input.
-    pub input: Payload,
-    /// Notes for it, in the place of those of the same names.
-    pub memo: Payloads,
-    /// What it can be found by, in the place of attributes of the same names.
-    pub attributes: Attributes,
-}
-
-impl fmt::Display for Conclusion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Completed(_) => f.write_str("Completed"),
-            Self::Failed(failure) => write!(f, "Failed: {failure}"),
-            Self::Cancelled(_) => f.write_str("Cancelled"),
-            Self::ContinueAsNew(_) => f.write_str("ContinuedAsNew"),
-        }
-    }
-}
-
-/// What an activation led to.
-#[derive(Debug, Default)]
-pub struct Transition {
-    /// What to record: the inbound events that counted, each followed by the commands they led to.
-    pub events: Vec<Event>,
-    /// The workflow's time in it. The record must say the same: the code has seen it.
-    pub time: Timestamp,
-    /// The local steps to run once that is recorded.
-    pub steps: Vec<StepRun>,
-    /// How the code ended, if it did so now: a run concludes once.
-    pub conclusion: Option<Conclusion>,
-    /// Updates that are not among the events because they were refused. One that is in neither was accepted before.
-    pub refused: Vec<(UpdateId, Rejection)>,
-}
-
-impl Transition {
-    /// Whether there is nothing to record.
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.conclusion.is_none()
-    }
-}
-
-/// What the code would not do with its events. The run is to be dropped and rebuilt from its history.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskFailure {
-    /// What went wrong.
-    pub failure: Failure,
-}
+pub use transition::{Conclusion, NextRun, TaskFailure, Transition};
 
 /// Whether inbound events were applied that the code has not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,46 +201,6 @@ impl Run {
             return false;
         }
         live.accepts(event)
-    }
-
-    /// Answers a query. What the answer would change makes it panic, and the query is rejected.
-    pub fn query(&self, name: &TypeName, input: &Payload) -> Result<Payload, QueryRejected> {
-        let rejected = |code: &str, reason: String| Err(QueryRejected { code: code.into(), reason });
-        let Some(live) = &self.live else {
-            return rejected("blocked", "the run has not started: its first workflow task failed".into());
-        };
-        let answer = live.shared.run_code(|| live.shared.answering(|| live.shared.query(name, input)));
-        match answer {
-            Ok(Some(Ok(result))) => Ok(result),
-            Ok(Some(Err(error))) => {
-                rejected("bad-argument", format!("the argument or result of query {name} does not fit: {error}"))
-            }
-            Ok(None) => {
-                let (workflow, known) = (&live.shared.workflow_type, mismatch::list(&live.shared.queries()));
-                rejected("unknown-query", format!("workflow {workflow} has no query {name}; it has: {known}"))
-            }
-            Err(panic) => rejected("failed", format!("query {name} panicked: {panic}")),
-        }
-    }
-
-    /// The run's first event, once it is there.
-    pub fn started(&self) -> Option<&Started> {
-        self.live.as_ref().map(|live| &live.shared.started)
-    }
-
-    /// Signals that came in and that the code has not taken, for the run that follows this one.
-    pub fn take_signals(&mut self) -> Vec<Signal> {
-        self.live.as_ref().map(|live| live.shared.take_signals()).unwrap_or_default()
-    }
-
-    /// Signals that came in and that nothing takes, for an operator.
-    pub fn unhandled_signals(&self) -> Vec<Unhandled> {
-        self.live.as_ref().map(|live| live.shared.unhandled_signals()).unwrap_or_default()
-    }
-
-    /// What the code waits for now, in words, for an operator.
-    pub fn waits_for(&self) -> Vec<String> {
-        self.live.as_ref().map(|live| live.shared.pending()).unwrap_or_default()
     }
 
     fn set_time(&self, time: Timestamp) {

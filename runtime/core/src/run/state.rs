@@ -62,7 +62,7 @@ pub(crate) struct Shared {
     pub(super) tasks: Tasks,
     /// What the workflow returned; the run goes on until its handlers have returned, too.
     pub(super) ending: RefCell<Option<Conclusion>>,
-    waiters: RefCell<BTreeMap<u64, Waker>>,
+    waiters: RefCell<BTreeMap<u64, (Waker, Rc<str>)>>,
     /// The start delay has not passed.
     delayed: Cell<bool>,
     pub(super) patches: Rc<Patches>,
@@ -230,14 +230,20 @@ impl Shared {
         self.next_waiter.replace(self.next_waiter.get() + 1)
     }
 
-    pub(crate) fn wait(&self, waiter: u64, waker: &Waker) {
-        let before = self.waiters.borrow_mut().insert(waiter, waker.clone());
+    /// Looks again when anything changes; `what` says in words what is waited for.
+    pub(crate) fn wait(&self, waiter: u64, waker: &Waker, what: &Rc<str>) {
+        let before = self.waiters.borrow_mut().insert(waiter, (waker.clone(), Rc::clone(what)));
         drop(before);
     }
 
     pub(crate) fn stop_waiting(&self, waiter: u64) {
         let before = self.waiters.borrow_mut().remove(&waiter);
         drop(before);
+    }
+
+    /// What is waited for that is no operation, in words.
+    pub(super) fn waited_for(&self) -> Vec<String> {
+        self.waiters.borrow().values().map(|(_, what)| what.to_string()).collect()
     }
 
     pub(super) fn has_waiters(&self) -> bool {
@@ -247,7 +253,7 @@ impl Shared {
     /// Something changed: all waiters look again, in the order in which they were made.
     pub(crate) fn wake_waiters(&self) {
         let waiters = mem::take(&mut *self.waiters.borrow_mut());
-        for waker in waiters.into_values() {
+        for (waker, _) in waiters.into_values() {
             waker.wake();
         }
     }
