@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     Action, Engine, Item, RequestItem, Slot, Source, UnitId,
     advance::Next,
+    children::is_meant,
     slot::{After, Batch, KnownTip, Stage, Starting},
 };
 use crate::executor::Job;
@@ -53,10 +54,10 @@ impl Engine {
         let run = tip.frame.run;
         let Some(Item::Request(request)) = slot.pending.front() else { return Next::Wait };
         let Ask::Start(start) = &request.request.ask else { return Next::Wait };
-        if start.run == Some(run) {
-            // The starter has written the first record itself, as nobody answered it.
+        if start.run.is_some_and(|meant| is_meant(tip, request, meant)) {
+            // The starter has written the first record itself, as nobody answered it; or a child's start was sent again.
             let item = slot.pending.pop_front().expect("it was there");
-            self.answer_accepted(&item, run);
+            self.answer_accepted(slot, &item, run);
             slot.take(&item);
             return Next::Again;
         }
@@ -86,8 +87,15 @@ impl Engine {
         let (seq, status, run) = (tip.seq, tip.status, tip.frame.run);
         let Item::Request(request) = &item else { return Next::Again };
         let Ask::Start(start) = &request.request.ask else { return Next::Again };
-        if start.run == Some(run) {
-            self.answer_accepted(&item, run);
+        if request.internal && tip.started.is_none() {
+            // Whether it is the start of the chain that this run ends only the whole run tells.
+            slot.pending.push_front(item);
+            slot.must_load = true;
+            slot.must_load_all = true;
+            return Next::Again;
+        }
+        if start.run.is_some_and(|meant| is_meant(tip, request, meant)) {
+            self.answer_accepted(slot, &item, run);
             slot.take(&item);
             slot.suspect |= !slot.confirmed;
             return Next::Again;
@@ -113,13 +121,20 @@ impl Engine {
             self.reject_item(slot, item, Rejection::new(Code::Conflict, text));
             return Next::Again;
         }
+        if slot.sending > 0 {
+            // A takeover that finds the new run would not know what the one before has left to say.
+            slot.pending.push_front(item);
+            return Next::Wait;
+        }
         self.begin(key, slot, item, Some(seq));
         Next::Wait
     }
 
-    fn answer_accepted(&mut self, item: &Item, run: RunId) {
+    /// Tells the sender of a request that it is on record.
+    pub(super) fn answer_accepted(&mut self, slot: &mut Slot, item: &Item, run: RunId) {
         if let Item::Request(request) = item {
             self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
+            self.answer_origin(slot, request, None);
         }
     }
 
@@ -181,6 +196,11 @@ impl Engine {
 
     pub(super) fn reject_item(&mut self, slot: &mut Slot, item: Item, rejection: Rejection) {
         match item {
+            Item::Request(request) if request.internal => {
+                // Nobody outside has a part in it. The run that sent it is told, and nothing else is lost.
+                self.answer_origin(slot, &request, Some(&rejection));
+                slot.take(&Item::Request(request));
+            }
             Item::Request(item) => {
                 slot.seen_inbox = slot.seen_inbox.max(item.message.seq);
                 self.reject(item.unit, item.message, rejection);
