@@ -252,7 +252,7 @@ impl Engine {
         match &item {
             Item::Request(request) => match &request.request.ask {
                 Ask::Start(_) => return self.start_on_closed(key, slot, item),
-                Ask::Terminate { .. } if status == Status::Terminated => {
+                Ask::Terminate { .. } if status == Status::Terminated && !request.internal => {
                     // Most likely the client that sent this has appended the closing record itself.
                     self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
                     slot.take(&item);
@@ -268,7 +268,7 @@ impl Engine {
                 }
                 Ask::Child { run: of, report } => {
                     let (of, report) = (*of, report.clone());
-                    self.remind_child(key, slot, of, &report);
+                    self.end_stray(key, slot, of, &report);
                     slot.take(&item);
                 }
                 Ask::Activity { .. } | Ask::External { .. } => slot.take(&item),

@@ -97,14 +97,23 @@ impl Engine {
         }
     }
 
-    /// A child began after the run that started it had ended: a start was sent by an owner that did not know that yet.
-    pub(super) fn remind_child(&mut self, key: &Key, slot: &mut Slot, of: RunId, report: &ChildReport) {
+    /// A child has begun that should not have: a start was sent again by an owner that did not know yet that the run had ended,
+    /// or that the child was refused.
+    pub(super) fn end_stray(&mut self, key: &Key, slot: &mut Slot, of: RunId, report: &ChildReport) {
         let Some((run, Some(started))) = slot.known().map(|tip| (tip.frame.run, tip.started.clone())) else { return };
-        let child = slot.open.children.get(&report.op).filter(|child| child.call.run == report.child).cloned();
-        if let Some(mut child) = child.filter(|_| of == run && is_start(report)) {
-            child.started = true;
-            self.close_children(key, slot, run, &started, &BTreeMap::from([(report.op, child)]));
+        let closed = slot.known().is_some_and(KnownTip::is_closed);
+        let refused = slot.open.refused_children.get(&report.op);
+        let child = slot.open.children.get(&report.op).filter(|_| closed).or(refused).cloned();
+        let Some(mut child) = child.filter(|child| child.call.run == report.child) else { return };
+        if of != run || !is_start(report) {
+            return;
         }
+        child.started = true;
+        if refused.is_some() {
+            // The code was told that there is none.
+            child.call.options.parent_close = ParentClose::Terminate;
+        }
+        self.close_children(key, slot, run, &started, &BTreeMap::from([(report.op, child)]));
     }
 
     /// What a report of a child's means to the run that started it.

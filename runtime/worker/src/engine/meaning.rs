@@ -60,7 +60,12 @@ impl Engine {
     /// What an item means to an open run.
     pub(super) fn meaning(&mut self, key: &Key, slot: &mut Slot, run: RunId, item: &Item) -> Meaning {
         match item {
-            Item::Request(item) => meaning_of_request(key, slot, run, item),
+            Item::Request(item) => {
+                if let Ask::Child { run: of, report } = &item.request.ask {
+                    self.end_stray(key, slot, *of, report);
+                }
+                meaning_of_request(key, slot, run, item)
+            }
             // What it led to may have ended that run and begun this one, and the owner then.
             Item::Fire { fire, .. } if fire.run != run => Meaning::Suspect,
             Item::Fire { fire, .. } => self.timer_event(key, slot, run, fire.timer, true),

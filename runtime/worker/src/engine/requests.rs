@@ -5,6 +5,7 @@ use std::sync::Arc;
 use highwater_broker::Message;
 use highwater_protocol::{
     Event, Key, RunId, Started, Status,
+    event::Sender,
     rejection::{Code, Rejection},
     reply::Reply,
     request::{Ask, IdConflict, IdReuse, StartRequest},
@@ -25,7 +26,8 @@ impl Engine {
         let Item::Request(request) = &item else { return };
         let Ask::Start(start) = &request.request.ask else { return };
         let run = start.run.unwrap_or_else(|| derived_run(&request.message));
-        let started = Arc::new(started(request, start, run, behind));
+        let taken = if behind.is_some() { slot.open.taken() } else { Vec::new() };
+        let started = Arc::new(Started { taken, ..started(request, start, run, behind) });
         let expect = behind.unwrap_or(0);
         slot.unit = request.unit;
         slot.live = false;
@@ -58,6 +60,11 @@ impl Engine {
             // The starter has written the first record itself, as nobody answered it; or a child's start was sent again.
             let item = slot.pending.pop_front().expect("it was there");
             self.answer_accepted(slot, &item, run);
+            slot.take(&item);
+            return Next::Again;
+        }
+        if is_repeated(slot, request) {
+            let item = slot.pending.pop_front().expect("it was there");
             slot.take(&item);
             return Next::Again;
         }
@@ -98,6 +105,10 @@ impl Engine {
             self.answer_accepted(slot, &item, run);
             slot.take(&item);
             slot.suspect |= !slot.confirmed;
+            return Next::Again;
+        }
+        if is_repeated(slot, request) {
+            slot.take(&item);
             return Next::Again;
         }
         // Marks are those of the run's queue. A start on another one, older than them, may be one that was taken before that
@@ -224,6 +235,13 @@ impl Engine {
         self.leaves(unit, message.seq);
         self.actions.push(Action::Reject { unit, message, verb, rejection });
     }
+}
+
+/// Whether a child's start was sent again when the child had ended and its id was used by another run. Who asked has been
+/// told, since nothing begins under an id before all is said about the run before.
+fn is_repeated(slot: &Slot, item: &RequestItem) -> bool {
+    let origin = item.request.origin.as_ref();
+    origin.is_some_and(|origin| slot.open.has_taken(Sender { run: origin.run, op: origin.op }))
 }
 
 /// A run id for a start that proposes none: the same whenever the message is read again.
