@@ -201,3 +201,9 @@ fn every_invariant_names_tests_that_are_there() {
         }
     }
 }
+
+#[test]
+fn the_examples_are_held_to_the_list_that_users_get() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    assert_eq!(read("examples/clippy.toml"), read("runtime/highwater/lints/clippy.toml"));
+}

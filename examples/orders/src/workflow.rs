@@ -1,5 +1,7 @@
 //! The workflow.
 
+#![warn(clippy::disallowed_macros, clippy::disallowed_methods, clippy::iter_over_hash_type)]
+
 use std::{fmt, time::Duration};
 
 use highwater::prelude::*;

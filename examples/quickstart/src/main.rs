@@ -2,6 +2,9 @@
 //!
 //! `cargo run -p quickstart` starts a private NATS server, unless `NATS_URL` names one.
 
+// Around workflows everything may be called; see `highwater::lints`. Of macros Clippy takes that per file only.
+#![allow(clippy::disallowed_macros)]
+
 use std::time::Duration;
 
 use highwater::prelude::*;
@@ -60,6 +63,7 @@ impl OrderWorkflow {
     }
 }
 
+#[allow(clippy::disallowed_methods)]
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // Exports spans when OTEL_EXPORTER_OTLP_ENDPOINT says where to. Without it, this only sets up logging.

@@ -22,7 +22,7 @@ mod run;
 pub mod cancel;
 pub mod describe;
 pub mod histories;
-mod history;
+pub mod history;
 pub mod query;
 pub mod result;
 pub mod signal;

@@ -48,12 +48,14 @@
 //! - [`wire`]: starting workflows and talking to them without this library, with any NATS client.
 //! - `dev`, with the feature `dev`: a private NATS server for programs that are to run by themselves.
 //! - `testing`, with the feature `testing`: tests of workflows, in process and with virtual time.
+//! - [`lints`]: a list for Clippy of what workflow code must not call.
 //! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say.
 
 mod authoring;
 mod connection;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod lints;
 pub mod wire;
 
 pub use authoring::*;

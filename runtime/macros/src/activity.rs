@@ -7,7 +7,7 @@ mod methods;
 use std::collections::BTreeMap;
 
 use quote::{ToTokens, quote};
-use syn::{Error, Ident, Item, ItemFn, Result, spanned::Spanned};
+use syn::{Error, Ident, Item, ItemFn, Pat, Result, spanned::Spanned};
 
 use crate::{Tokens, options, options::ActivityOptions, signature::ActivitySignature};
 
@@ -45,11 +45,16 @@ fn definition(options: &ActivityOptions, signature: &ActivitySignature) -> Token
     let defaults = options.defaults(&options.name_for(signature.name()));
     // Beside the attempt itself, a test's mock of the activity has to judge errors.
     let judge = options.non_retryable.as_ref().map(|pattern| {
-        quote! {
-            fn non_retryable(error: &dyn ::core::any::Any) -> bool {
-                ::highwater::__private::judge(error, |error| ::core::matches!(error, #pattern))
-            }
-        }
+        let verdict = if matches!(pattern, Pat::Wild(_)) {
+            // The pattern says of no type which one it is.
+            quote!({
+                let _ = error;
+                true
+            })
+        } else {
+            quote!(::highwater::__private::judge(error, |error| ::core::matches!(error, #pattern)))
+        };
+        quote!(fn non_retryable(error: &dyn ::core::any::Any) -> bool { #verdict })
     });
     quote! {
         #[derive(Debug)]
@@ -59,6 +64,11 @@ fn definition(options: &ActivityOptions, signature: &ActivitySignature) -> Token
             #judge
         }
     }
+}
+
+/// Lets activities off what the list of `highwater::lints` keeps workflows from.
+fn let_off() -> Tokens {
+    quote!(#[allow(clippy::disallowed_macros, clippy::disallowed_methods)])
 }
 
 /// The activities of one block by name: two of one name are an error.

@@ -43,7 +43,7 @@ pub enum FailureKind {
     Payload,
     /// A payload or a record is larger than the server accepts.
     TooLarge,
-    /// The history does not match the code.
+    /// The history does not match the code, or the code awaits what no history tells.
     Nondeterminism,
     /// No handler with this name is registered with the worker.
     Unknown,
@@ -153,7 +153,7 @@ impl FailureKind {
             Self::Panic => "panicked",
             Self::Payload => "payload does not fit",
             Self::TooLarge => "too large",
-            Self::Nondeterminism => "history does not match the code",
+            Self::Nondeterminism => "not deterministic",
             Self::Unknown => "unknown name",
             Self::Stuck => "stuck",
             Self::AlreadyExists => "already exists",

@@ -25,6 +25,15 @@
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_…`, `OTEL_SPAN_…_LIMIT` | as the specification says |
 //! | `RUST_LOG` | what is logged to stderr; unless set, `info` and above, of the libraries below only `warn` |
 //!
+//! # What is logged
+//!
+//! The program's own events of `tracing`, and Highwater's. Those of workflow code need no care: while a run only goes through
+//! its history, they are silent, so each is logged once, when it happens; and they stand under a span `workflow` with the
+//! workflow's id, its type and the run's id. Both hold for every subscriber, this one or your own: replays are silent because
+//! the thread has no subscriber then, and the span is one of `tracing`, of the target `highwater_core` and the level `info`. So
+//! a filter that names your crates only, such as `RUST_LOG=shop=debug`, leaves the ids out; `shop=debug,highwater_core=info`
+//! keeps them. A span that workflow code opens during a replay and holds beyond it stays silent, the events in it do not.
+//!
 //! # What is exported
 //!
 //! - By workers: a span for each attempt of an activity and for each local step, children of what started the run.

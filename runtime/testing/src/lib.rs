@@ -48,5 +48,5 @@ mod replay;
 pub use env::{HeldTime, TestEnv, TestEnvBuilder, hold_time};
 pub use highwater_broker::memory::Faults;
 pub use highwater_client::{HistoryFilter, ReadHistoriesError};
-pub use mock::{Mock, mock};
+pub use mock::{Mock, mock, mock_with};
 pub use replay::{History, ReadError, ReadFileError, Replay, Replayer, Replays};

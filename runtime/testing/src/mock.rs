@@ -19,7 +19,7 @@ use highwater_core::{
 };
 use highwater_protocol::{Payload, event::Outcome};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 
 type Play = dyn Fn(&ActivityContext, &Payload) -> Work + Send + Sync;
 
@@ -70,11 +70,38 @@ where
     F: Fn(A::Input) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<A::Ok, A::Err>> + Send + 'static,
 {
+    mock_with(activity, move |_, input| play(input))
+}
+
+/// Plays an activity as [`mock`] does, by a closure that takes the [`ActivityContext`] beside the input: for its attempt,
+/// its heartbeats, or to see that it is cancelled.
+///
+/// ```
+/// use highwater::{prelude::*, testing::mock_with};
+///
+/// #[activity(start_to_close = "1h")]
+/// async fn watch(station: String) -> Result<(), String> {
+///     Err(format!("there is no {station} in a test"))
+/// }
+///
+/// let watch = mock_with(watch, |context, _| async move {
+///     context.cancelled().await;
+///     Ok(())
+/// });
+/// ```
+pub fn mock_with<P, A, F, Fut>(activity: A, play: F) -> Mock<A::Input, A::Ok, A::Err>
+where
+    A: ActivityItem<P>,
+    A::Input: DeserializeOwned,
+    A::Ok: Serialize,
+    F: Fn(ActivityContext, A::Input) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<A::Ok, A::Err>> + Send + 'static,
+{
     drop(activity);
     let name = A::DEFAULTS.name;
-    let play = move |_: &ActivityContext, input: &Payload| match decode_input(name, input) {
+    let play = move |context: &ActivityContext, input: &Payload| match decode_input(name, input) {
         Ok(input) => {
-            let played = play(input);
+            let played = play(context.clone(), input);
             Work::Async(Box::pin(async move { outcome(played.await, |error| A::Def::non_retryable(error)) }))
         }
         Err(refused) => ready(refused),
@@ -119,22 +146,44 @@ fn ready(outcome: Outcome) -> Work {
     Work::Async(Box::pin(std::future::ready(outcome)))
 }
 
+/// After so many attempts of one call there will be no other end to it.
+const ATTEMPTS_MAX: u32 = 1_000;
+
 /// The inputs of all attempts, by the activity's name.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Calls(Arc<Mutex<BTreeMap<String, Vec<Payload>>>>);
+pub(crate) struct Calls {
+    inputs: Arc<Mutex<BTreeMap<String, Vec<Payload>>>>,
+    runaway: Arc<watch::Sender<Option<String>>>,
+}
 
 impl Calls {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Payload>>> {
         // A map is whole at any time.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, name: &str, input: &Payload) {
+    fn note(&self, name: &str, context: &ActivityContext, input: &Payload) {
         self.lock().entry(name.to_owned()).or_default().push(input.clone());
+        if context.attempt() >= ATTEMPTS_MAX {
+            let last = context.info().last_failure.as_ref().map(ToString::to_string).unwrap_or_default();
+            let id = context.info().workflow_id.as_str();
+            self.runaway.send_replace(Some(format!(
+                "activity {name} of {id:?} has failed {ATTEMPTS_MAX} times and is tried again and again: {last}\nGive it \
+                 `retry(maximum_attempts = …)`, or say with `non_retryable = …` which errors are the last word."
+            )));
+        }
     }
 
     pub(crate) fn of(&self, name: &str) -> Vec<Payload> {
         self.lock().get(name).cloned().unwrap_or_default()
+    }
+
+    /// Waits until an activity is tried without end, and tells of it.
+    pub(crate) async fn runaway(&self) -> String {
+        let mut runaway = self.runaway.subscribe();
+        // The sender is right here.
+        let told = runaway.wait_for(Option::is_some).await;
+        told.ok().and_then(|told| told.clone()).unwrap_or_default()
     }
 }
 
@@ -195,7 +244,7 @@ impl ActivitySet for Watched {
 
     fn dispatch(self: Arc<Self>, name: &str, context: &ActivityContext, input: &Payload) -> Option<Work> {
         let work = Arc::clone(&self.set).dispatch(name, context, input)?;
-        self.calls.note(name, input);
+        self.calls.note(name, context, input);
         Some(work)
     }
 }

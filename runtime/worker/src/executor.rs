@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use highwater_core::run::{Conclusion, Limits, Registry, Run, TaskFailure, Transition};
+use highwater_core::run::{Conclusion, Limits, Registry, Run, TaskFailure, Trail, Transition};
 use highwater_protocol::{
     Event, Key, Payload, RunId, Timestamp, TypeName, event::Signal, partition::fnv1a32, query::QueryRejected,
 };
@@ -62,7 +62,16 @@ pub(crate) enum Report {
     /// A query was answered.
     Queried { key: Key, token: u64, answer: Result<Payload, QueryRejected> },
     /// The thread was abandoned, with all its runs.
-    ThreadLost { thread: usize, culprit: Key, generation: u64, after: Duration },
+    ThreadLost { thread: usize, culprit: Key, generation: u64, held: Held },
+}
+
+/// How code held its thread.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// For how long.
+    pub(crate) after: Duration,
+    /// The last operation that it made, and where.
+    pub(crate) last: Option<String>,
 }
 
 /// What the code did with its events.
@@ -100,6 +109,7 @@ struct Thread {
 #[derive(Debug, Default)]
 struct Watch {
     current: Mutex<Option<(Key, u64, Instant)>>,
+    trail: Trail,
     abandoned: AtomicBool,
 }
 
@@ -160,9 +170,11 @@ impl Executor {
     }
 
     fn abandon(&mut self, index: usize, culprit: Key, generation: u64, after: Duration) {
-        self.threads[index].watch.abandoned.store(true, Ordering::Release);
+        let watch = &self.threads[index].watch;
+        watch.abandoned.store(true, Ordering::Release);
+        let held = Held { after, last: watch.trail.last() };
         self.threads[index] = Thread::start(index, self.setup.clone());
-        let _ = self.setup.reports.send(Report::ThreadLost { thread: index, culprit, generation, after });
+        let _ = self.setup.reports.send(Report::ThreadLost { thread: index, culprit, generation, held });
     }
 }
 
@@ -194,6 +206,7 @@ impl Thread {
 }
 
 fn run_jobs(jobs: &mpsc::Receiver<Job>, setup: &Setup, watch: &Watch, done: &mpsc::Sender<()>) {
+    watch.trail.install();
     let mut runs: HashMap<Key, Run> = HashMap::new();
     while let Ok(job) = jobs.recv() {
         watch.set(Some((job.key().clone(), job.generation(), Instant::now())));

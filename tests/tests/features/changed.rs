@@ -46,7 +46,7 @@ async fn a_run_that_the_new_code_does_not_match_is_blocked_alone_and_says_where(
     let described = until("it is blocked", describe, |d| d.as_ref().is_ok_and(|d| d.blocked.is_some())).await?;
     let failure = described.blocked.expect("it is blocked").failure.to_string();
     for told in [
-        "history does not match the code",
+        "not deterministic",
         "workflow shipment \"old\" does not match its history at event 2",
         "on record: TimerStarted #1 due",
         "the code:  issued ActivityScheduled #1 weigh on queue default",

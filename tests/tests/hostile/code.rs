@@ -55,7 +55,8 @@ async fn a_panic_blocks_its_run_alone_until_the_code_is_fixed() -> Result<()> {
 static OVER: AtomicBool = AtomicBool::new(false);
 
 #[workflow]
-pub async fn spins(_ctx: Ctx, (): ()) -> Result<(), Exit> {
+pub async fn spins(ctx: Ctx, (): ()) -> Result<(), Exit> {
+    ctx.step("begin", async |_| Ok::<_, String>(())).await?;
     while !OVER.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -75,7 +76,13 @@ async fn a_loop_that_never_awaits_loses_its_thread_and_blocks_nobody_else() -> R
     }
     let run = client.start(spins, ()).id("spins").await?;
     let failure = blocked(&run).await.blocked.expect("it is blocked").failure.to_string();
-    for told in ["stuck", "without awaiting anything", "move blocking calls and long computations into an activity"] {
+    for told in [
+        "stuck",
+        "the code of spins kept its thread",
+        "the last operation that it made is step begin (#1, at ",
+        "code.rs",
+        "move blocking calls and long computations into an activity",
+    ] {
         assert!(failure.contains(told), "{failure}");
     }
     // To ask a blocked run again and again changes nothing in it.

@@ -1,5 +1,8 @@
 //! A worker: runs orders and their activities until Ctrl-C. Start as many as you like, and kill them as you like.
 
+// The program around the workflows may do everything.
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use std::time::Duration;
 
 use clap::Parser;

@@ -84,8 +84,8 @@ impl MemoryBroker {
         Self { shared: Arc::clone(&self.shared), attended: true }
     }
 
-    /// Nothing more will happen, for this reason: whoever waits by an [attended](Self::attended) handle panics with it.
-    /// The first reason counts.
+    /// Nothing more will happen, for this reason: whoever waits by an [attended](Self::attended) handle panics with it, and
+    /// nobody is given messages of streams or tasks any more. The first reason counts.
     pub fn give_up(&self, reason: String) {
         self.shared.give_up(reason);
     }

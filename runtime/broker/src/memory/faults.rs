@@ -22,6 +22,7 @@ pub struct Faults {
 pub(super) struct Plan {
     publishes: Vec<Fault>,
     delays: Vec<(String, Duration)>,
+    lost: Vec<String>,
     away: bool,
 }
 
@@ -53,6 +54,11 @@ impl Faults {
     /// stands behind those after them.
     pub fn delay_deliveries(&self, filter: impl Into<String>, by: Duration) {
         self.plan(|plan| plan.delays.push((filter.into(), by)));
+    }
+
+    /// From now on messages outside of any stream to subjects that match the filter get lost, as such messages may.
+    pub fn lose_messages(&self, filter: impl Into<String>) {
+        self.plan(|plan| plan.lost.push(filter.into()));
     }
 
     /// Has every call fail with [`ErrorKind::Unavailable`], and readers and watchers hear nothing, until it is back.
@@ -87,6 +93,11 @@ impl Plan {
         let stored = fault.stored;
         self.publishes.retain(|fault| fault.left > 0);
         Some((stored, unavailable("no answer: a test had it lost")))
+    }
+
+    /// Whether a message outside of any stream gets lost.
+    pub(super) fn loses(&self, subject: &str) -> bool {
+        self.lost.iter().any(|filter| matches(filter, subject))
     }
 
     /// When readers get a message.

@@ -117,6 +117,11 @@ impl Shared {
         self.given_up.get().map(String::as_str)
     }
 
+    /// Whether readers and takers are to wait, whatever there is: nothing is to go on behind the back of a test that ends.
+    pub(super) fn delivers_nothing(&self, state: &State) -> bool {
+        state.faults.is_away() || self.given_up().is_some()
+    }
+
     /// Panics where somebody asks who is to be told that the broker was given up.
     pub(super) fn check_hope(&self, attended: bool) {
         if let Some(reason) = self.given_up().filter(|_| attended) {

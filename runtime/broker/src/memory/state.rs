@@ -134,7 +134,10 @@ impl State {
         let PlainMessage { subject, reply, headers, payload } = message;
         check_subject(subject, reply.as_deref())?;
         self.check_size(subject, headers, 0, payload.len())?;
-        let Some(stream) = self.stream_of(subject) else { return Ok((self.router.deliver(message), None)) };
+        let Some(stream) = self.stream_of(subject) else {
+            let heard = self.faults.loses(subject) || self.router.deliver(message);
+            return Ok((heard, None));
+        };
         let publish = Publish {
             subject: subject.clone(),
             headers: headers.clone(),

@@ -34,7 +34,7 @@ impl Reader {
     }
 
     fn look(&mut self, state: &State) -> Look<Delivered> {
-        if state.faults.is_away() {
+        if self.shared.delivers_nothing(state) {
             return Look::Wait(None);
         }
         let (clock, log) = (self.shared.clock, state.log(self.stream));
@@ -61,7 +61,7 @@ pub(super) fn take(shared: &Arc<Shared>, state: &mut State, queue: &str, max: us
     let now = Instant::now();
     let options = &shared.options;
     let until = if options.in_process { None } else { now.checked_add(options.task_ack_wait) };
-    let taken = if state.faults.is_away() { Vec::new() } else { state.tasks.take(queue, max, now, until) };
+    let taken = if shared.delivers_nothing(state) { Vec::new() } else { state.tasks.take(queue, max, now, until) };
     if taken.is_empty() {
         let schedule = state.log(Stream::Tasks).next_due().and_then(|due| shared.clock.instant(due));
         return Look::Wait([schedule, state.tasks.next_due(queue)].into_iter().flatten().min());

@@ -4,6 +4,7 @@ mod bench;
 mod cancel;
 mod describe;
 mod dev;
+mod lints;
 mod namespace;
 mod query;
 mod replay;
@@ -41,5 +42,6 @@ commands! {
     Describe = describe::Describe,
     Show = show::Show,
     Replay = replay::Replay,
+    Lints = lints::Lints,
     Bench = bench::Bench,
 }

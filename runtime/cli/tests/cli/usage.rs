@@ -13,12 +13,20 @@ async fn plain(arguments: &[&str]) -> crate::support::Ran {
 #[tokio::test]
 async fn the_help_names_every_command_and_the_exit_codes() {
     let help = plain(&["--help"]).await.ok();
-    for command in ["dev", "namespace", "start", "signal", "query", "cancel", "terminate", "result", "describe", "show"]
+    for command in
+        ["dev", "namespace", "start", "signal", "query", "cancel", "terminate", "result", "describe", "show", "lints"]
     {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {help}");
         assert!(plain(&[command, "--help"]).await.ok().contains("Usage"));
     }
     assert!(help.contains("Exit codes"));
+}
+
+#[tokio::test]
+async fn the_list_for_clippy_is_printed_whole() {
+    let printed = plain(&["lints"]).await.ok();
+    assert_eq!(printed.trim_end(), highwater::lints::CLIPPY_TOML.trim_end());
+    assert!(printed.contains("tokio::select"));
 }
 
 #[tokio::test]

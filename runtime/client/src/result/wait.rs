@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::{ResultError, follows};
 use crate::{
     handle::{Addressed, WorkflowHandle},
-    pace::{ANSWER_ALONE, LOOKS, Retryable},
+    pace::{ANSWER_ALONE, Retryable, looks},
     replies::Expected,
     run::{self, Tail},
 };
@@ -67,7 +67,7 @@ pub(super) async fn closed<W>(handle: &WorkflowHandle<W>) -> Result<Closed, Miss
     }
     let broker = handle.client().broker();
     let mut run = handle.wanted();
-    let mut pauses = LOOKS;
+    let mut pauses = looks(broker);
     let mut told: Option<BoxStream<PlainMessage>> = None;
     loop {
         if told.is_none() {
@@ -101,8 +101,7 @@ pub(super) async fn closed<W>(handle: &WorkflowHandle<W>) -> Result<Closed, Miss
                 // Something else ended, perhaps a run that the addressed one continued as: look.
             }
             closed = own_answer(handle, answers) => return Ok(closed),
-            // Within a process nothing that is told gets lost.
-            () = sleep(pauses.next()), if !broker.is_in_process() => {}
+            () = sleep(pauses.next()) => {}
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::{Plan, StartError};
 use crate::{
     client::Client,
-    pace::{LOOKS, PATIENCE, persist},
+    pace::{PATIENCE, looks, persist},
     replies::Answers,
     request::{self, Stored, Unsent},
     run,
@@ -156,7 +156,7 @@ impl Attempt<'_> {
 
     /// Waits until an owner has dealt with the request, however long it takes for one to come.
     async fn wait_for_owner(&self, request_seq: u64, stored: &Stored) -> Result<Sent, StartError> {
-        let mut pauses = LOOKS;
+        let mut pauses = looks(self.client.broker());
         loop {
             tokio::select! {
                 biased;

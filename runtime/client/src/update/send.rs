@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     handle::{Located, WorkflowHandle},
-    pace::{LOOKS, Retryable},
+    pace::{Retryable, looks},
     replies::{Answers, Expected},
     request::{Ask, AskError, Stored, Unsent},
     run,
@@ -104,7 +104,7 @@ async fn became(
     answers: &Expected,
     seq: Option<u64>,
 ) -> Result<Became, UpdateError<Infallible>> {
-    let mut pauses = LOOKS;
+    let mut pauses = looks(handle.client().broker());
     loop {
         tokio::select! {
             biased;

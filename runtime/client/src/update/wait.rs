@@ -16,7 +16,7 @@ use super::{
     send::unsaid,
 };
 use crate::{
-    pace::{ANSWER_ALONE, LOOKS, Retryable},
+    pace::{ANSWER_ALONE, Retryable, looks},
     request::Stored,
 };
 
@@ -39,7 +39,7 @@ pub(super) async fn outcome<R>(update: &UpdateHandle<R>) -> Result<Outcome, Upda
     }
     let broker = handle.client().broker();
     let mut run = update.run;
-    let mut pauses = LOOKS;
+    let mut pauses = looks(broker);
     let mut listening: Option<BoxStream<PlainMessage>> = None;
     loop {
         if listening.is_none() {

@@ -5,6 +5,8 @@ mod child;
 mod child_handle;
 mod external;
 mod handle;
+mod info;
+mod next;
 mod operation;
 mod random;
 mod scope;
@@ -17,13 +19,13 @@ mod wait;
 
 use std::{cell::RefCell, fmt, future::IntoFuture, rc::Rc, time::Duration};
 
-use highwater_protocol::{Payload, QueueName, RunId, Timestamp, TypeName, WorkflowId};
+use highwater_protocol::{QueueName, RunId, Timestamp, TypeName, WorkflowId};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    definition::{ActivityItem, Workflow},
-    fault::{Exit, Fault},
+    definition::ActivityItem,
+    fault::{Fault, Recordable},
     run::{Scope, Shared},
 };
 
@@ -38,6 +40,8 @@ pub use highwater_protocol::{
     event::{ActivityCancellation, ChildCancellation, ParentClose},
     request::IdReuse,
 };
+pub use info::{Info, LONG_HISTORY_BYTES, LONG_HISTORY_EVENTS};
+pub use next::ContinueAsNew;
 pub use random::Random;
 pub use scope::CancelScope;
 pub use signal::{Received, Signals};
@@ -131,7 +135,7 @@ impl<S: 'static> Ctx<S> {
     where
         F: FnOnce(StepContext) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
-        T: Serialize + DeserializeOwned + 'static,
+        T: Recordable,
         E: Fault,
     {
         StepCall::new(self.inner.at.clone(), name, code)
@@ -214,18 +218,6 @@ impl<S: 'static> Ctx<S> {
         result
     }
 
-    /// Ends this run and starts another of type `W` under the same id with an empty history:
-    /// `return Err(ctx.continue_as_new::<subscription>(next))`. Signals that were not taken go along.
-    pub fn continue_as_new<W: Workflow>(&self, input: W::Input) -> Exit<W::Err> {
-        match Payload::encode(&input) {
-            Ok(payload) => Exit::ContinueAsNew(payload),
-            Err(error) => Exit::Call(highwater_protocol::Failure::new(
-                highwater_protocol::FailureKind::Payload,
-                format!("the input of the next run: {error}"),
-            )),
-        }
-    }
-
     /// A handle whose operations go on when the run is asked to cancel: for compensation and clean-up.
     pub fn shielded(&self) -> Self {
         self.in_scope(Scope::apart())
@@ -283,7 +275,8 @@ impl<S: 'static> Ctx<S> {
         Uuid::new_v5(&self.inner.at.shared.run.0, format!("uuid {}", self.inner.at.shared.next_uuid()).as_bytes())
     }
 
-    /// Whether the code is going through its history. For logging only: code that acts on it does not match its history.
+    /// Whether the code is going through its history. Code that acts on it does not match its history. For logging it is not
+    /// needed: events of `tracing` in workflow code are silent then, and stand under a span with the run's ids otherwise.
     pub fn is_replaying(&self) -> bool {
         self.inner.at.shared.is_replaying()
     }

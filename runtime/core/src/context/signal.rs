@@ -39,7 +39,7 @@ impl<T: DeserializeOwned> Signals<T> {
 
     /// Waits for the next signal.
     pub fn recv(&mut self) -> Received<'_, T> {
-        let waiter = Waiter::new(Rc::clone(&self.at.shared));
+        let waiter = Waiter::new(Rc::clone(&self.at.shared), format!("signal {}", self.name));
         Received { signals: self, waiter, done: false }
     }
 

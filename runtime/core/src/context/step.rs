@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{FutureExt, future::FusedFuture};
 use highwater_protocol::{Failure, FailureKind, RetryPolicy, RunId, TypeName, task::idempotency_key};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     activity,
-    fault::{CallError, Fault},
+    fault::{CallError, Fault, Recordable},
     run::{Kind, OnCancel, StepWork},
 };
 
@@ -109,7 +109,7 @@ impl<F, Fut, T, E> IntoFuture for StepCall<F, E>
 where
     F: FnOnce(StepContext) -> Fut + Send + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
-    T: Serialize + DeserializeOwned + 'static,
+    T: Recordable,
     E: Fault,
 {
     type Output = Result<T, CallError<E>>;

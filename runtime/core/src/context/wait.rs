@@ -21,16 +21,18 @@ use crate::{
 pub(super) struct Waiter {
     shared: Rc<Shared>,
     number: u64,
+    /// What is waited for, in words, for whoever asks why a run does not go on.
+    what: Rc<str>,
 }
 
 impl Waiter {
-    pub(super) fn new(shared: Rc<Shared>) -> Self {
+    pub(super) fn new(shared: Rc<Shared>, what: impl Into<Rc<str>>) -> Self {
         let number = shared.new_waiter();
-        Self { shared, number }
+        Self { shared, number, what: what.into() }
     }
 
     pub(super) fn wait(&self, cx: &Context<'_>) {
-        self.shared.wait(self.number, cx.waker());
+        self.shared.wait(self.number, cx.waker(), &self.what);
     }
 }
 
@@ -58,7 +60,7 @@ impl<S, F> fmt::Debug for WaitUntil<S, F> {
 
 impl<S, F> WaitUntil<S, F> {
     pub(super) fn new(at: Scoped, state: Rc<RefCell<S>>, condition: F) -> Self {
-        Self { waiter: Waiter::new(at.shared), state, scope: at.scope, condition, done: false }
+        Self { waiter: Waiter::new(at.shared, "a condition"), state, scope: at.scope, condition, done: false }
     }
 }
 
@@ -104,7 +106,7 @@ impl fmt::Debug for CancelRequested {
 
 impl CancelRequested {
     pub(super) fn new(at: Scoped) -> Self {
-        Self { waiter: Waiter::new(at.shared), scope: at.scope, done: false }
+        Self { waiter: Waiter::new(at.shared, "a request to cancel"), scope: at.scope, done: false }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod activity;
 mod defaults;
+mod does;
 mod handle;
 mod handlers;
 mod shape;
@@ -14,9 +15,9 @@ mod workflow;
 
 pub use activity::{Activity, ActivityDef, ActivityItem, Outcome, Tagged, tag};
 pub use defaults::ActivityDefaults;
+pub(crate) use does::{Bound, Does, Handler, signal_task, update, update_task, validating};
 pub use handle::{QueryPort, SignalPort, UpdatePort};
 pub use handlers::{Added, HandledTwice, Handlers};
-pub(crate) use handlers::{Bound, Does, Handler, signal_task, update, update_task, validating};
 pub use shape::{
     Free, FreeNoInput, FreeWithContext, FreeWithContextNoInput, InputOf, Method, MethodNoInput, MethodWithContext,
     MethodWithContextNoInput,

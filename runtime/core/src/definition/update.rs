@@ -97,8 +97,10 @@ impl<'de> Deserialize<'de> for NoError {
 
 #[cfg(test)]
 mod tests {
+    use highwater_protocol::{Payloads, TypeName, event::Attributes};
+
     use super::*;
-    use crate::fault::Exit;
+    use crate::{fault::Exit, run::NextRun};
 
     type Aliased = Result<u32, Exit<String>>;
 
@@ -119,7 +121,13 @@ mod tests {
         let Outcome::Failed(failure) = of::<true, Aliased>(Err(Exit::Error("no".into()))) else { panic!() };
         assert_eq!(failure.message, "no");
         assert!(matches!(of::<true, Aliased>(Err(Exit::Cancelled)), Outcome::Cancelled(_)));
-        let again = Exit::ContinueAsNew(Payload::null());
+        let next = NextRun {
+            workflow_type: TypeName::new("cart").unwrap(),
+            input: Payload::null(),
+            memo: Payloads::default(),
+            attributes: Attributes::default(),
+        };
+        let again = Exit::ContinueAsNew(Box::new(next));
         assert!(matches!(of::<true, Aliased>(Err(again)), Outcome::Failed(f) if f.message.contains("let `run` do so")));
     }
 }

@@ -7,6 +7,8 @@ use std::{error::Error, fmt};
 use highwater_protocol::{Failure, FailureKind, Payload};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::run::NextRun;
+
 pub use call::CallError;
 
 /// An error type of the user's that can be recorded and read back.
@@ -21,6 +23,18 @@ pub use call::CallError;
 pub trait Fault: fmt::Display + Serialize + DeserializeOwned + 'static {}
 
 impl<E: fmt::Display + Serialize + DeserializeOwned + 'static> Fault for E {}
+
+/// A value of the user's that can be recorded and read back.
+///
+/// Implemented for everything that can be serialised and owns its data.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be recorded",
+    label = "what is returned here needs `Serialize` and `Deserialize`",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it, or return what you need of it, such as an id"
+)]
+pub trait Recordable: Serialize + DeserializeOwned + 'static {}
+
+impl<T: Serialize + DeserializeOwned + 'static> Recordable for T {}
 
 /// Records an error; `non_retryable` says that no further attempt may follow.
 pub fn to_failure<E: Fault>(error: &E, non_retryable: bool) -> Failure {
@@ -65,7 +79,7 @@ pub enum Exit<E = String> {
     /// The run ends as cancelled.
     Cancelled,
     /// The run ends and another one follows; made by [`Ctx::continue_as_new`](crate::Ctx::continue_as_new).
-    ContinueAsNew(Payload),
+    ContinueAsNew(Box<NextRun>),
 }
 
 impl<E: Fault> From<E> for Exit<E> {

@@ -81,6 +81,10 @@ impl<H: Clone> ByName<H> {
         Ok(())
     }
 
+    fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.any.is_none()
+    }
+
     /// The handler of this very name.
     pub(super) fn named(&self, name: &TypeName) -> Option<H> {
         self.named.get(name.as_str()).map(|known| known.handler.clone())
@@ -109,6 +113,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// Whether messages may run code of the user's.
+    pub(super) fn take_messages(&self) -> bool {
+        !self.signals.is_empty() || !self.updates.is_empty()
+    }
+
     /// Adds a handler, for any name when there is none; an error says what has the name already.
     pub(super) fn add(&mut self, name: Option<&str>, method: &str, handler: Bound) -> Result<(), String> {
         let (kind, added) = match handler {

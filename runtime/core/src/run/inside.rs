@@ -5,7 +5,9 @@ use std::{
     rc::Rc,
 };
 
-use super::Shared;
+use tracing::{Dispatch, dispatcher::with_default};
+
+use super::{Shared, trail::Trail};
 use crate::panic;
 
 thread_local! {
@@ -44,9 +46,15 @@ impl Drop for LocalWait {
 
 impl Shared {
     /// Runs code of the user's that belongs to this run; a panic comes back as its text.
+    ///
+    /// What it tells to `tracing` stands under a span with the run's ids, and while the code only goes through its history,
+    /// nobody hears it: it was told when it happened. That holds for every subscriber, as it is this thread that has none then.
     pub(super) fn run_code<T>(&self, code: impl FnOnce() -> T) -> Result<T, String> {
+        Trail::leave(self.last_made.borrow().as_ref());
         let outer = WAITS.replace(Some(Rc::clone(&self.local_waits)));
-        let result = panic::catch(code);
+        let result = panic::catch(|| {
+            if self.is_replaying() { with_default(&Dispatch::none(), code) } else { self.span.in_scope(code) }
+        });
         WAITS.set(outer);
         result
     }

@@ -89,7 +89,7 @@ impl Limits {
     pub(super) fn conclusion(self, conclusion: Conclusion) -> Conclusion {
         let refused = match &conclusion {
             Conclusion::Completed(result) => self.check("the workflow's result", result),
-            Conclusion::ContinueAsNew(input) => self.check("the input of the next run", input),
+            Conclusion::ContinueAsNew(next) => self.check_all("the input of the next run", &next.input, &[&next.memo]),
             Conclusion::Failed(_) | Conclusion::Cancelled(_) => None,
         };
         match (refused, conclusion) {

@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use highwater_protocol::{Event, Started};
+use highwater_protocol::Event;
 
 use super::{Kind, Resolution, Shared};
 
 /// A run whose code is under way.
 pub(super) struct Live {
-    pub(super) started: Box<Started>,
     pub(super) shared: Rc<Shared>,
 }
 
@@ -27,6 +26,7 @@ impl Live {
             Event::ExternalClosed { op, .. } => {
                 self.shared.is_pending(*op, Kind::External) || self.shared.is_being_told(*op)
             }
+            Event::DelayPassed => self.shared.is_delayed(),
             _ => false,
         }
     }
@@ -44,6 +44,8 @@ impl Live {
                 self.shared.resolve(*op, Kind::Step, Some(name), Resolution::Outcome(*attempt, outcome.clone()))?;
             }
             Event::TimerFired { op } => self.shared.resolve(*op, Kind::Timer, None, Resolution::Fired)?,
+            Event::DelayPassed if !self.shared.is_delayed() => return Err("has begun already".to_owned()),
+            Event::DelayPassed => self.shared.end_delay(),
             Event::ChildStarted { op, run } => self.shared.child_started(*op, *run)?,
             Event::ChildClosed { op, outcome } => {
                 self.shared.resolve(*op, Kind::Child, None, Resolution::Outcome(1, outcome.clone()))?;

@@ -87,12 +87,10 @@ impl Shared {
 
     /// Keeps a signal whose argument does not fit, and tells.
     pub(crate) fn unfit(&self, signal: &Signal, error: &payload::Error) {
-        if !self.is_replaying() {
-            tracing::error!(
-                workflow_id = %self.workflow_id, signal = %signal.name, %error,
-                "a signal's argument does not fit what takes it; it is kept and changes nothing"
-            );
-        }
+        tracing::error!(
+            signal = %signal.name, %error,
+            "a signal's argument does not fit what takes it; it is kept and changes nothing"
+        );
         self.mailbox.borrow_mut().push_unfit(signal, error.to_string());
     }
 

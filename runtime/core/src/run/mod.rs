@@ -11,8 +11,10 @@
 //! So the code sees events in the batches in which they were recorded. A transition may be cut into several records
 //! anywhere but between two inbound events, and two transitions may not be joined into one record.
 
-mod children;
+mod ask;
+mod beside;
 mod factory;
+mod guards;
 mod handlers;
 mod inside;
 mod limits;
@@ -21,87 +23,52 @@ mod mailbox;
 mod messages;
 mod mismatch;
 mod operations;
+mod patches;
 mod poll;
 mod replay;
 mod scope;
 mod state;
 mod tasks;
+mod trail;
+mod transition;
+mod weight;
 
 use std::{collections::VecDeque, fmt, rc::Rc, sync::Arc};
 
 use highwater_protocol::{
-    Event, Failure, FailureKind, Payload, RunId, Started, Timestamp, TypeName, UpdateId,
-    event::{Signal, Update},
-    query::QueryRejected,
+    Event, Failure, FailureKind, RunId, Started, Timestamp,
+    event::Update,
     rejection::{Code, Rejection},
 };
 
+use beside::Beside;
 use live::Live;
 
-pub(crate) use children::ChildView;
 pub use factory::{Registry, RegistryError};
 pub use handlers::Unfinished;
 pub(crate) use handlers::{Begin, Ending, QueryHandler, SignalHandler, UpdateHandler, Validate, Work};
 pub(crate) use inside::LocalWait;
 pub use limits::Limits;
 pub use mailbox::Unhandled;
-pub(crate) use operations::{Kind, Making, OnCancel, Resolution};
+pub(crate) use operations::{ChildView, Kind, Making, OnCancel, Resolution};
 pub use operations::{StepRun, StepWork};
+use patches::Patches;
+pub use patches::may_cut;
 pub(crate) use scope::Scope;
+use state::Beginning;
 pub(crate) use state::Shared;
 pub(crate) use tasks::{Ended, Role};
+pub use trail::Trail;
+pub use transition::{Conclusion, NextRun, TaskFailure, Transition};
 
-/// How the code ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Conclusion {
-    /// With a value.
-    Completed(Payload),
-    /// With an error.
-    Failed(Failure),
-    /// After a request to cancel.
-    Cancelled(Failure),
-    /// To go on as a new run with this input.
-    ContinueAsNew(Payload),
-}
-
-impl fmt::Display for Conclusion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Completed(_) => f.write_str("Completed"),
-            Self::Failed(failure) => write!(f, "Failed: {failure}"),
-            Self::Cancelled(_) => f.write_str("Cancelled"),
-            Self::ContinueAsNew(_) => f.write_str("ContinuedAsNew"),
-        }
-    }
-}
-
-/// What an activation led to.
-#[derive(Debug, Default)]
-pub struct Transition {
-    /// What to record: the inbound events that counted, each followed by the commands they led to.
-    pub events: Vec<Event>,
-    /// The workflow's time in it. The record must say the same: the code has seen it.
-    pub time: Timestamp,
-    /// The local steps to run once that is recorded.
-    pub steps: Vec<StepRun>,
-    /// How the code ended, if it did so now: a run concludes once.
-    pub conclusion: Option<Conclusion>,
-    /// Updates that are not among the events because they were refused. One that is in neither was accepted before.
-    pub refused: Vec<(UpdateId, Rejection)>,
-}
-
-impl Transition {
-    /// Whether there is nothing to record.
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.conclusion.is_none()
-    }
-}
-
-/// What the code would not do with its events. The run is to be dropped and rebuilt from its history.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskFailure {
-    /// What went wrong.
-    pub failure: Failure,
+/// Whether inbound events were applied that the code has not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// There were some.
+    Poll,
+    /// There were, and the code has seen them, but what came of it is further on in the history, if anywhere.
+    Deferred,
 }
 
 /// One run.
@@ -116,12 +83,16 @@ pub struct Run {
     closed: bool,
     /// Answers to recorded calls that were too large, and that the history has not shown yet.
     refusals: Vec<Event>,
-    /// Inbound events were applied, and the code has not seen them.
-    unpolled: bool,
+    due: Due,
     /// The code was polled at least once.
     begun: bool,
+    patches: Rc<Patches>,
     /// The number of the last event seen, in the run's history.
     event_number: u64,
+    /// What the events weigh that were seen.
+    bytes: u64,
+    /// What the code has gone through last, and where it differs.
+    beside: Beside,
 }
 
 impl fmt::Debug for Run {
@@ -138,6 +109,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
             live.shared.mute();
+            live.shared.tasks.end();
             live.shared.clear();
         }
     }
@@ -154,9 +126,12 @@ impl Run {
             conclusion: None,
             closed: false,
             refusals: Vec::new(),
-            unpolled: false,
+            due: Due::Nothing,
             begun: false,
+            patches: Rc::default(),
             event_number: 0,
+            bytes: 0,
+            beside: Beside::default(),
         }
     }
 
@@ -166,6 +141,7 @@ impl Run {
     /// After an error the run is in no defined state: drop it and rebuild it from its history.
     pub fn activate(&mut self, id: RunId, events: Vec<Event>, time: Timestamp) -> Result<Transition, TaskFailure> {
         assert!(self.unmatched.is_empty(), "finish_replay takes what the history did not show");
+        self.rest(false);
         let mut transition = Transition::default();
         self.set_time(time);
         for event in events {
@@ -176,17 +152,31 @@ impl Run {
                 continue;
             }
             if self.accepts(&event) {
-                self.event_number += 1;
+                self.note(&event);
                 self.apply(id, &event, time, false)?;
                 transition.events.push(event);
-                self.unpolled = true;
+                self.due = Due::Poll;
             }
         }
-        if self.unpolled {
+        if self.due != Due::Nothing {
             self.poll()?;
         }
         self.collect(&mut transition)?;
+        self.rest(true);
         Ok(transition)
+    }
+
+    /// Counts an event of the history.
+    fn note(&mut self, event: &Event) {
+        self.event_number += 1;
+        self.bytes += weight::weight(event) as u64;
+    }
+
+    /// At rest, nothing of the run itself wakes its code.
+    fn rest(&self, rests: bool) {
+        if let Some(live) = &self.live {
+            live.shared.tasks.rest(rests);
+        }
     }
 
     /// Whether an update that is new may be accepted.
@@ -213,46 +203,6 @@ impl Run {
         live.accepts(event)
     }
 
-    /// Answers a query. What the answer would change makes it panic, and the query is rejected.
-    pub fn query(&self, name: &TypeName, input: &Payload) -> Result<Payload, QueryRejected> {
-        let rejected = |code: &str, reason: String| Err(QueryRejected { code: code.into(), reason });
-        let Some(live) = &self.live else {
-            return rejected("blocked", "the run has not started: its first workflow task failed".into());
-        };
-        let answer = live.shared.run_code(|| live.shared.answering(|| live.shared.query(name, input)));
-        match answer {
-            Ok(Some(Ok(result))) => Ok(result),
-            Ok(Some(Err(error))) => {
-                rejected("bad-argument", format!("the argument or result of query {name} does not fit: {error}"))
-            }
-            Ok(None) => {
-                let (workflow, known) = (&live.started.workflow_type, mismatch::list(&live.shared.queries()));
-                rejected("unknown-query", format!("workflow {workflow} has no query {name}; it has: {known}"))
-            }
-            Err(panic) => rejected("failed", format!("query {name} panicked: {panic}")),
-        }
-    }
-
-    /// The run's first event, once it is there.
-    pub fn started(&self) -> Option<&Started> {
-        self.live.as_ref().map(|live| live.started.as_ref())
-    }
-
-    /// Signals that came in and that the code has not taken, for the run that follows this one.
-    pub fn take_signals(&mut self) -> Vec<Signal> {
-        self.live.as_ref().map(|live| live.shared.take_signals()).unwrap_or_default()
-    }
-
-    /// Signals that came in and that nothing takes, for an operator.
-    pub fn unhandled_signals(&self) -> Vec<Unhandled> {
-        self.live.as_ref().map(|live| live.shared.unhandled_signals()).unwrap_or_default()
-    }
-
-    /// What the code waits for now, in words, for an operator.
-    pub fn waits_for(&self) -> Vec<String> {
-        self.live.as_ref().map(|live| live.shared.pending()).unwrap_or_default()
-    }
-
     fn set_time(&self, time: Timestamp) {
         if let Some(live) = &self.live {
             live.shared.set_time(time);
@@ -275,19 +225,21 @@ impl Run {
         match applied {
             Ok(Ok(())) => Ok(()),
             Ok(Err(found)) => Err(self.nondeterminism(event, &found)),
-            Err(panic) => Err(Self::panicked(&panic)),
+            Err(panic) => Err(Self::panicked(&live.shared, &panic)),
         }
     }
 
     fn start(&mut self, id: RunId, started: &Started, time: Timestamp, replaying: bool) -> Result<(), TaskFailure> {
-        let shared =
-            Rc::new(Shared::new(id, started, self.limits, self.registry.interceptors(started), replaying, time));
+        let interceptors = self.registry.interceptors(started);
+        let (limits, patches) = (self.limits, Rc::clone(&self.patches));
+        let beginning = Beginning { run: id, started, limits, interceptors, patches, replaying, now: time };
+        let shared = Rc::new(Shared::new(beginning));
         let created = shared.run_code(|| {
             self.registry.begin(started, &shared)?;
             for signal in &started.signals {
                 shared.signal(signal);
             }
-            Some(Live { started: Box::new(started.clone()), shared: Rc::clone(&shared) })
+            Some(Live { shared: Rc::clone(&shared) })
         });
         match created {
             Ok(Some(live)) => {
@@ -297,7 +249,7 @@ impl Run {
             Ok(None) => Err(self.unknown(&started.workflow_type)),
             Err(panic) => {
                 shared.clear();
-                Err(Self::panicked(&panic))
+                Err(Self::panicked(&shared, &panic))
             }
         }
     }

@@ -10,33 +10,24 @@
 //!              └─ dropped ──▶ Tell: gone    others, detached: open, not wanted, until its end is on record
 //! ```
 
-use std::{fmt, panic::Location, rc::Rc, task::Waker};
+mod cancel;
+mod child;
+mod step;
 
-use highwater_protocol::{Event, Failure, OpId, RetryPolicy, TypeName, event::Outcome};
+use std::{panic::Location, rc::Rc, task::Waker};
 
-use super::{Shared, children::ChildState, scope::Scope};
-use crate::activity::BoxFuture;
+use highwater_protocol::{Event, Failure, OpId, TypeName, event::Outcome};
 
-/// A local step to be run.
-pub struct StepRun {
-    /// Which operation.
-    pub op: OpId,
-    /// Its name.
-    pub name: TypeName,
-    /// How failed attempts follow each other: one attempt, unless the code says otherwise.
-    pub retry: RetryPolicy,
-    /// Makes an attempt, by its number from 1, for the async runtime.
-    pub work: StepWork,
-}
+use super::{
+    Shared,
+    scope::Scope,
+    trail::{Made, Trail},
+};
+use cancel::Told;
+use child::ChildState;
 
-/// Makes an attempt of a step, by its number from 1. There is no second one unless the retry policy allows it.
-pub type StepWork = Box<dyn FnMut(u32) -> BoxFuture<'static, Outcome> + Send>;
-
-impl fmt::Debug for StepRun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StepRun").field("op", &self.op).field("name", &self.name).finish_non_exhaustive()
-    }
-}
+pub(crate) use child::ChildView;
+pub use step::{StepRun, StepWork};
 
 /// The kinds of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,14 +74,6 @@ pub(crate) enum Resolution {
     Delivered(Option<Failure>),
 }
 
-/// Whether something was told to cancel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    No,
-    Sent,
-    Delivered,
-}
-
 pub(super) struct Op {
     kind: Kind,
     name: TypeName,
@@ -108,41 +91,13 @@ pub(super) struct Op {
     resolution: Option<Resolution>,
     waker: Option<Waker>,
     /// What more there is to a child workflow.
-    pub(super) child: Option<Box<ChildState>>,
+    child: Option<Box<ChildState>>,
 }
 
 impl Op {
-    /// Notes that it is told to cancel; false when it was told before, or never is.
-    fn tell(&mut self) -> bool {
-        let tell = self.told == Told::No && self.on_cancel != OnCancel::Abandon;
-        if tell {
-            self.told = Told::Sent;
-        }
-        tell
-    }
-
-    /// Whether the code goes on at once when the scope is cancelled.
-    fn ends_when_cancelled(&self) -> bool {
-        match self.on_cancel {
-            OnCancel::Tell | OnCancel::TellAndLeave | OnCancel::Abandon => true,
-            OnCancel::Wait => false,
-            OnCancel::WaitTold => self.told == Told::Delivered,
-        }
-    }
-
-    /// Ends it for the code.
-    fn end_as_cancelled(&mut self) -> Option<Waker> {
-        self.open = self.on_cancel != OnCancel::Tell;
-        self.resolution = Some(Resolution::Cancelled);
-        self.waker.take()
-    }
-
-    pub(super) fn resolution(&self) -> Option<&Resolution> {
-        self.resolution.as_ref()
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.open
+    /// Whether it is open and somebody is woken when anything happens to it.
+    fn will_wake(&self) -> bool {
+        self.open && (self.waker.is_some() || self.child.as_ref().is_some_and(|child| child.is_looked_at()))
     }
 
     /// Whether the code holds it and has not been told its end.
@@ -158,13 +113,17 @@ impl Shared {
         self.refuse_in_query("an operation was made");
         let Making { kind, name, scope, on_cancel } = making;
         let op = OpId(self.next_op.replace(self.next_op.get() + 1));
+        let at = Location::caller();
+        let made = Made { op, kind, name: name.clone(), at };
+        Trail::leave(Some(&made));
+        self.last_made.replace(Some(made));
         let refused = scope.is_cancelled();
         let entry = Op {
             kind,
             name,
             scope: Rc::clone(scope),
             on_cancel,
-            made_at: Location::caller(),
+            made_at: at,
             open: !refused,
             cancelling: false,
             told: Told::No,
@@ -178,13 +137,6 @@ impl Shared {
             self.commands.borrow_mut().push(command);
         }
         op
-    }
-
-    /// Hands a step's work over, unless the step was cancelled from the start.
-    pub(crate) fn run_step(&self, op: OpId, name: TypeName, retry: RetryPolicy, work: StepWork) {
-        if self.is_pending(op, Kind::Step) {
-            self.steps.borrow_mut().push(StepRun { op, name, retry, work });
-        }
     }
 
     /// Whether an end of it would be taken.
@@ -244,27 +196,6 @@ impl Shared {
         drop(entry);
     }
 
-    pub(super) fn issue_cancel(&self, op: OpId, kind: Kind, reason: &str) {
-        let command = match kind {
-            Kind::Activity => Event::ActivityCancelRequested { op },
-            Kind::Timer => Event::TimerCancelled { op },
-            Kind::Step => return self.drop_step(op),
-            Kind::Child => Event::ChildCancelRequested { op, reason: reason.to_owned() },
-            // What was sent is sent.
-            Kind::External => return,
-        };
-        self.commands.borrow_mut().push(command);
-    }
-
-    /// A step that was not handed over yet is not needed any more.
-    fn drop_step(&self, op: OpId) {
-        let mut steps = self.steps.borrow_mut();
-        let step = steps.iter().position(|step| step.op == op).map(|at| steps.remove(at));
-        // What the step captured may run code when it is dropped.
-        drop(steps);
-        drop(step);
-    }
-
     /// Ends an operation; an error says what the code has under this number instead.
     pub(crate) fn resolve(
         &self,
@@ -304,65 +235,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether the run was asked to cancel.
-    pub(crate) fn cancel_requested(&self) -> bool {
-        self.scope.is_cancelled()
-    }
-
-    /// A scope is cancelled: everything in it that is waited for is told and ends, in the order in which it was made.
-    pub(crate) fn cancel(&self, scope: &Scope, reason: &str) {
-        if !scope.cancel(reason) {
-            return;
-        }
-        let awaited = |op: &Op| op.is_awaited() && !op.cancelling && op.scope.is_cancelled();
-        let ops: Vec<OpId> = self.ops.borrow().iter().filter(|(_, op)| awaited(op)).map(|(id, _)| *id).collect();
-        for op in ops {
-            let mut told = None;
-            let waker = self.ops.borrow_mut().get_mut(&op).and_then(|entry| {
-                told = entry.tell().then_some(entry.kind);
-                entry.cancelling = true;
-                if entry.ends_when_cancelled() { entry.end_as_cancelled() } else { None }
-            });
-            if let Some(kind) = told {
-                self.issue_cancel(op, kind, reason);
-            }
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-            self.wake_child(op);
-        }
-    }
-
-    /// A request to cancel has arrived, or never will.
-    pub(super) fn told(&self, op: OpId) {
-        let waker = self.ops.borrow_mut().get_mut(&op).and_then(|entry| {
-            entry.told = Told::Delivered;
-            let ends = entry.cancelling && entry.is_awaited() && entry.ends_when_cancelled();
-            if ends { entry.end_as_cancelled() } else { None }
-        });
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        self.wake_child(op);
-    }
-
-    /// Whether somebody waits for the request to cancel to arrive.
-    pub(super) fn is_being_told(&self, op: OpId) -> bool {
-        self.ops.borrow().get(&op).is_some_and(|entry| entry.open && entry.told == Told::Sent)
-    }
-
-    /// Tells an operation to cancel, whatever its scope; once.
-    pub(super) fn tell(&self, op: OpId, reason: &str) {
-        let tell = self.ops.borrow_mut().get_mut(&op).and_then(|entry| {
-            let tell = entry.open && entry.told == Told::No;
-            if tell {
-                entry.told = Told::Sent;
-            }
-            tell.then_some(entry.kind)
-        });
-        if let Some(kind) = tell {
-            self.issue_cancel(op, kind, reason);
-        }
+    /// Whether the code waits for something that an event ends.
+    pub(super) fn waits_for_events(&self) -> bool {
+        self.has_waiters() || self.ops.borrow().values().any(Op::will_wake)
     }
 
     /// What the code waits for, in words, with the place where it was made.
@@ -370,12 +245,13 @@ impl Shared {
         let ops = self.ops.borrow();
         let open = ops.iter().filter(|(_, op)| op.is_awaited());
         let open = open.map(|(id, op)| format!("{} {} (#{id}, at {})", op.kind.word(), op.name, op.made_at));
-        open.chain(self.tasks.handlers()).collect()
+        let delay = self.is_delayed().then(|| "the start delay".to_owned());
+        open.chain(self.waited_for()).chain(self.tasks.handlers()).chain(delay).collect()
     }
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Activity => "activity",
             Self::Step => "step",

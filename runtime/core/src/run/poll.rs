@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use highwater_protocol::{Event, Failure, FailureKind};
 
 use super::{
-    Conclusion, Run, Shared, TaskFailure, Transition, limits,
+    Conclusion, Due, Run, Shared, TaskFailure, Transition, limits,
     tasks::{Ended, Lent, Role},
 };
 
@@ -18,30 +18,39 @@ const REFUSALS_MAX: u32 = 1_000;
 impl Run {
     /// Polls the code until it waits for something that is not there.
     pub(super) fn poll(&mut self) -> Result<(), TaskFailure> {
-        self.unpolled = false;
+        self.due = Due::Nothing;
         let Some(live) = &self.live else { return Ok(()) };
         if self.closed || self.conclusion.is_some() {
             return Ok(());
         }
+        if live.shared.is_delayed() {
+            // Updates that change the state only are done already.
+            self.unmatched.extend(live.shared.take_commands());
+            return Ok(());
+        }
         self.begun = true;
+        live.shared.set_history_size(self.event_number, self.bytes);
         run_tasks(&live.shared)?;
         let taken = live.shared.run_code(|| {
             let conclusion = live.shared.conclusion().map(|conclusion| live.shared.outbound_conclusion(conclusion));
             (live.shared.take_commands(), conclusion)
         });
-        let (commands, conclusion) = taken.map_err(|panic| Self::panicked(&panic))?;
+        let (commands, conclusion) = taken.map_err(|panic| Self::panicked(&live.shared, &panic))?;
         self.unmatched.extend(commands);
         self.conclusion = conclusion.map(|conclusion| {
             live.shared.mute();
             self.limits.conclusion(conclusion)
         });
+        if self.conclusion.is_some() {
+            return Ok(());
+        }
         let unhandled = live.shared.unhandled_updates.borrow().first().cloned();
         match unhandled {
-            Some(update) if self.conclusion.is_none() => {
+            Some(update) => {
                 let recorded = Event::UpdateAccepted(Box::new(update));
                 Err(self.nondeterminism(&recorded, "has no handler for this update"))
             }
-            _ => Ok(()),
+            None => live.shared.check_waits(),
         }
     }
 
@@ -54,12 +63,15 @@ impl Run {
         let mut rounds = 0;
         loop {
             let mut refusals = std::mem::take(&mut self.refusals);
-            for mut command in self.unmatched.drain(..) {
+            let mut commands = Vec::from(std::mem::take(&mut self.unmatched));
+            // What the others follow from goes before them, so that replay finds it in time.
+            commands.sort_by_key(|command| !matches!(command, Event::Patched { .. }));
+            for mut command in commands {
                 if let Some(refusal) = self.limits.refusal(&command) {
                     limits::strip(&mut command);
                     refusals.push(refusal);
                 }
-                self.event_number += 1;
+                self.note(&command);
                 transition.events.push(command);
             }
             if refusals.is_empty() {
@@ -76,8 +88,9 @@ impl Run {
                 if let Some(live) = &self.live
                     && live.accepts(&event)
                 {
-                    self.event_number += 1;
-                    live.apply(&event).map_err(|found| self.nondeterminism(&event, &found))?;
+                    let applied = live.apply(&event);
+                    self.note(&event);
+                    applied.map_err(|found| self.nondeterminism(&event, &found))?;
                     transition.events.push(event);
                 }
             }
@@ -96,6 +109,7 @@ impl Run {
 fn run_tasks(shared: &Shared) -> Result<(), TaskFailure> {
     shared.wake_waiters();
     for _ in 0..POLLS_MAX {
+        shared.check_woken()?;
         let woken = shared.tasks.take_woken();
         if woken.is_empty() {
             return Ok(());
@@ -134,7 +148,7 @@ fn run_task(shared: &Shared, number: u64) -> Result<(), TaskFailure> {
         (Ok(Poll::Ready(Ended::Answered(outcome))), Role::Update(id, _)) => shared.close_update(&id, outcome),
         (Err(panic), Role::Update(id, _)) => shared.panicked(&id, &panic),
         (Ok(Poll::Ready(Ended::Answered(_))), _) => unreachable!("only updates are answered"),
-        (Err(panic), _) => return Err(Run::panicked(&panic)),
+        (Err(panic), _) => return Err(Run::panicked(shared, &panic)),
     }
     Ok(())
 }

@@ -5,13 +5,26 @@ use highwater_protocol::{
     event::{Class, ExternalRequest},
 };
 
-use super::{Conclusion, Run, TaskFailure, Transition, limits};
+use super::{Conclusion, Due, Run, TaskFailure, Transition, limits};
 
 impl Run {
     /// Goes through one record of the history, whose transition happened at `time`.
     pub fn replay(&mut self, id: RunId, events: &[Event], time: Timestamp) -> Result<(), TaskFailure> {
+        self.rest(false);
+        let before = self.event_number;
+        let replayed = self.replay_record(id, events, time);
+        self.rest(true);
+        match replayed {
+            Ok(()) => self.beside.passed(events),
+            Err(failure) => return Err(self.beside.show(failure, before, events, &self.unmatched)),
+        }
+        Ok(())
+    }
+
+    fn replay_record(&mut self, id: RunId, events: &[Event], time: Timestamp) -> Result<(), TaskFailure> {
         let failed_task = matches!(events.last(), Some(Event::WorkflowTaskFailed { .. }));
-        if self.unpolled && !failed_task {
+        self.patches.look_ahead(events);
+        if self.due == Due::Deferred || self.due == Due::Poll && !failed_task {
             // The events of a failed task were taken when it was tried again: by themselves, before all that came
             // later, and at their own time, since nothing tells when that was.
             self.poll()?;
@@ -26,7 +39,7 @@ impl Run {
                     self.nothing_unmatched(first)?;
                 }
                 for event in &rest[..inbound] {
-                    self.event_number += 1;
+                    self.note(event);
                     // A failed task left no time to sort out what does not concern the run any more.
                     if !failed_task || self.accepts(event) {
                         if !failed_task && matches!(event, Event::UpdateAccepted(_)) {
@@ -35,15 +48,19 @@ impl Run {
                         self.replay_inbound(id, event, time)?;
                     }
                 }
-                self.unpolled = true;
-                if !failed_task {
+                self.due = Due::Poll;
+                rest = &rest[inbound..];
+                if rest.is_empty() {
+                    // What the code asked for then is in the next record, or was never recorded. A change that it went
+                    // with is there too, so the poll waits for it.
+                    self.due = Due::Deferred;
+                } else if !failed_task {
                     self.poll()?;
                 }
-                rest = &rest[inbound..];
             }
             let outbound = rest.iter().take_while(|event| event.class() != Class::Inbound).count();
             for event in &rest[..outbound] {
-                self.event_number += 1;
+                self.note(event);
                 self.compare(event)?;
             }
             rest = &rest[outbound..];
@@ -54,15 +71,22 @@ impl Run {
     /// After the last record of the history: what the code has asked for and nobody has recorded yet, because its worker
     /// ended in between. Steps without a result are in it, to be run again.
     pub fn finish_replay(&mut self, time: Timestamp) -> Result<Transition, TaskFailure> {
+        self.rest(false);
+        self.patches.reach_end();
+        if self.due == Due::Deferred {
+            // The code has most likely been here already, and what it logs was logged.
+            self.poll()?;
+        }
         if let Some(live) = &self.live {
             live.shared.go_live();
         }
-        if self.unpolled {
+        if self.due == Due::Poll {
             self.poll()?;
         }
         self.set_time(time);
         let mut transition = Transition::default();
         self.collect(&mut transition)?;
+        self.rest(true);
         Ok(transition)
     }
 
@@ -90,6 +114,8 @@ impl Run {
     fn compare(&mut self, recorded: &Event) -> Result<(), TaskFailure> {
         match recorded.class() {
             Class::Engine | Class::Inbound => Ok(()),
+            // It was looked for before the code ran, which may not ask for it any more.
+            Class::Command if matches!(recorded, Event::Patched { .. }) => Ok(()),
             Class::Closing => self.compare_closing(recorded),
             Class::Command => match self.unmatched.pop_front() {
                 Some(command) if same_command(recorded, &command) => {
@@ -157,6 +183,7 @@ fn same_command(recorded: &Event, issued: &Event) -> bool {
         | (Event::ActivityCancelRequested { op: a }, Event::ActivityCancelRequested { op: b })
         | (Event::ChildCancelRequested { op: a, .. }, Event::ChildCancelRequested { op: b, .. }) => a == b,
         (Event::UpdateClosed { id: a, .. }, Event::UpdateClosed { id: b, .. }) => a == b,
+        (Event::AttributesUpserted { .. }, Event::AttributesUpserted { .. }) => true,
         (Event::ChildScheduled(a), Event::ChildScheduled(b)) => {
             a.op == b.op && a.workflow_type == b.workflow_type && a.workflow_id == b.workflow_id
         }

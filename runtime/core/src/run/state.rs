@@ -9,16 +9,20 @@ use std::{
 };
 
 use highwater_protocol::{
-    Event, OpId, QueueName, RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId, event::Update,
+    Event, OpId, QueueName, RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId,
+    event::{Attributes, InvalidAttributes, Update},
 };
+use tracing::Span;
 
 use super::{
     Conclusion, Limits,
     handlers::Table,
     mailbox::Mailbox,
     operations::{Op, StepRun},
+    patches::Patches,
     scope::Scope,
     tasks::Tasks,
+    trail::Made,
 };
 use crate::intercept::Interceptors;
 
@@ -29,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) workflow_type: TypeName,
     pub(crate) run: RunId,
     pub(crate) queue: QueueName,
+    pub(crate) started: Started,
+    pub(crate) started_at: Timestamp,
     pub(crate) limits: Limits,
     pub(crate) interceptors: Interceptors,
     now: Cell<Timestamp>,
@@ -56,25 +62,42 @@ pub(crate) struct Shared {
     pub(super) tasks: Tasks,
     /// What the workflow returned; the run goes on until its handlers have returned, too.
     pub(super) ending: RefCell<Option<Conclusion>>,
-    waiters: RefCell<BTreeMap<u64, Waker>>,
+    waiters: RefCell<BTreeMap<u64, (Waker, Rc<str>)>>,
+    /// The start delay has not passed.
+    delayed: Cell<bool>,
+    pub(super) patches: Rc<Patches>,
+    attributes: RefCell<Attributes>,
+    /// Events and bytes of the history, up to what the code now sees.
+    history_size: Cell<(u64, u64)>,
+    /// What the code tells to `tracing` stands under this.
+    pub(super) span: Span,
+    /// What the code made last.
+    pub(super) last_made: RefCell<Option<Made>>,
     /// How many waits there are for other tasks of this run.
     pub(super) local_waits: Rc<Cell<usize>>,
 }
 
+/// What there is when a run begins.
+pub(super) struct Beginning<'a> {
+    pub(super) run: RunId,
+    pub(super) started: &'a Started,
+    pub(super) limits: Limits,
+    pub(super) interceptors: Interceptors,
+    pub(super) patches: Rc<Patches>,
+    pub(super) replaying: bool,
+    pub(super) now: Timestamp,
+}
+
 impl Shared {
-    pub(crate) fn new(
-        run: RunId,
-        started: &Started,
-        limits: Limits,
-        interceptors: Interceptors,
-        replaying: bool,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn new(beginning: Beginning<'_>) -> Self {
+        let Beginning { run, started, limits, interceptors, patches, replaying, now } = beginning;
         Self {
             workflow_id: started.workflow_id.clone(),
             workflow_type: started.workflow_type.clone(),
             run,
             queue: started.queue.clone(),
+            started: started.clone(),
+            started_at: now,
             limits,
             interceptors,
             now: Cell::new(now),
@@ -94,9 +117,20 @@ impl Shared {
             handlers: RefCell::default(),
             updates: RefCell::default(),
             unhandled_updates: RefCell::default(),
-            tasks: Tasks::default(),
+            tasks: Tasks::new(&started.workflow_id),
             ending: RefCell::default(),
             waiters: RefCell::default(),
+            delayed: Cell::new(started.delay_until.is_some()),
+            patches,
+            attributes: RefCell::new(started.attributes.clone()),
+            history_size: Cell::default(),
+            span: tracing::info_span!(
+                "workflow",
+                workflow_id = %started.workflow_id,
+                workflow_type = %started.workflow_type,
+                %run
+            ),
+            last_made: RefCell::default(),
             local_waits: Rc::default(),
         }
     }
@@ -116,6 +150,39 @@ impl Shared {
 
     pub(crate) fn go_live(&self) {
         self.replaying.set(false);
+    }
+
+    /// Whether the start delay has not passed yet.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.delayed.get()
+    }
+
+    pub(super) fn end_delay(&self) {
+        self.delayed.set(false);
+    }
+
+    pub(super) fn set_history_size(&self, events: u64, bytes: u64) {
+        self.history_size.set((events, bytes));
+    }
+
+    /// Events and bytes of the history, up to what the code now sees.
+    pub(crate) fn history_size(&self) -> (u64, u64) {
+        self.history_size.get()
+    }
+
+    pub(crate) fn attributes(&self) -> Attributes {
+        self.attributes.borrow().clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn upsert_attributes(&self, attributes: Attributes) -> Result<(), InvalidAttributes> {
+        self.refuse_in_query("ctx.upsert_attributes");
+        let mut all = self.attributes();
+        all.upsert(&attributes);
+        all.check()?;
+        self.attributes.replace(all);
+        self.commands.borrow_mut().push(Event::AttributesUpserted { attributes });
+        Ok(())
     }
 
     /// From here on nothing the code drops issues a command.
@@ -163,8 +230,9 @@ impl Shared {
         self.next_waiter.replace(self.next_waiter.get() + 1)
     }
 
-    pub(crate) fn wait(&self, waiter: u64, waker: &Waker) {
-        let before = self.waiters.borrow_mut().insert(waiter, waker.clone());
+    /// Looks again when anything changes; `what` says in words what is waited for.
+    pub(crate) fn wait(&self, waiter: u64, waker: &Waker, what: &Rc<str>) {
+        let before = self.waiters.borrow_mut().insert(waiter, (waker.clone(), Rc::clone(what)));
         drop(before);
     }
 
@@ -173,10 +241,19 @@ impl Shared {
         drop(before);
     }
 
+    /// What is waited for that is no operation, in words.
+    pub(super) fn waited_for(&self) -> Vec<String> {
+        self.waiters.borrow().values().map(|(_, what)| what.to_string()).collect()
+    }
+
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.waiters.borrow().is_empty()
+    }
+
     /// Something changed: all waiters look again, in the order in which they were made.
     pub(crate) fn wake_waiters(&self) {
         let waiters = mem::take(&mut *self.waiters.borrow_mut());
-        for waker in waiters.into_values() {
+        for (waker, _) in waiters.into_values() {
             waker.wake();
         }
     }

@@ -8,14 +8,15 @@ use std::{
     collections::BTreeMap,
     mem,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Wake, Waker},
+    thread::{self, ThreadId},
 };
 
 use futures_util::future::LocalBoxFuture;
-use highwater_protocol::{TypeName, UpdateId, event::Outcome};
+use highwater_protocol::{TypeName, UpdateId, WorkflowId, event::Outcome};
 
 use super::{Conclusion, Unfinished, handlers::Ending};
 
@@ -57,7 +58,6 @@ impl Role {
 }
 
 /// The tasks of a run.
-#[derive(Default)]
 pub(super) struct Tasks {
     next: Cell<u64>,
     list: RefCell<BTreeMap<u64, Task>>,
@@ -79,6 +79,26 @@ pub(super) struct Lent {
 }
 
 impl Tasks {
+    pub(super) fn new(workflow: &WorkflowId) -> Self {
+        Self { next: Cell::default(), list: RefCell::default(), woken: Arc::new(Woken::new(workflow)) }
+    }
+
+    /// At rest, nothing of the run wakes its tasks: whoever does so is a stranger.
+    pub(super) fn rest(&self, rests: bool) {
+        let state = if rests { State::Rests } else { State::Runs };
+        self.woken.lock().state = state;
+    }
+
+    /// The run is no longer here, and whoever wakes it is too late.
+    pub(super) fn end(&self) {
+        self.woken.lock().state = State::Ended;
+    }
+
+    /// Who has woken a task and does not belong to the run.
+    pub(super) fn stranger(&self) -> Option<String> {
+        self.woken.lock().stranger.clone()
+    }
+
     /// Adds a task, which is polled after all that are there.
     pub(super) fn add(&self, role: Role, code: Code) -> u64 {
         let number = self.next.replace(self.next.get() + 1);
@@ -90,7 +110,7 @@ impl Tasks {
 
     /// Those that were woken since the last call, in the order in which they were made.
     pub(super) fn take_woken(&self) -> Vec<u64> {
-        let mut woken = mem::take(&mut *self.woken.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut woken = mem::take(&mut self.woken.lock().tasks);
         woken.sort_unstable();
         woken
     }
@@ -145,8 +165,63 @@ impl Tasks {
 }
 
 /// The tasks that were woken, each once.
-#[derive(Default)]
-struct Woken(Mutex<Vec<u64>>);
+struct Woken {
+    workflow: WorkflowId,
+    /// The thread of the run.
+    home: ThreadId,
+    queue: Mutex<Queue>,
+}
+
+struct Queue {
+    tasks: Vec<u64>,
+    state: State,
+    stranger: Option<String>,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Runs,
+    Rests,
+    Ended,
+}
+
+impl Woken {
+    fn new(workflow: &WorkflowId) -> Self {
+        let queue = Queue { tasks: Vec::new(), state: State::Runs, stranger: None };
+        Self { workflow: workflow.clone(), home: thread::current().id(), queue: Mutex::new(queue) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, task: u64) {
+        let here = thread::current();
+        let abroad = here.id() != self.home;
+        let mut queue = self.lock();
+        match queue.state {
+            State::Ended => {}
+            State::Runs if !abroad => queue.tasks.push(task),
+            State::Runs | State::Rests => {
+                let stranger = match here.name() {
+                    _ if !abroad => "other code on its thread, while it was at rest".to_owned(),
+                    Some(name) => format!("the thread {name:?}"),
+                    None => "a thread without a name".to_owned(),
+                };
+                let first = queue.stranger.is_none();
+                queue.stranger = Some(stranger.clone());
+                drop(queue);
+                if first {
+                    // The run may get no event for months; until then nobody else tells.
+                    tracing::error!(
+                        workflow_id = %self.workflow, by = stranger,
+                        "workflow code was woken from outside: it awaits something that is not of `ctx`, and fails at its next event"
+                    );
+                }
+            }
+        }
+    }
+}
 
 struct TaskWaker {
     number: u64,
@@ -161,7 +236,7 @@ impl Wake for TaskWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
-            self.woken.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
+            self.woken.wake(self.number);
         }
     }
 }

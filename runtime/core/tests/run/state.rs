@@ -206,11 +206,14 @@ fn a_run_that_continues_hands_on_the_signals_it_did_not_take_in_their_order() {
         subscription,
         "> start 1
          > signal tick 5
-         continue 2",
+         continue subscription 2",
     );
     let mut play = Play::new(&registry(subscription), Mode::Kept);
     play.line("start 1");
-    assert_eq!(play.line("signal other 0 + signal tick 1 + signal tick 2 + signal else 3"), ["continue 2"]);
+    assert_eq!(
+        play.line("signal other 0 + signal tick 1 + signal tick 2 + signal else 3"),
+        ["continue subscription 2"]
+    );
     let left = play.run.take_signals();
     let words: Vec<_> = left.iter().map(|signal| format!("{} {}", signal.name, signal.input.begin())).collect();
     assert_eq!(words, ["other 0", "tick 2", "else 3"]);

@@ -3,7 +3,7 @@
 use quote::quote;
 use syn::{ItemFn, Result};
 
-use super::definition;
+use super::{definition, let_off};
 use crate::{
     Tokens,
     options::ActivityOptions,
@@ -38,5 +38,6 @@ pub(super) fn expand(options: &ActivityOptions, function: &ItemFn) -> Result<Tok
     } else {
         signature.tagged(vis, &quote!(#definition #registration), &signature.body(block), &free)
     };
-    Ok(quote!(#(#attrs)* #tagged))
+    let let_off = let_off();
+    Ok(quote!(#let_off #(#attrs)* #tagged))
 }

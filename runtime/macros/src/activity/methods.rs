@@ -3,7 +3,7 @@
 use quote::{ToTokens, format_ident, quote};
 use syn::{Error, Ident, ImplItem, ImplItemFn, ItemImpl, Result, Type};
 
-use super::{Entry, Names, definition, set};
+use super::{Entry, Names, definition, let_off, set};
 use crate::{
     Tokens,
     options::{ActivityOptions, arguments, take_attribute},
@@ -48,7 +48,9 @@ pub(super) fn expand(mut block: ItemImpl) -> Result<Tokens> {
     let (parameters, _, clause) = generics.split_for_impl();
     let head = quote!(impl #parameters ::highwater::__private::ActivitySet for #self_ty);
     let set = set(&head, generics.where_clause.as_ref(), &entries);
+    let let_off = let_off();
     Ok(quote! {
+        #let_off
         #(#attrs)*
         impl #parameters #self_ty #clause { #(#items)* }
         #set

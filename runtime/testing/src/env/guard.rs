@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    future::pending,
     io::Write as _,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -10,18 +11,24 @@ use std::{
 use futures_util::StreamExt;
 use highwater_broker::{Broker, Delivered, Stream, history::StoredRecord, memory::MemoryBroker};
 use highwater_core::run::Registry;
-use highwater_protocol::{Event, Failure, RunId};
+use highwater_protocol::{Event, Failure};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::replay::{Elapsed, History, play};
+use crate::{
+    mock::Calls,
+    replay::{Elapsed, History, Played, play_all},
+};
 
 /// The most virtual time that may pass while a test waits for something other than time. What is to happen by then has
 /// happened; what is not will never.
 const HORIZON: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// How long a test may take to notice that nothing more will happen.
-const NOTICE: Duration = Duration::from_secs(1);
+/// The longest history that a test can have: more than a run should ever have, and a loop without end comes there soon.
+const RECORDS_MAX: u64 = 20_000;
+
+/// How long a test may take to notice that nothing more will happen: longer than a client waits between two looks.
+const NOTICE: Duration = Duration::from_hours(2 * 365 * 24);
 
 /// When a test is held to wait in vain.
 #[derive(Clone, Debug)]
@@ -52,26 +59,32 @@ impl Horizon {
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub(super) struct Guard {
-    _tasks: Vec<AbortOnDropHandle<()>>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Guard {
     pub(super) fn new(
         broker: &MemoryBroker,
         registry: &Arc<Registry>,
+        calls: Calls,
         horizon: Horizon,
         failures_allowed: bool,
     ) -> Self {
-        let waiting = tokio::spawn(watch_time(broker.clone(), Arc::clone(registry), horizon));
-        let failing = (!failures_allowed).then(|| tokio::spawn(watch_tasks(broker.clone())));
-        Self { _tasks: [Some(waiting), failing].into_iter().flatten().map(AbortOnDropHandle::new).collect() }
+        let (broker, registry) = (broker.clone(), Arc::clone(registry));
+        let task = tokio::spawn(async move {
+            let reason = tokio::select! {
+                () = horizon.passed() => waiting_in_vain(&broker, &registry),
+                reason = bad_record(&broker, failures_allowed) => reason,
+                reason = calls.runaway() => reason,
+            };
+            end(&broker, reason).await;
+        });
+        Self { _task: AbortOnDropHandle::new(task) }
     }
 }
 
-/// Ends the test when time has run away.
-async fn watch_time(broker: MemoryBroker, registry: Arc<Registry>, horizon: Horizon) {
-    horizon.passed().await;
-    let reason = waiting_in_vain(&broker, &registry);
+/// Ends a test that can come to no end of its own.
+async fn end(broker: &MemoryBroker, reason: String) {
     broker.give_up(reason.clone());
     sleep(NOTICE).await;
     // The test awaits something that the environment has no hand in. It would wait for ever, and nobody would know why.
@@ -92,10 +105,12 @@ fn waiting_in_vain(broker: &MemoryBroker, registry: &Arc<Registry>) -> String {
              write `env.sleep(…)`."
         }
     };
-    let waiting = open(broker).map(|history| {
+    let mut open = History::of_messages(broker.messages(Stream::History));
+    open.retain(|history| !history.is_closed());
+    let waiting = play_all(registry, &open).into_iter().zip(&open).map(|(played, history)| {
         let id = history.workflow_id().map(ToString::to_string).unwrap_or_default();
-        let waits = match play(registry, &history) {
-            Ok(waits) if waits.is_empty() => "a signal, or a condition of its own".to_owned(),
+        let waits = match played {
+            Ok(waits) if waits.is_empty() => "something that is not of `ctx`".to_owned(),
             Ok(waits) => waits.join(", "),
             Err(failed) => format!("nothing any more: {}", failed.failure),
         };
@@ -104,29 +119,33 @@ fn waiting_in_vain(broker: &MemoryBroker, registry: &Arc<Registry>) -> String {
     waiting.fold(head.to_owned(), |text, line| text + &line)
 }
 
-/// The runs that have not ended.
-fn open(broker: &MemoryBroker) -> impl Iterator<Item = History> {
-    History::of_messages(broker.messages(Stream::History)).into_iter().filter(|history| !history.is_closed())
-}
-
-/// Ends the test when the code of a run cannot go on.
-async fn watch_tasks(broker: MemoryBroker) {
+/// Waits for a record that says that a test will come to no good end.
+async fn bad_record(broker: &MemoryBroker, failures_allowed: bool) -> String {
     let all = broker.subjects().history_all();
-    let Ok(mut messages) = broker.read(Stream::History, vec![all], 1).await else { return };
+    // The memory broker's readers neither fail nor end.
+    let Ok(mut messages) = broker.read(Stream::History, vec![all], 1).await else { return pending().await };
     while let Some(Ok(delivered)) = messages.next().await {
         let Delivered::Message(message) = delivered else { continue };
-        if let Some((_, failure)) = StoredRecord::from_message(message).ok().and_then(|record| failed_task(&record)) {
-            broker.give_up(cannot_go_on(&failure));
-            return;
+        let Ok(record) = StoredRecord::from_message(message) else { continue };
+        if record.frame.ordinal >= RECORDS_MAX {
+            return format!(
+                "run {} has {RECORDS_MAX} records and goes on and on. Let it continue as new, and mind that a test which waits for \
+                 the end of a loop has to see it end.",
+                record.frame.run
+            );
+        }
+        if let Some(failure) = failed_task(&record).filter(|_| !failures_allowed) {
+            return cannot_go_on(&failure);
         }
     }
+    pending().await
 }
 
 /// The failure of a workflow task that a record tells of.
-fn failed_task(record: &StoredRecord) -> Option<(RunId, Failure)> {
+fn failed_task(record: &StoredRecord) -> Option<Failure> {
     let events = record.body().ok()?.events;
     events.into_iter().find_map(|event| match event {
-        Event::WorkflowTaskFailed { failure, .. } => Some((record.frame.run, failure)),
+        Event::WorkflowTaskFailed { failure, .. } => Some(failure),
         _ => None,
     })
 }
@@ -141,23 +160,22 @@ pub(super) fn faults(
     registry: &Arc<Registry>,
     failures_allowed: bool,
 ) -> Vec<(History, String)> {
-    let mut faults = Vec::new();
-    for history in History::of_messages(broker.messages(Stream::History)) {
+    let histories = History::of_messages(broker.messages(Stream::History));
+    let played = play_all(registry, &histories);
+    let fault = |(history, played): (History, Played)| {
         let failed = history.events().find_map(|(event, _)| match event {
             Event::WorkflowTaskFailed { failure, .. } => Some(cannot_go_on(failure)),
             _ => None,
         });
-        let found = match failed {
-            Some(text) if !failures_allowed => Some(text),
-            // What failed on purpose does so again.
-            Some(_) => None,
-            None => play(registry, &history)
+        let text = match failed {
+            Some(text) => Some(text).filter(|_| !failures_allowed),
+            None => played
                 .err()
                 .map(|failed| format!("replaying the history once more gives something else: {}", failed.failure)),
         };
-        faults.extend(found.map(|text| (history, text)));
-    }
-    faults
+        text.map(|text| (history, text))
+    };
+    histories.into_iter().zip(played).filter_map(fault).collect()
 }
 
 /// The histories of all runs, for a test that failed.

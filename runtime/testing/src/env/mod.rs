@@ -85,7 +85,7 @@ impl TestEnv {
         failures_allowed: bool,
     ) -> Self {
         let horizon = Horizon::new();
-        let guard = Guard::new(&broker, &registry, horizon.clone(), failures_allowed);
+        let guard = Guard::new(&broker, &registry, calls.clone(), horizon.clone(), failures_allowed);
         Self { broker, client, workers, registry, calls, horizon, failures_allowed, finished: false, _guard: guard }
     }
 

@@ -8,6 +8,6 @@ mod report;
 
 pub(crate) use history::Elapsed;
 pub use history::{History, ReadError};
-pub(crate) use play::play;
+pub(crate) use play::{Played, play_all};
 pub use replayer::{ReadFileError, Replayer};
 pub use report::{Replay, Replays};

@@ -9,7 +9,7 @@ use std::{
 use highwater_client::{Client, HistoryFilter, ReadHistoriesError};
 use highwater_core::{definition::WorkflowCode, run::Registry};
 
-use super::{History, ReadError, Replay, Replays, play};
+use super::{History, ReadError, Replay, Replays, play_all};
 
 /// A file does not hold a history.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +124,7 @@ impl Replayer {
     }
 
     fn replay_from(&self, source: String, history: History) -> Replay {
-        let outcome = play(&self.registry, &history).map_err(|failed| failed.failure);
-        Replay::new(source, history, outcome)
+        let played = play_all(&self.registry, std::slice::from_ref(&history)).pop().expect("one for each history");
+        Replay::new(source, history, played.map_err(|failed| failed.failure))
     }
 }

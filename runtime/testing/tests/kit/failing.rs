@@ -9,6 +9,11 @@ use highwater::{prelude::*, testing::TestEnv};
 
 use crate::{Shop, approval, order, panic_of};
 
+#[workflow]
+async fn greeting(ctx: Ctx) -> Result<String, Exit> {
+    Ok(ctx.run(Shop::greet, "ann".into()).await?)
+}
+
 #[test]
 fn a_test_that_waits_in_vain_is_told_what_its_runs_wait_for() {
     let text = panic_of(|| async {
@@ -17,7 +22,7 @@ fn a_test_that_waits_in_vain_is_told_what_its_runs_wait_for() {
         run.result().await.unwrap();
     });
     assert!(text.contains("nothing can run and no timer is armed"), "{text}");
-    assert!(text.contains("\"a-1\" waits for a signal"), "{text}");
+    assert!(text.contains("\"a-1\" waits for signal approve"), "{text}");
 }
 
 #[test]
@@ -33,6 +38,19 @@ fn a_test_whose_runs_go_on_for_ever_ends() {
         env.client().start(forever, ()).id("f").await.unwrap().result().await.unwrap();
     });
     assert!(text.contains("100 years have passed"), "{text}");
+}
+
+#[test]
+fn an_activity_that_fails_for_ever_ends_the_test() {
+    let text = panic_of(|| async {
+        let env = TestEnv::builder()
+            .workflow(greeting)
+            .mock(Shop::greet, |_| async { Err("the line is dead".into()) })
+            .start()
+            .await;
+        env.client().start(greeting, ()).id("g-1").await.unwrap().result().await.unwrap();
+    });
+    assert!(text.contains("activity greet of \"g-1\"") && text.contains("the line is dead"), "{text}");
 }
 
 #[test]
@@ -114,7 +132,8 @@ fn every_history_is_replayed_once_more_at_the_end() {
 fn code_that_keeps_its_thread_is_reported_with_its_run() {
     static ENOUGH: AtomicBool = AtomicBool::new(false);
     #[workflow]
-    async fn stuck(_ctx: Ctx) -> Result<(), Exit> {
+    async fn stuck(ctx: Ctx) -> Result<(), Exit> {
+        ctx.run(Shop::greet, "ann".into()).await?;
         while !ENOUGH.load(Ordering::Relaxed) {
             std::thread::yield_now();
         }
@@ -122,19 +141,37 @@ fn code_that_keeps_its_thread_is_reported_with_its_run() {
     }
     let text = panic_of(|| async {
         let short = Duration::from_millis(50);
-        let env =
-            TestEnv::builder().workflow(stuck).worker(move |worker| worker.workflow_task_timeout(short)).start().await;
+        let env = TestEnv::builder()
+            .workflow(stuck)
+            .activities(Shop)
+            .worker(move |worker| worker.workflow_task_timeout(short))
+            .start()
+            .await;
         env.client().start(stuck, ()).id("s-1").await.unwrap().result().await.unwrap();
     });
     ENOUGH.store(true, Ordering::Relaxed);
-    assert!(text.contains("cannot go on"), "{text}");
+    assert!(text.contains("s-1 kept its thread") && text.contains("greet"), "{text}");
 }
 
-/// Runs itself in another process, where it fails, and looks at what that prints.
+/// Says to the process of a test, started by itself, that it is the one to fail.
+const FAIL: &str = "KIT_FAILS_ON_PURPOSE";
+
+fn is_to_fail() -> bool {
+    std::env::var_os(FAIL).is_some()
+}
+
+/// Runs one of these tests in another process, where it fails, and returns what that prints.
+fn output_of(test: &str) -> String {
+    let this = std::env::current_exe().unwrap();
+    let name = format!("failing::{test}");
+    let run = std::process::Command::new(this).args(["--exact", &name]).env(FAIL, "1").output().unwrap();
+    assert!(!run.status.success(), "{run:?}");
+    String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr)
+}
+
 #[test]
 fn a_test_that_fails_prints_the_histories() {
-    const FAIL: &str = "KIT_FAILS_ON_PURPOSE";
-    if std::env::var_os(FAIL).is_some() {
+    if is_to_fail() {
         panic_of(|| async {
             let env = TestEnv::builder().workflow(order).start().await;
             env.client().start(order, 5).id("o-1").await.unwrap();
@@ -142,9 +179,19 @@ fn a_test_that_fails_prints_the_histories() {
         });
         panic!("to have it printed");
     }
-    let this = std::env::current_exe().unwrap();
-    let name = "failing::a_test_that_fails_prints_the_histories";
-    let run = std::process::Command::new(this).args(["--exact", name]).env(FAIL, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+    let text = output_of("a_test_that_fails_prints_the_histories");
     assert!(text.contains("history of order \"o-1\"") && text.contains("TimerStarted"), "{text}");
+}
+
+#[test]
+fn a_test_that_awaits_something_else_in_vain_ends_its_process() {
+    if is_to_fail() {
+        panic_of(|| async {
+            let env = TestEnv::builder().workflow(approval).start().await;
+            env.client().start(approval, ()).id("a-1").await.unwrap();
+            std::future::pending::<()>().await;
+        });
+    }
+    let text = output_of("a_test_that_awaits_something_else_in_vain_ends_its_process");
+    assert!(text.contains("\"a-1\" waits for signal approve") && text.contains("not of the environment"), "{text}");
 }

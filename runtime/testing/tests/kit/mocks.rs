@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use highwater::{
     prelude::*,
-    testing::{TestEnv, mock},
+    testing::{TestEnv, mock, mock_with},
 };
 
 use crate::{Shop, days, order};
@@ -83,4 +83,36 @@ async fn a_mocks_error_is_judged_by_the_activitys_own_pattern() {
         assert_eq!(env.calls(pay).len(), attempts, "{error}");
         env.finish().await;
     }
+}
+
+#[tokio::test]
+async fn a_mock_sees_its_attempt_and_that_it_is_cancelled() {
+    #[workflow]
+    async fn impatient(ctx: Ctx) -> Result<String, Exit> {
+        ctx.run(Shop::greet, "first".into()).await?;
+        select! {
+            _ = ctx.run(Shop::charge, 5) => Ok("charged".to_owned()),
+            slept = ctx.sleep(Duration::from_secs(3)) => { slept?; Ok("gave up".to_owned()) }
+        }
+    }
+    let told = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let tell = std::sync::Arc::clone(&told);
+    let greet = mock_with(Shop::greet, |context, _| async move {
+        if context.attempt() < 3 { Err("again".into()) } else { Ok(format!("at attempt {}", context.attempt())) }
+    });
+    let charge = mock_with(Shop::charge, move |context, _| {
+        let tell = std::sync::Arc::clone(&tell);
+        async move {
+            context.cancelled().await;
+            tell.store(true, std::sync::atomic::Ordering::Relaxed);
+            Ok(String::new())
+        }
+    });
+    let env = TestEnv::builder().workflow(impatient).mocked(greet).mocked(charge).start().await;
+    let run = env.client().start(impatient, ()).id("i").await.unwrap();
+    assert_eq!(run.result().await.unwrap(), "gave up");
+    env.settle().await;
+    assert!(told.load(std::sync::atomic::Ordering::Relaxed), "a cancelled activity hears of it");
+    assert_eq!(env.calls(Shop::greet).len(), 3);
+    env.finish().await;
 }

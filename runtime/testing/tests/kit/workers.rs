@@ -78,3 +78,16 @@ async fn faults_of_the_broker_are_overcome() {
     assert_eq!(env.calls(Shop::charge).len(), 1);
     env.finish().await;
 }
+
+#[tokio::test]
+async fn a_result_that_its_worker_could_not_tell_is_found() {
+    let env = TestEnv::builder().workflow(order).mock(Shop::charge, |_| async { Ok("paid".into()) }).start().await;
+    let run = env.client().start(order, 5).id("o").await.unwrap();
+    env.sleep(days(4)).await;
+    let result = tokio::spawn(async move { run.result().await });
+    env.settle().await;
+    // Nothing of what the worker tells arrives from now on.
+    env.faults().lose_messages("hw.test.closed.>");
+    env.faults().lose_messages("_INBOX.>");
+    assert_eq!(result.await.unwrap().unwrap(), "paid");
+}

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use highwater_core::run::Conclusion;
+use highwater_core::run::{Conclusion, NextRun};
 use highwater_protocol::{
-    Event, Failure, FailureKind, Key, Payload, RunId, Started, TimeoutKind, Timestamp,
+    Event, Failure, FailureKind, Key, RunId, Started, TimeoutKind, Timestamp,
     event::{Attributes, Signal},
 };
 
@@ -58,8 +58,8 @@ impl Engine {
                 events.push(Event::Failed { failure, next: next.as_ref().map(|next| next.run) });
                 return next;
             }
-            Conclusion::ContinueAsNew(input) => {
-                let next = continued(slot, events, time, input, signals)?;
+            Conclusion::ContinueAsNew(next) => {
+                let next = continued(slot, events, time, *next, signals)?;
                 events.push(Event::ContinuedAsNew { run: next.run });
                 return Some(next);
             }
@@ -113,14 +113,18 @@ fn retry(slot: &Slot, events: &[Event], time: Timestamp, failure: &Failure, sign
 }
 
 /// The run that a run continues as.
-fn continued(slot: &Slot, events: &[Event], time: Timestamp, input: Payload, signals: Vec<Signal>) -> Option<Starting> {
+fn continued(slot: &Slot, events: &[Event], time: Timestamp, next: NextRun, signals: Vec<Signal>) -> Option<Starting> {
     let started = started(slot)?;
+    let mut follower = follower(slot, &started, events, time, signals)?;
+    follower.attributes.upsert(&next.attributes);
     let next = Started {
-        input,
+        workflow_type: next.workflow_type,
+        input: next.input,
+        memo: next.memo.over(&started.memo),
         attempt: 1,
         last_failure: None,
         delay_until: None,
-        ..follower(slot, &started, events, time, signals)?
+        ..follower
     };
     Some(Starting { run: RunId::generate(), started: Arc::new(next), expect: 0 })
 }
@@ -164,7 +168,7 @@ fn uniform(run: RunId) -> f64 {
 mod tests {
     use std::time::Duration;
 
-    use highwater_protocol::{QueueName, TypeName, WorkflowId};
+    use highwater_protocol::{Payload, QueueName, TypeName, WorkflowId};
 
     use super::*;
 

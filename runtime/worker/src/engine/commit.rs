@@ -6,7 +6,7 @@ use highwater_broker::{
     Error, ErrorKind,
     history::{Appended, Summary},
 };
-use highwater_core::run::TaskFailure;
+use highwater_core::run::{TaskFailure, may_cut};
 use highwater_protocol::{
     Event, Failure, FailureKind, Key, Record, RunId, Started, Status, Timestamp,
     event::Class,
@@ -75,8 +75,9 @@ impl Engine {
         let mut size = 0;
         for event in events {
             let weight = event_weight(&event);
-            let inbound = event.class() == Class::Inbound;
-            if size > 0 && !inbound && size + weight > self.limits.payload_max {
+            let last = pieces.last().and_then(|piece| piece.last());
+            let cut = last.is_some_and(|last| event.class() != Class::Inbound && may_cut(last, &event));
+            if cut && size + weight > self.limits.payload_max {
                 pieces.push(Vec::new());
                 size = 0;
             }

@@ -1,6 +1,6 @@
 //! Reading a run's history, and building the run from it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use highwater_broker::history::{HistoryError, StoredRecord};
 use highwater_core::open::OpenOperations;
@@ -17,7 +17,7 @@ use super::{
     Action, Engine, Item, Loaded, Slot, Stage,
     slot::{Batch, KnownTip, Tip},
 };
-use crate::executor::Job;
+use crate::executor::{Held, Job};
 
 impl Engine {
     pub(super) fn load(&mut self, key: &Key, slot: &mut Slot) {
@@ -203,17 +203,21 @@ impl Engine {
     }
 
     /// The code held its thread.
-    pub(super) fn stuck(&mut self, key: &Key, slot: &mut Slot, after: Duration) {
+    pub(super) fn stuck(&mut self, key: &Key, slot: &mut Slot, held: &Held) {
         let Some(run) = slot.batch_run() else { return };
         self.quarantine.insert(run);
         if matches!(slot.stage, Stage::Appending | Stage::Loading) {
             // It was a query that held the thread. What is on its way to or from the history has its answer first.
             return;
         }
+        let last = match &held.last {
+            Some(last) => format!("the last operation that it made is {last}"),
+            None => "it has made no operation yet".to_owned(),
+        };
         let waits = format!(
-            "the code kept its thread for {:.1} s without awaiting anything; move blocking calls and long computations into an activity or a step, \
+            "the code of {key} kept its thread for {:.1} s without awaiting anything ({last}); move blocking calls and long computations into an activity or a step, \
              and await in loops. This worker does not try it again; a worker with other code will",
-            after.as_secs_f64()
+            held.after.as_secs_f64()
         );
         self.task_failed(key, slot, Failure::new(FailureKind::Stuck, waits));
     }

@@ -32,7 +32,6 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::Arc,
-    time::Duration,
 };
 
 use highwater_broker::{Message, history::Appended};
@@ -54,7 +53,10 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use slot::Question;
 pub(crate) use unit::{Source, UnitId};
 
-use crate::{clock::ServerClock, executor::Report};
+use crate::{
+    clock::ServerClock,
+    executor::{Held, Report},
+};
 use slot::{Item, RequestItem, Slot, Stage};
 use unit::Unit;
 
@@ -445,14 +447,14 @@ impl Engine {
                 }
                 self.with(&key, None, |_, slot| slot.asking = slot.asking.saturating_sub(1));
             }
-            Report::ThreadLost { thread, culprit, generation, after } => {
-                self.thread_lost(thread, &culprit, generation, after);
+            Report::ThreadLost { thread, culprit, generation, held } => {
+                self.thread_lost(thread, &culprit, generation, &held);
             }
         }
     }
 
-    fn thread_lost(&mut self, thread: usize, culprit: &Key, generation: u64, after: Duration) {
-        self.with(culprit, Some(generation), |e, slot| e.stuck(culprit, slot, after));
+    fn thread_lost(&mut self, thread: usize, culprit: &Key, generation: u64, held: &Held) {
+        self.with(culprit, Some(generation), |e, slot| e.stuck(culprit, slot, held));
         self.actions.push(Action::RunsOfThread { thread });
     }
 

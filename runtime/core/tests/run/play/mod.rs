@@ -18,6 +18,7 @@
 //! > sent 2                       message #2 has arrived …
 //! > sent 2 not-found             … or has not, likewise `closed` and `refused`
 //! > cancel why
+//! > begin                        the start delay has passed
 //! > query total null            changes nothing; the answer follows
 //! ```
 //!
@@ -32,7 +33,7 @@ use futures_util::FutureExt;
 use highwater_core::{
     Run, Transition,
     definition::WorkflowCode,
-    run::{Conclusion, Limits, Registry, StepRun, TaskFailure},
+    run::{Conclusion, Limits, Registry, StepRun, TaskFailure, may_cut},
 };
 use highwater_protocol::{
     Event, Payload, QueueName, RunId, Started, Timestamp, TypeName, WorkflowId,
@@ -248,7 +249,7 @@ impl Play {
     /// Whatever part of a transition is recorded when the worker dies, the next owner issues the rest of it.
     fn check_crashes(&self, events: &[Event], time: Timestamp, conclusion: Option<&Conclusion>) {
         let inbound = events.iter().take_while(|event| event.class() == Class::Inbound).count();
-        for recorded in (inbound..=events.len()).filter(|recorded| !between_inbound(events, *recorded)) {
+        for recorded in (inbound..=events.len()).filter(|recorded| may_cut_at(events, *recorded)) {
             let mut history = self.history.clone();
             history.push(Piece { events: events[..recorded].to_vec(), time });
             let later = self.time.after(Duration::from_mins(1));
@@ -263,9 +264,11 @@ impl Play {
     }
 }
 
-fn between_inbound(events: &[Event], at: usize) -> bool {
-    let inbound = |at: usize| events.get(at).is_some_and(|event| event.class() == Class::Inbound);
-    at > 0 && inbound(at - 1) && inbound(at)
+fn may_cut_at(events: &[Event], at: usize) -> bool {
+    match (at.checked_sub(1).and_then(|before| events.get(before)), events.get(at)) {
+        (Some(before), Some(after)) => may_cut(before, after),
+        _ => true,
+    }
 }
 
 /// A transition in the smallest pieces that are allowed.
@@ -273,7 +276,7 @@ fn cut(events: &[Event]) -> Vec<Vec<Event>> {
     let mut pieces: Vec<Vec<Event>> = Vec::new();
     for (at, event) in events.iter().enumerate() {
         match pieces.last_mut() {
-            Some(last) if between_inbound(events, at) => last.push(event.clone()),
+            Some(last) if !may_cut_at(events, at) => last.push(event.clone()),
             _ => pieces.push(vec![event.clone()]),
         }
     }

@@ -39,6 +39,7 @@ pub(crate) fn parse(play: &mut Play, given: &str) -> Event {
                 reply: None,
             }))
         }
+        "begin" => Event::DelayPassed,
         "cancel" => Event::CancelRequested { reason: rest.to_owned() },
         other => panic!("a script cannot give {other}"),
     }
@@ -88,7 +89,7 @@ pub(crate) fn answers(transition: &Transition) -> Vec<String> {
         Conclusion::Completed(result) => format!("completed {}", result.begin()),
         Conclusion::Failed(failure) => format!("failed {failure}"),
         Conclusion::Cancelled(_) => "cancelled".to_owned(),
-        Conclusion::ContinueAsNew(input) => format!("continue {}", input.begin()),
+        Conclusion::ContinueAsNew(next) => format!("continue {} {}", next.workflow_type, next.input.begin()),
     }));
     lines
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::ServerClock,
-    executor::{Job, Report, run_job},
+    executor::{Held, Job, Report, run_job},
 };
 
 const LIMITS: Limits = Limits { payload_max: 1_000_000 };
@@ -187,7 +187,10 @@ impl Worker {
         self.runs.clear();
         let culprit = Key::escape("key", "nobody").unwrap();
         let after = Duration::from_secs(9);
-        self.feed(world, Input::Thread(Report::ThreadLost { thread: 0, culprit, generation: 0, after }));
+        self.feed(
+            world,
+            Input::Thread(Report::ThreadLost { thread: 0, culprit, generation: 0, held: Held { after, last: None } }),
+        );
     }
 
     /// Makes something that is under way happen.

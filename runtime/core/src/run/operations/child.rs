@@ -4,7 +4,7 @@ use std::{mem, task::Waker};
 
 use highwater_protocol::{OpId, RunId};
 
-use super::{Resolution, Shared};
+use super::{Op, Resolution, Shared};
 
 /// What is known of a child.
 #[derive(Default)]
@@ -22,13 +22,20 @@ pub(crate) struct ChildView {
     pub(crate) ended: Option<Resolution>,
 }
 
+impl ChildState {
+    /// Whether anybody looks again when something happens to it.
+    pub(super) fn is_looked_at(&self) -> bool {
+        !self.wakers.is_empty()
+    }
+}
+
 impl Shared {
     /// What is known of a child; the waker is woken when that changes.
     pub(crate) fn look_at_child(&self, op: OpId, waker: &Waker) -> ChildView {
         let waker = waker.clone();
         let mut ops = self.ops.borrow_mut();
         let Some(entry) = ops.get_mut(&op) else { return ChildView { started: None, ended: None } };
-        let ended = entry.resolution().cloned();
+        let ended = entry.resolution.clone();
         let Some(child) = entry.child.as_mut() else { return ChildView { started: None, ended } };
         let started = child.started;
         let known = child.wakers.iter().any(|known| known.will_wake(&waker));
@@ -39,15 +46,15 @@ impl Shared {
     }
 
     /// Whether the start of a child would be news.
-    pub(super) fn is_starting(&self, op: OpId) -> bool {
+    pub(in crate::run) fn is_starting(&self, op: OpId) -> bool {
         self.ops
             .borrow()
             .get(&op)
-            .is_some_and(|entry| entry.is_open() && entry.child.as_ref().is_some_and(|child| child.started.is_none()))
+            .is_some_and(|entry| entry.open && entry.child.as_ref().is_some_and(|child| child.started.is_none()))
     }
 
     /// A child is under way; an error says what the code has under this number instead.
-    pub(super) fn child_started(&self, op: OpId, run: RunId) -> Result<(), String> {
+    pub(in crate::run) fn child_started(&self, op: OpId, run: RunId) -> Result<(), String> {
         if !self.is_starting(op) {
             return Err(format!("waits for no child workflow #{op} to start"));
         }
@@ -67,7 +74,7 @@ impl Shared {
 
     /// Wakes all who wait for a child, if the operation is one.
     pub(super) fn wake_child(&self, op: OpId) {
-        let child = |entry: &mut super::operations::Op| entry.child.as_mut().map(|child| mem::take(&mut child.wakers));
+        let child = |entry: &mut Op| entry.child.as_mut().map(|child| mem::take(&mut child.wakers));
         let wakers = self.ops.borrow_mut().get_mut(&op).and_then(child);
         for waker in wakers.into_iter().flatten() {
             waker.wake();

@@ -1,0 +1,89 @@
+//! What workflow code tells to `tracing`.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use highwater_core::{Ctx, Exit};
+use highwater_macros::workflow;
+use tracing::{Instrument, info, info_span};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::play::{Mode, Play, registry};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+#[derive(Default)]
+struct Talks;
+
+#[workflow(name = "talks")]
+impl Talks {
+    #[run]
+    async fn run(ctx: Ctx<Self>) -> Result<(), Exit> {
+        info!("begins");
+        async {
+            ctx.sleep(Duration::from_secs(1)).await.ok();
+            info!("slept");
+        }
+        .instrument(info_span!("night"))
+        .await;
+        ctx.cancelled().await;
+        Ok(())
+    }
+
+    #[signal]
+    fn knock(&mut self) {
+        info!("who is there?");
+    }
+}
+
+#[test]
+fn what_code_tells_is_heard_once_with_the_ids_of_its_run() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).without_time().with_ansi(false).finish();
+    let _subscribed = tracing::subscriber::set_default(subscriber);
+    for mode in [Mode::Kept, Mode::Evicted] {
+        log.0.lock().unwrap().clear();
+        let mut play = Play::new(&registry(Talks::run), mode);
+        let heard: Vec<Vec<String>> = ["start", "signal knock", "fire 1", "signal knock"]
+            .into_iter()
+            .map(|line| {
+                let before = log.lines().len();
+                play.line(line);
+                log.lines().split_off(before)
+            })
+            .collect();
+        let span = "workflow{workflow_id=order-17 workflow_type=talks run=";
+        for (lines, told) in heard.iter().zip(["begins", "who is there?", "slept", "who is there?"]) {
+            let [line] = &lines[..] else { panic!("not one line for {told:?}, played {mode:?}: {lines:?}") };
+            assert!(line.contains(span) && line.ends_with(told), "{line}");
+        }
+    }
+}
