@@ -97,6 +97,7 @@ impl<W> WorkflowHandle<W> {
             run: self.only_run(),
             reason: Some(reason.as_ref()),
             update: None,
+            context: None,
             input: Payload::json(""),
         };
         match ask.deliver(self.client()).await {

@@ -8,6 +8,7 @@ use highwater_protocol::{InvalidId, Payload, WorkflowId};
 
 use crate::{
     handle::{Addressed, WorkflowHandle},
+    intercept::{ClientInterceptor, Interceptors},
     replies::Replies,
     start::Start,
     typed::{Returns, Untyped},
@@ -32,6 +33,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
+    interceptors: Interceptors,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,13 @@ impl Client {
     /// runtime that sends the first one, so the client is of use as long as that runtime lives.
     pub fn new(broker: Arc<dyn Broker>) -> Self {
         let replies = Replies::new(&*broker);
-        Self { inner: Arc::new(Inner { broker, replies }) }
+        Self { inner: Arc::new(Inner { broker, replies }), interceptors: Interceptors::default() }
+    }
+
+    /// This client with an interceptor around everything that it asks, within those that it has. Clones made before, and
+    /// handles that came from them, are as they were.
+    pub fn intercepted(&self, interceptor: impl ClientInterceptor) -> Self {
+        Self { inner: Arc::clone(&self.inner), interceptors: self.interceptors.with(Arc::new(interceptor)) }
     }
 
     /// Starts a workflow: name the item itself, `client.start(order, input)` or `client.start(Order::run, input)`. The
@@ -85,6 +93,10 @@ impl Client {
     /// The broker.
     pub fn broker(&self) -> &dyn Broker {
         &*self.inner.broker
+    }
+
+    pub(crate) fn interceptors(&self) -> &Interceptors {
+        &self.interceptors
     }
 
     pub(crate) fn replies(&self) -> &Replies {

@@ -9,6 +9,8 @@
 //! - [`WorkflowHandle`]: one workflow id, for its [`result`], [`signal`], [`cancel`], [`terminate`], [`query`],
 //!   [`describe`] and [`history`].
 //!
+//! - [`intercept`]: code that stands around all of that, for headers, logging or encryption.
+//!
 //! Each operation has an error of its own, and every error says whether the same call may do better later.
 
 mod client;
@@ -23,6 +25,7 @@ pub mod cancel;
 pub mod describe;
 pub mod histories;
 pub mod history;
+pub mod intercept;
 pub mod query;
 pub mod result;
 pub mod signal;
@@ -41,6 +44,7 @@ pub use highwater_protocol::{
 };
 pub use histories::{HistoryFilter, ReadHistoriesError};
 pub use history::{HistoryEvent, ReadHistoryError};
+pub use intercept::ClientInterceptor;
 pub use query::QueryError;
 pub use request::Delivered;
 pub use result::ResultError;

@@ -1,11 +1,14 @@
 //! The typed handles that `#[workflow]` makes, over a client's own.
 
 use futures_util::{FutureExt, future::BoxFuture};
-use highwater_core::definition::{QueryPort, SignalPort};
+use highwater_core::{
+    definition::{QueryPort, SignalPort, UpdatePort},
+    fault::Fault,
+};
 use highwater_protocol::Payload;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Delivered, QueryError, SignalError, WorkflowHandle};
+use crate::{Delivered, QueryError, SignalError, Typed, Update, WorkflowHandle};
 
 impl<W: 'static> SignalPort<W> for WorkflowHandle<W> {
     /// As [`WorkflowHandle::signal`]; nothing is sent before it is awaited.
@@ -33,5 +36,18 @@ impl<W: 'static> QueryPort<W> for WorkflowHandle<W> {
             handle.read_answer(&answer)
         };
         ask.boxed()
+    }
+}
+
+impl<W: 'static> UpdatePort<W> for WorkflowHandle<W> {
+    /// As [`WorkflowHandle::update`]: awaited it gives the result, and it can be told more before.
+    type Updated<T: DeserializeOwned + 'static, E: Fault> = Update<Typed<T, E>>;
+
+    fn send_update<A: Serialize + ?Sized, T: DeserializeOwned + 'static, E: Fault>(
+        &self,
+        name: &'static str,
+        argument: &A,
+    ) -> Self::Updated<T, E> {
+        self.update(name, argument)
     }
 }

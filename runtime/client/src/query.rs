@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use highwater_broker::{
     Error, ErrorKind, PlainMessage,
     history::{self, Freshness, HistoryError, StoredRecord},
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     handle::{Located, WorkflowHandle},
+    intercept::QueryCall,
     pace::{PATIENCE, Pauses, Retryable, persist},
     run,
 };
@@ -141,7 +143,12 @@ impl<W> WorkflowHandle<W> {
 
     /// Asks the run for something, argument and answer encoded.
     pub async fn query_payload(&self, name: impl Into<String>, argument: Payload) -> Result<Payload, QueryError> {
-        let name = TypeName::new(name)?;
+        let call = QueryCall { workflow_id: self.id().clone(), name: TypeName::new(name)?, argument };
+        self.client().ask(call, &|call| self.ask_query(call).boxed()).await
+    }
+
+    async fn ask_query(&self, call: QueryCall) -> Result<Payload, QueryError> {
+        let QueryCall { name, argument, .. } = call;
         let id = || self.id().clone();
         let broker = self.client().broker();
         let limits = Limits::for_message_max(broker.payload_max());

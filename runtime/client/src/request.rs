@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use highwater_broker::{Broker, Error, ErrorKind, PubAck, Publish};
 use highwater_protocol::{
-    Headers, Key, Payload, QueueName, RunId, TypeName, UpdateId, header, rejection::Rejection, subject::Verb,
+    Headers, Key, Payload, Payloads, QueueName, RunId, TypeName, UpdateId, header, rejection::Rejection, subject::Verb,
 };
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -89,6 +89,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) reason: Option<&'a str>,
     /// What an update is called.
     pub(crate) update: Option<&'a UpdateId>,
+    /// Context headers.
+    pub(crate) context: Option<&'a Payloads>,
     pub(crate) input: Payload,
 }
 
@@ -108,6 +110,7 @@ impl Ask<'_> {
                 .with_opt(header::RUN, self.run.map(|run| run.to_string()))
                 .with_opt(header::REASON, self.reason)
                 .with_opt(header::UPDATE_ID, self.update.map(|id| id.to_key().to_string()))
+                .with_opt(header::CONTEXT, self.context.filter(|context| !context.is_empty()).map(Payloads::to_json))
                 .with(header::REPLY, reply),
             payload: self.input.data,
             id: Some(format!("{}:{}", self.key, Uuid::now_v7().simple())),

@@ -1,14 +1,16 @@
 //! Sending a signal to a run.
 
+use futures_util::FutureExt;
 use highwater_broker::{Error, history::HistoryError};
 use highwater_core::run::Limits;
 use highwater_protocol::{
-    InvalidId, Payload, Status, TypeName, WorkflowId, payload, rejection::Rejection, subject::Verb,
+    InvalidId, Payload, Payloads, Status, TypeName, WorkflowId, payload, rejection::Rejection, subject::Verb,
 };
 use serde::Serialize;
 
 use crate::{
     handle::{Located, WorkflowHandle},
+    intercept::SignalCall,
     pace::Retryable,
     request::{Ask, AskError, Delivered, Unsent},
     run,
@@ -117,6 +119,12 @@ impl<W> WorkflowHandle<W> {
     /// Sends a signal whose value is encoded already.
     pub async fn signal_payload(&self, name: impl Into<String>, input: Payload) -> Result<Delivered, SignalError> {
         let name = TypeName::new(name)?;
+        let call = SignalCall { workflow_id: self.id().clone(), name, input, headers: Payloads::default() };
+        self.client().ask(call, &|call| self.send_signal(call).boxed()).await
+    }
+
+    async fn send_signal(&self, call: SignalCall) -> Result<Delivered, SignalError> {
+        let SignalCall { name, input, headers, .. } = call;
         let id = || self.id().clone();
         let limits = Limits::for_message_max(self.client().broker().payload_max());
         if let Some(failure) = limits.check("the signal's value", &input) {
@@ -137,6 +145,7 @@ impl<W> WorkflowHandle<W> {
             run: self.only_run(),
             reason: None,
             update: None,
+            context: Some(&headers),
             input,
         };
         match ask.deliver(self.client()).await {

@@ -45,6 +45,7 @@
 //!   [`for_each_concurrent`]: some of many at a time.
 //! - [`sync`]: a channel, a lock and a semaphore for the tasks of a run, which [`Ctx::spawn`] begins.
 //! - [`Highwater`]: the connection, from which a [`Client`] and [`Worker`]s come.
+//! - [`intercept`]: code of yours around all that passes between clients, workflows and activities.
 //! - [`wire`]: starting workflows and talking to them without this library, with any NATS client.
 //! - `dev`, with the feature `dev`: a private NATS server for programs that are to run by themselves.
 //! - `testing`, with the feature `testing`: tests of workflows, in process and with virtual time.
@@ -55,6 +56,7 @@ mod authoring;
 mod connection;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod intercept;
 pub mod lints;
 pub mod wire;
 

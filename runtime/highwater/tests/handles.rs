@@ -240,6 +240,13 @@ async fn _a_clients_handle(client: &Client) -> Result<(), Box<dyn std::error::Er
     let cart = client.start(Cart::run, ()).id("cart-1").await?;
     cart.add(Item(1)).await?;
     let items: Vec<Item> = cart.items().await?;
+    let count: usize = cart.clear().await?;
+    let update = cart.replace(Item(2)).id("u-1").accepted().await?;
+    let replaced: Item = update.result().await?;
+    let signalled = client.start(Cart::run, ()).id("cart-1").with_signal(|cart| cart.add(Item(3))).await?;
+    let (_, swap) = client.start(Cart::run, ()).id("cart-1").with_update(|cart| cart.swap((0, 1))).await?;
+    let length: usize = swap.result().await?;
+    let _ = (count, replaced, signalled, length);
     let by_id = client.handle::<Cart>("cart-1")?;
     by_id.settle().await?;
     let basket = client.handle::<Basket>("basket")?;

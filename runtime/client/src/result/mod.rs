@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::{
     handle::{Addressed, WorkflowHandle},
+    intercept::Asked,
     typed::Returns,
 };
 
@@ -77,7 +78,8 @@ impl<W: Returns> ResultOf<W> {
     }
 
     fn read(&self, closed: Closed) -> Result<W::Ok, ResultError<W::Err>> {
-        match (closed.status, closed.outcome) {
+        let of = Asked::Run { workflow_id: self.handle.id() };
+        match (closed.status, self.handle.client().heard(of, closed.outcome)) {
             (_, Ok(result)) => {
                 W::read_ok(&result).map_err(|source| ResultError::Decode { id: self.handle.id().clone(), source })
             }

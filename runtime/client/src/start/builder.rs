@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use highwater_protocol::{
     Payload, QueueName, RetryPolicy, TypeName, WorkflowId,
     event::{AttributeValue, Trace},
@@ -23,7 +24,12 @@ use super::{
     proceed::{self, Outcome},
     trace::{Caller, Traced},
 };
-use crate::{client::Client, handle::WorkflowHandle, request::Stored};
+use crate::{
+    client::Client,
+    handle::WorkflowHandle,
+    intercept::{StartCall, Started},
+    request::Stored,
+};
 
 /// The queue that a start goes to when none is named.
 pub const DEFAULT_QUEUE: &str = "default";
@@ -153,13 +159,12 @@ impl<W> Start<W> {
 
     /// Starts the run. Also tells where the answers to the request come, and its sequence in the inbox.
     pub(super) async fn send_plan(self, caller: Caller) -> Result<(WorkflowHandle<W>, Option<Stored>), StartError> {
-        let (client, mut plan) = self.plan()?;
-        let traced = Traced::start(&caller, &mut plan);
-        let result = proceed::start(&client, &plan).await;
-        traced.finish(result.as_ref().err());
-        let Outcome { addressed, own, request } = result?;
+        let (client, call) = self.call()?;
+        let begin = |call| begin(&client, &caller, call).boxed();
+        let Started { workflow_id, begun } = client.ask(call, &begin).await?;
+        let Outcome { addressed, own, request } = begun;
         let answers = request.as_ref().filter(|_| own).map(|request| Arc::clone(&request.answers));
-        Ok((WorkflowHandle::new(client, plan.id, addressed, answers), request))
+        Ok((WorkflowHandle::new(client, workflow_id, addressed, answers), request))
     }
 
     pub(super) fn set(mut self, change: impl FnOnce(&mut StartRequest)) -> Self {
@@ -183,12 +188,25 @@ impl<W> Start<W> {
         }
     }
 
-    fn plan(self) -> Result<(Client, Plan), StartError> {
+    fn call(self) -> Result<(Client, StartCall), StartError> {
         let request = self.request?;
-        let id_is_new = self.id.is_none();
-        let id = WorkflowId::new(self.id.unwrap_or_else(|| Uuid::now_v7().to_string()))?;
-        Ok((self.client, Plan { id, id_is_new, queue: QueueName::new(self.queue)?, request }))
+        let named = self.id.map(WorkflowId::new).transpose()?;
+        let is_named = named.is_some();
+        let workflow_id = named.map_or_else(|| WorkflowId::new(Uuid::now_v7().to_string()), Ok)?;
+        let generated = (!is_named).then(|| workflow_id.clone());
+        Ok((self.client, StartCall { workflow_id, queue: QueueName::new(self.queue)?, request, generated }))
     }
+}
+
+/// Starts the run, behind the last interceptor.
+async fn begin(client: &Client, caller: &Caller, call: StartCall) -> Result<Started, StartError> {
+    let StartCall { workflow_id: id, queue, request, generated } = call;
+    let id_is_new = generated.is_some_and(|generated| generated == id);
+    let mut plan = Plan { id, id_is_new, queue, request };
+    let traced = Traced::start(caller, &mut plan);
+    let result = proceed::start(client, &plan).await;
+    traced.finish(result.as_ref().err());
+    Ok(Started { workflow_id: plan.id, begun: result? })
 }
 
 /// A time below the precision is a time all the same, not none.

@@ -92,7 +92,7 @@ impl<W> Start<W> {
         self.bring_update(name.into(), argument)
     }
 
-    fn bring_update<R>(self, name: String, input: Payload) -> StartWithUpdate<W, R> {
+    pub(super) fn bring_update<R>(self, name: String, input: Payload) -> StartWithUpdate<W, R> {
         let update = || {
             let (id, name) = (UpdateId::new(Uuid::now_v7().to_string())?, TypeName::new(name)?);
             Ok(Update { id, name, input, headers: Payloads::default(), reply: None })
@@ -108,7 +108,7 @@ impl<W> Start<W> {
     }
 
     /// Notes what is wrong with the start; the first such thing is told.
-    fn fail(mut self, error: StartError) -> Self {
+    pub(super) fn fail(mut self, error: StartError) -> Self {
         self.request = self.request.and(Err(error));
         self
     }

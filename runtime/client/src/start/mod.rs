@@ -7,6 +7,7 @@
 
 mod attempt;
 mod builder;
+mod draft;
 mod error;
 mod messages;
 mod policy;
@@ -19,8 +20,10 @@ use highwater_protocol::{
 };
 
 pub use builder::{DEFAULT_QUEUE, Start};
+pub use draft::{Draft, Drafted};
 pub use error::StartError;
 pub use messages::StartWithUpdate;
+pub(crate) use proceed::Outcome as Begun;
 
 /// A start whose names have been checked.
 struct Plan {

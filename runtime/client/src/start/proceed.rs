@@ -28,8 +28,9 @@ const ATTEMPTS_MAX: u32 = 8;
 const REPLACED: &str = "another run was started under the same id with the policy terminate-existing";
 
 /// Where a start led.
-pub(super) struct Outcome {
-    pub(super) addressed: Addressed,
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) addressed: Addressed,
     /// The run was begun by the request.
     pub(super) own: bool,
     /// The request, if one was needed.

@@ -17,18 +17,21 @@ use std::{
     pin::Pin,
 };
 
+use futures_util::FutureExt;
 use highwater_core::fault::Fault;
-use highwater_protocol::{Failure, InvalidId, Payload, RunId, UpdateId, payload};
+use highwater_protocol::{Failure, InvalidId, Payload, Payloads, RunId, TypeName, UpdateId, payload};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
     handle::WorkflowHandle,
+    intercept::{Asked, UpdateCall},
     request::Stored,
     typed::{Returns, Typed, Untyped},
 };
 
 pub use error::UpdateError;
+pub use send::Accepted;
 
 /// An update to be: set what matters, then await it for its result, or [`accepted`](Self::accepted) for the moment when
 /// the run has it.
@@ -120,13 +123,21 @@ impl<R: Returns> Update<R> {
 
     async fn send(self) -> Result<UpdateHandle<R>, UpdateError<Infallible>> {
         let id = UpdateId::new(self.id.unwrap_or_else(|| Uuid::now_v7().to_string()))?;
-        let accepted = send::send(&self.handle, self.name, self.input?, &id).await?;
+        let call = UpdateCall {
+            workflow_id: self.handle.id().clone(),
+            update_id: id,
+            name: TypeName::new(self.name)?,
+            input: self.input?,
+            headers: Payloads::default(),
+        };
+        let id = call.update_id.clone();
+        let accepted = self.handle.client().ask(call, &|call| send::send(&self.handle, call).boxed()).await?;
         Ok(UpdateHandle::new(self.handle, id, Some(accepted.run), accepted.sent))
     }
 
     async fn outcome(self) -> Result<(UpdateId, Result<Payload, Failure>), UpdateError<Infallible>> {
         let update = self.send().await?;
-        let outcome = wait::outcome(&update).await?;
+        let outcome = update.outcome().await?;
         Ok((update.id, outcome))
     }
 
@@ -146,6 +157,13 @@ impl<R> UpdateHandle<R> {
         Self::new(handle, id, None, start)
     }
 
+    /// What came of it, as the interceptors let it be heard.
+    async fn outcome(&self) -> Result<Result<Payload, Failure>, UpdateError<Infallible>> {
+        let outcome = wait::outcome(self).await?;
+        let of = Asked::Update { workflow_id: self.handle.id(), update_id: &self.id };
+        Ok(self.handle.client().heard(of, outcome))
+    }
+
     /// What the update is called.
     pub fn id(&self) -> &UpdateId {
         &self.id
@@ -160,7 +178,7 @@ impl<R> UpdateHandle<R> {
 impl<R: Returns> UpdateHandle<R> {
     /// What the handler of the update returned, once it has. Waits for as long as it takes, through restarts of NATS too.
     pub async fn result(&self) -> Result<R::Ok, UpdateError<R::Err>> {
-        wait::outcome(self).await.map_err(UpdateError::widen).and_then(|outcome| read::<R>(&self.id, outcome))
+        self.outcome().await.map_err(UpdateError::widen).and_then(|outcome| read::<R>(&self.id, outcome))
     }
 }
 

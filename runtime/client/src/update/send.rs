@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use highwater_core::run::Limits;
 use highwater_protocol::{
-    Payload, RunId, TypeName, UpdateId,
+    RunId, UpdateId,
     rejection::{Code, Rejection},
     subject::Verb,
 };
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     handle::{Located, WorkflowHandle},
+    intercept::UpdateCall,
     pace::{Retryable, looks},
     replies::{Answers, Expected},
     request::{Ask, AskError, Stored, Unsent},
@@ -26,10 +27,18 @@ use crate::{
 /// How often an update is sent again of which only the answer got lost.
 const SENDS_MAX: u32 = 8;
 
-/// An update that a run has.
-pub(super) struct Accepted {
+/// An update that a run has accepted.
+#[derive(Clone, Debug)]
+pub struct Accepted {
     pub(super) run: RunId,
     pub(super) sent: Option<Stored>,
+}
+
+impl Accepted {
+    /// The run.
+    pub fn run_id(&self) -> RunId {
+        self.run
+    }
 }
 
 /// What became of one request.
@@ -42,15 +51,13 @@ enum Became {
 
 pub(super) async fn send(
     handle: &WorkflowHandle<Untyped>,
-    name: String,
-    input: Payload,
-    update: &UpdateId,
+    call: UpdateCall,
 ) -> Result<Accepted, UpdateError<Infallible>> {
-    let name = TypeName::new(name)?;
+    let UpdateCall { update_id: update, name, input, headers, .. } = &call;
     let id = || handle.id().clone();
     let unreadable = |source| UpdateError::History { id: id(), source };
     let limits = Limits::for_message_max(handle.client().broker().payload_max());
-    if let Some(failure) = limits.check("the update's argument", &input) {
+    if let Some(failure) = limits.check("the update's argument", input) {
         return Err(UpdateError::TooLarge { id: id(), reason: failure.message });
     }
     let mut lost = None;
@@ -63,12 +70,13 @@ pub(super) async fn send(
         };
         let ask = Ask {
             verb: Verb::Update,
-            name: Some(&name),
+            name: Some(name),
             key: handle.key(),
             queue: &queue,
             run: handle.only_run(),
             reason: None,
             update: Some(update),
+            context: Some(headers),
             input: input.clone(),
         };
         let (ack, answers) = match ask.store(handle.client()).await {

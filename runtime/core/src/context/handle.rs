@@ -148,7 +148,6 @@ impl<S: 'static> Ctx<S> {
     fn handle(&self, name: Option<&str>, does: Does<S>) -> Registered {
         let ending = does.ending();
         let place = format!("the one at {}", Location::caller());
-        // The handler's own handle has no part in the scope in which it was registered.
         self.inner.at.shared.handle(name, &place, does.bind(self.clone()));
         Registered { ending }
     }

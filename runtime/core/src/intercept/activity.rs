@@ -40,6 +40,12 @@ pub trait ActivityInterceptor: Send + Sync + 'static {
     fn attempt<'a>(&'a self, attempt: ActivityAttempt, next: NextAttempt<'a>) -> BoxFuture<'a, Outcome>;
 }
 
+impl<T: ActivityInterceptor + ?Sized> ActivityInterceptor for Arc<T> {
+    fn attempt<'a>(&'a self, attempt: ActivityAttempt, next: NextAttempt<'a>) -> BoxFuture<'a, Outcome> {
+        (**self).attempt(attempt, next)
+    }
+}
+
 /// An attempt that is about to be made.
 #[derive(Clone, Debug)]
 pub struct ActivityAttempt {

@@ -45,6 +45,16 @@ pub trait WorkflowInterceptor: Send + Sync + 'static {
     }
 }
 
+impl<T: WorkflowInterceptor + ?Sized> WorkflowInterceptor for Arc<T> {
+    fn inbound(&self, run: &RunView<'_>, message: Inbound<'_>) {
+        (**self).inbound(run, message);
+    }
+
+    fn outbound(&self, run: &RunView<'_>, message: Outbound<'_>) {
+        (**self).outbound(run, message);
+    }
+}
+
 /// What reaches workflow code.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -95,7 +95,9 @@ impl Shared {
     }
 
     /// From here on the code receives signals of this name by itself.
+    #[track_caller]
     pub(crate) fn receive(&self, name: &TypeName) {
+        self.refuse_in_query("ctx.signals");
         self.received.borrow_mut().insert(name.clone());
     }
 
@@ -123,14 +125,20 @@ impl Shared {
     pub(super) fn judge(&self, update: &Update) -> Result<(), Rejection> {
         let Some(handler) = self.handlers.borrow().updates.find(&update.name) else {
             let (name, known) = (&update.name, mismatch::list(&self.handlers.borrow().updates.names()));
-            let reason = format!("workflow {} has no update {name}; it has: {known}", self.workflow_type);
+            let begins = if self.is_delayed() {
+                "; it begins when its start delay has passed, and may have more then"
+            } else {
+                ""
+            };
+            let reason = format!("workflow {} has no update {name}; it has: {known}{begins}", self.workflow_type);
             return Err(Rejection::new(Code::UnknownName, reason));
         };
         let judged =
             self.run_code(|| self.answering(|| (handler.validate)(&update.name, &self.inbound_update(update).input)));
         match judged {
             Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(reason))) => Err(Rejection::new(Code::Refused, reason)),
+            // The reason travels in a header, so it is kept short as failures are.
+            Ok(Ok(Err(reason))) => Err(Rejection::new(Code::Refused, Failure::application(reason).message)),
             Ok(Err(error)) => {
                 let reason = format!("the argument of update {} does not fit: {error}", update.name);
                 Err(Rejection::new(Code::BadArgument, reason))

@@ -122,7 +122,8 @@ fn run_tasks(shared: &Shared) -> Result<(), TaskFailure> {
         }
     }
     let text = format!(
-        "the code woke itself {POLLS_MAX} times without waiting for anything; await an operation of `ctx` in the loop"
+        "the code woke itself {POLLS_MAX} times without waiting for anything{}; await an operation of `ctx` in the loop",
+        shared.after_last()
     );
     Err(TaskFailure { failure: Failure::new(FailureKind::Stuck, text) })
 }

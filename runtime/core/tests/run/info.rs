@@ -192,6 +192,8 @@ fn a_delayed_run_keeps_its_messages_and_does_not_begin_before_its_time() {
         assert_eq!(play.line("signal poke"), Vec::<String>::new());
         assert_eq!(play.line("signal go"), Vec::<String>::new());
         assert_eq!(play.line("query poked"), ["1"]);
+        let refused = "refused u-1 as unknown-name: workflow delayed has no update ask; it has: none; it begins when its start delay has passed, and may have more then";
+        assert_eq!(play.line("update ask u-1"), [refused]);
         assert_eq!(play.run.waits_for(), ["the start delay"]);
         assert_eq!(play.line("begin"), ["run #1 charge 1"], "{mode:?}");
         assert_eq!(play.line("begin"), ["ignored"]);

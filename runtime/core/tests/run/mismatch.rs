@@ -290,13 +290,17 @@ fn tokio_in_a_workflow_hears_what_to_use_instead() {
 fn a_loop_that_waits_for_nothing_is_stuck() {
     #[workflow]
     async fn order(ctx: Ctx) -> Result<(), Exit> {
+        ctx.run(charge, 1).into_future().detach();
         while !ctx.is_cancelled() {
             tokio::task::yield_now().await;
         }
         Ok(())
     }
     let failure = task_failure(order);
-    assert!(failure.contains("stuck: the code woke itself"), "{failure}");
+    assert!(
+        failure.contains("stuck: the code woke itself") && failure.contains("activity charge (#1, at "),
+        "{failure}"
+    );
 }
 
 #[test]

@@ -99,6 +99,22 @@ fn a_panic_in_a_task_fails_the_workflow_task() {
 }
 
 #[test]
+fn a_task_that_wakes_itself_for_ever_is_stuck() {
+    #[workflow]
+    async fn order(ctx: Ctx) -> Result<(), Exit> {
+        let never: std::future::PollFn<_> = std::future::poll_fn(|cx: &mut std::task::Context<'_>| {
+            cx.waker().wake_by_ref();
+            std::task::Poll::<()>::Pending
+        });
+        ctx.spawn(never).detach();
+        ctx.sleep(SECOND).await?;
+        Ok(())
+    }
+    let answers = Play::new(&registry(order), Mode::Kept).line("start");
+    assert!(answers[0].starts_with("task failed: stuck: "), "{answers:?}");
+}
+
+#[test]
 fn a_task_that_drops_itself_is_gone_when_it_waits() {
     #[workflow]
     async fn order(ctx: Ctx) -> Result<(), Exit> {

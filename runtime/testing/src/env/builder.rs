@@ -7,6 +7,7 @@ use highwater_client::Client;
 use highwater_core::{
     activity::ActivitySet,
     definition::{ActivityItem, WorkflowCode},
+    intercept::{ActivityInterceptor, WorkflowInterceptor},
     run::Registry,
 };
 use highwater_protocol::{Namespace, Timestamp};
@@ -79,6 +80,21 @@ impl TestEnvBuilder {
             panic!("{error}");
         }
         self.worker(move |worker| worker.workflow(item.clone()))
+    }
+
+    /// Has an interceptor see what goes into and out of all workflows: as
+    /// [`WorkerBuilder::intercept_workflows`](highwater_worker::WorkerBuilder::intercept_workflows).
+    pub fn intercept_workflows(mut self, interceptor: impl WorkflowInterceptor) -> Self {
+        let interceptor: Arc<dyn WorkflowInterceptor> = Arc::new(interceptor);
+        self.registry.intercept(Arc::clone(&interceptor));
+        self.worker(move |worker| worker.intercept_workflows(Arc::clone(&interceptor)))
+    }
+
+    /// Puts an interceptor around every attempt of an activity, of mocked ones too: as
+    /// [`WorkerBuilder::intercept_activities`](highwater_worker::WorkerBuilder::intercept_activities).
+    pub fn intercept_activities(self, interceptor: impl ActivityInterceptor) -> Self {
+        let interceptor: Arc<dyn ActivityInterceptor> = Arc::new(interceptor);
+        self.worker(move |worker| worker.intercept_activities(Arc::clone(&interceptor)))
     }
 
     /// Runs the activities of this set, except those that are mocked: `.activities(Shop::fake())`.

@@ -25,7 +25,7 @@ use crate::{
 const HORIZON: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// The longest history that a test can have: more than a run should ever have, and a loop without end comes there soon.
-const RECORDS_MAX: u64 = 20_000;
+const RECORDS_MAX: u64 = 10_000;
 
 /// How long a test may take to notice that nothing more will happen: longer than a client waits between two looks.
 const NOTICE: Duration = Duration::from_hours(2 * 365 * 24);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use highwater_client::{Client, HistoryFilter, ReadHistoriesError};
-use highwater_core::{definition::WorkflowCode, run::Registry};
+use highwater_core::{definition::WorkflowCode, intercept::WorkflowInterceptor, run::Registry};
 
 use super::{History, ReadError, Replay, Replays, play_all};
 
@@ -63,6 +63,13 @@ impl Replayer {
         if let Err(error) = registry.add(item) {
             panic!("{error}");
         }
+        self
+    }
+
+    /// Has an interceptor see what goes into and out of all workflows, as the workers have that made the histories.
+    pub fn intercept_workflows(mut self, interceptor: impl WorkflowInterceptor) -> Self {
+        let registry = Arc::get_mut(&mut self.registry).expect("runs are dropped when they have been replayed");
+        registry.intercept(Arc::new(interceptor));
         self
     }
 

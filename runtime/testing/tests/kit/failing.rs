@@ -41,6 +41,21 @@ fn a_test_whose_runs_go_on_for_ever_ends() {
 }
 
 #[test]
+fn a_run_whose_history_grows_without_end_ends_the_test() {
+    #[workflow]
+    async fn restless(ctx: Ctx) -> Result<(), Exit> {
+        loop {
+            ctx.sleep(Duration::from_secs(1)).await?;
+        }
+    }
+    let text = panic_of(|| async {
+        let env = TestEnv::builder().workflow(restless).keep_runs().start().await;
+        env.client().start(restless, ()).id("r").await.unwrap().result().await.unwrap();
+    });
+    assert!(text.contains("10000 records and goes on"), "{text}");
+}
+
+#[test]
 fn an_activity_that_fails_for_ever_ends_the_test() {
     let text = panic_of(|| async {
         let env = TestEnv::builder()
@@ -140,7 +155,7 @@ fn code_that_keeps_its_thread_is_reported_with_its_run() {
         Ok(())
     }
     let text = panic_of(|| async {
-        let short = Duration::from_millis(50);
+        let short = Duration::from_secs(1);
         let env = TestEnv::builder()
             .workflow(stuck)
             .activities(Shop)

@@ -158,8 +158,8 @@ impl Engine {
         let Some(run) = slot.known().map(|tip| tip.frame.run) else { return };
         slot.stage = Stage::Running;
         slot.batch = Batch::default();
-        if self.quarantine.contains(&run) {
-            self.stuck_before(key, slot);
+        if let Some(last) = self.quarantine.get(&run).cloned() {
+            self.stuck_before(key, slot, &last);
             return;
         }
         // A record of a blocked run without events only moves marks. To the code an empty record is a retry that succeeded.
@@ -205,15 +205,15 @@ impl Engine {
     /// The code held its thread.
     pub(super) fn stuck(&mut self, key: &Key, slot: &mut Slot, held: &Held) {
         let Some(run) = slot.batch_run() else { return };
-        self.quarantine.insert(run);
-        if matches!(slot.stage, Stage::Appending | Stage::Loading) {
-            // It was a query that held the thread. What is on its way to or from the history has its answer first.
-            return;
-        }
         let last = match &held.last {
             Some(last) => format!("the last operation that it made is {last}"),
             None => "it has made no operation yet".to_owned(),
         };
+        self.quarantine.insert(run, last.clone());
+        if matches!(slot.stage, Stage::Appending | Stage::Loading) {
+            // It was a query that held the thread. What is on its way to or from the history has its answer first.
+            return;
+        }
         let waits = format!(
             "the code of {key} kept its thread for {:.1} s without awaiting anything ({last}); move blocking calls and long computations into an activity or a step, \
              and await in loops. This worker does not try it again; a worker with other code will",
@@ -222,8 +222,11 @@ impl Engine {
         self.task_failed(key, slot, Failure::new(FailureKind::Stuck, waits));
     }
 
-    fn stuck_before(&mut self, key: &Key, slot: &mut Slot) {
-        let text = "the code kept its thread without awaiting anything when this worker tried it before; deploy code that awaits";
+    fn stuck_before(&mut self, key: &Key, slot: &mut Slot, last: &str) {
+        let text = format!(
+            "the code of {key} kept its thread without awaiting anything when this worker tried it before ({last}); deploy \
+             code that awaits"
+        );
         self.task_failed(key, slot, Failure::new(FailureKind::Stuck, text));
     }
 }

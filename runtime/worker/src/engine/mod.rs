@@ -29,7 +29,7 @@ mod unit;
 mod updates;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     mem,
     sync::Arc,
 };
@@ -129,8 +129,8 @@ pub(crate) struct Engine {
     now: Instant,
     units: HashMap<UnitId, Unit>,
     slots: HashMap<Key, Slot>,
-    /// Runs whose code held its thread: not to be tried again by this process.
-    quarantine: HashSet<RunId>,
+    /// Runs whose code held its thread, with what it was at: not to be tried again by this process.
+    quarantine: HashMap<RunId, String>,
     known_types: HashMap<usize, Vec<TypeName>>,
     actions: Vec<Action>,
     next_generation: u64,
@@ -155,7 +155,7 @@ impl Engine {
             now: Instant::now(),
             units: HashMap::new(),
             slots: HashMap::new(),
-            quarantine: HashSet::new(),
+            quarantine: HashMap::new(),
             known_types: HashMap::new(),
             actions: Vec::new(),
             next_generation: 0,

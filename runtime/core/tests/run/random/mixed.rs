@@ -1,9 +1,15 @@
 //! A workflow that calls, steps, sleeps and waits, in all ways, in a random order.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use highwater_core::{Ctx, Exit, context::ActivityCancellation, fault::Elapsed, join::join_all};
+use highwater_core::{
+    Ctx, Exit,
+    context::ActivityCancellation,
+    fault::Elapsed,
+    join::{buffered, join_all},
+    sync::{Mutex, channel},
+};
 use highwater_macros::{activity, join, select, workflow};
 use highwater_protocol::RetryPolicy;
 
@@ -35,7 +41,7 @@ impl Mixed {
     async fn round(ctx: &Ctx<Self>, dice: &mut Dice, round: u64) -> u64 {
         let seconds = |dice: &mut Dice| Duration::from_secs(1 + dice.roll(5));
         let (short, long) = (seconds(dice), seconds(dice));
-        match dice.roll(12) {
+        match dice.roll(15) {
             0 => ctx.run(work, round).await.unwrap_or(1_000),
             1 => ctx
                 .step("local", async move |_| if round.is_multiple_of(3) { Err("no".to_owned()) } else { Ok(round) })
@@ -100,12 +106,53 @@ impl Mixed {
                 });
                 flaky.retry(policy).await.unwrap_or(9_000)
             }
+            11..14 => Self::together(ctx, dice, short).await,
             _ => {
                 let wanted = ctx.read(|state| state.bumps) + 1 + dice.roll(2);
                 select! {
                     reached = ctx.wait_until(|state| state.bumps >= wanted) => u64::from(reached.is_ok()),
                     slept = ctx.sleep(long) => 10 + u64::from(slept.is_ok()),
                 }
+            }
+        }
+    }
+
+    /// Tasks and operations that wait for each other.
+    async fn together(ctx: &Ctx<Self>, dice: &mut Dice, short: Duration) -> u64 {
+        match dice.roll(3) {
+            0 => {
+                let total = Rc::new(Mutex::new(0));
+                let tasks = (0..3).map(|n| {
+                    let (inner, total) = (ctx.clone(), Rc::clone(&total));
+                    ctx.spawn(async move {
+                        let slept = inner.sleep(short).await.is_ok();
+                        let mut total = total.lock().await;
+                        *total = *total * 7 + inner.run(work, n).await.unwrap_or(11) + u64::from(slept);
+                    })
+                });
+                // One ends before its time, wherever it is.
+                let mut tasks: Vec<_> = tasks.collect();
+                drop(tasks.remove(dice.roll(3) as usize));
+                join_all(tasks).await;
+                *total.lock().await
+            }
+            1 => {
+                let (sender, mut receiver) = channel();
+                for n in 0..3 {
+                    let (inner, sender) = (ctx.clone(), sender.clone());
+                    let code = async move { sender.send(inner.run(work, n).await.unwrap_or(n)).unwrap_or_default() };
+                    ctx.spawn(code).detach();
+                }
+                drop(sender);
+                let mut got = ctx.random().below(50);
+                while let Some(value) = receiver.recv().await {
+                    got = got * 31 % 1_000_003 + value;
+                }
+                got
+            }
+            _ => {
+                let all = buffered(2, (0..dice.roll(6)).map(|n| ctx.run(work, n))).try_collect::<Vec<_>, _, _>();
+                all.await.map_or(12_000, |all| all.into_iter().sum())
             }
         }
     }
