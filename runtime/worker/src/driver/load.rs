@@ -69,22 +69,33 @@ async fn before(
     }
 }
 
-/// What the run left behind that ended in the first record of this one.
+/// What the run before this one left behind, which ended in its first record or in one of its own.
 async fn left_behind(broker: &dyn Broker, first: &StoredRecord) -> Result<Option<Left>, HistoryError> {
-    let Some(previous) = first.body()?.previous else { return Ok(None) };
-    let mut reversed = Vec::new();
-    match history::read_back(broker, previous.run, previous.back.clone(), &mut reversed).await {
-        Ok(()) => {}
-        Err(error @ HistoryError::Broker(_)) => return Err(error),
-        Err(error) => {
-            tracing::error!(run = %previous.run, %error, "what a run left behind cannot be read; its children are left alone");
-            return Ok(None);
+    match try_left_behind(broker, first).await {
+        Err(error) if !matches!(error, HistoryError::Broker(_)) => {
+            tracing::error!(run = %first.frame.run, %error, "what the run before left behind cannot be read; its children are left alone");
+            Ok(None)
         }
+        result => result,
     }
+}
+
+async fn try_left_behind(broker: &dyn Broker, first: &StoredRecord) -> Result<Option<Left>, HistoryError> {
+    let body = first.body()?;
+    let (run, back, last, time) = match (body.previous, body.events.first()) {
+        (Some(previous), _) => (previous.run, previous.back.clone(), previous.events, first.frame.time),
+        (None, Some(Event::Started(started))) if started.prior.is_some() => {
+            let prior = history::read_one(broker, first.frame.run, started.prior.unwrap_or_default()).await?;
+            (prior.frame.run, prior.frame.back.clone(), prior.body()?.events, prior.frame.time)
+        }
+        _ => return Ok(None),
+    };
+    let mut reversed = Vec::new();
+    history::read_back(broker, run, back, &mut reversed).await?;
     reversed.reverse();
-    let Ok(records) = decode(reversed) else { return Ok(None) };
+    let records = decode(reversed)?;
     let earlier = records.iter().map(|(record, events)| (events.as_slice(), record.frame.time));
-    Ok(Left::of(previous.run, earlier.chain([(previous.events.as_slice(), first.frame.time)])))
+    Ok(Left::of(run, earlier.chain([(last.as_slice(), time)])))
 }
 
 fn decode(records: Vec<StoredRecord>) -> Result<Vec<(StoredRecord, Vec<Event>)>, HistoryError> {

@@ -90,14 +90,17 @@ pub(crate) struct Left {
     pub(crate) run: RunId,
     pub(crate) started: Arc<Started>,
     pub(crate) children: BTreeMap<OpId, OpenChild>,
+    /// Its last event.
+    pub(crate) closing: Option<Event>,
 }
 
 impl Left {
     /// Tells it from the run's events and when each of its records was made.
     pub(crate) fn of<'a>(run: RunId, records: impl IntoIterator<Item = (&'a [Event], Timestamp)>) -> Option<Self> {
         let mut open = OpenOperations::default();
-        let mut started = None;
+        let (mut started, mut closing) = (None, None);
         for (events, time) in records {
+            closing = events.last().or(closing);
             for event in events {
                 if let Event::Started(first) = event {
                     started = Some(Arc::new((**first).clone()));
@@ -105,7 +108,7 @@ impl Left {
                 open.apply(event, time);
             }
         }
-        Some(Self { run, started: started?, children: open.children })
+        Some(Self { run, started: started?, children: open.children, closing: closing.cloned() })
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     Action, Engine,
     children::{is_meant, is_start},
     meaning::{Meaning, is_run_timeout, stands_alone, weight},
-    slot::{After, Batch, Item, Slot, Stage, Tip},
+    slot::{After, Batch, Item, KnownTip, Slot, Stage, Tip},
     updates,
 };
 use crate::executor::Job;
@@ -113,13 +113,17 @@ impl Engine {
             return Next::Again;
         }
         let (closed, known_start) = slot.known().map_or((false, false), |tip| (tip.is_closed(), tip.started.is_some()));
+        if !slot.left_is_known && Self::ends_another(slot) {
+            // A client has ended a run, and another one has begun under the id since.
+            (slot.suspect, slot.confirmed) = (true, false);
+        }
         if slot.suspect && !slot.confirmed {
             if slot.sending > 0 {
                 // What is on its way must not overtake what is sent again: a task could be sent after its own outcome.
                 return Next::Wait;
             }
             // The history tells what is to be sent again; a run that was built has used it up.
-            let follows = slot.known().and_then(|tip| tip.started.as_ref()?.continued_from).is_some();
+            let follows = slot.known().is_some_and(follows_another);
             if !known_start || slot.history.is_empty() || follows && !slot.left_is_known {
                 slot.must_load = true;
                 slot.must_load_all = true;
@@ -148,6 +152,15 @@ impl Engine {
             return Next::Wait;
         }
         if closed { self.advance_closed(key, slot) } else { self.advance_open(key, slot) }
+    }
+
+    /// Whether the item at the front is to end an earlier run.
+    fn ends_another(slot: &Slot) -> bool {
+        let (Some(tip), Some(Item::Request(item))) = (slot.known(), slot.pending.front()) else { return false };
+        match &item.request.ask {
+            Ask::Terminate { run: Some(meant), .. } => !is_meant(tip, item, *meant) && follows_another(tip),
+            _ => false,
+        }
     }
 
     /// Whether the item at the front is one for the code.
@@ -309,4 +322,9 @@ impl Engine {
             self.actions.push(Action::Answer { reply: question.reply, answer });
         }
     }
+}
+
+/// Whether there was a run before this one under the same id.
+fn follows_another(tip: &KnownTip) -> bool {
+    tip.started.as_ref().is_some_and(|started| started.continued_from.is_some() || started.prior.is_some())
 }

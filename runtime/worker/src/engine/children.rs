@@ -177,17 +177,32 @@ impl Engine {
     /// Tells the run that started this one that it has ended, if it has and nothing follows it.
     pub(super) fn report_end(&mut self, key: &Key, slot: &mut Slot) {
         let Some(tip) = slot.known() else { return };
-        let (Some(outcome), Some(started)) = (outcome(tip), &tip.started) else { return };
-        let Some(to) = started.parent.clone() else { return };
-        let run = tip.frame.run;
-        let child = started.first_run.unwrap_or(run);
-        self.report_child(key, slot, run, to, child, ChildState::Closed(outcome));
+        let (run, closing) = (tip.frame.run, tip.closing.clone());
+        if let (Some(started), Some(closing)) = (tip.started.clone(), closing) {
+            self.report_end_of(key, slot, run, &started, &closing);
+        }
+    }
+
+    /// Does once more what the end of an earlier run asked for: whoever was to do it may have ended before it did.
+    pub(super) fn close_left(&mut self, key: &Key, slot: &mut Slot) {
+        let Some(left) = slot.left.take() else { return };
+        self.close_children(key, slot, left.run, &left.started, &left.children);
+        if let Some(closing) = &left.closing {
+            self.report_end_of(key, slot, left.run, &left.started, closing);
+        }
+    }
+
+    fn report_end_of(&mut self, key: &Key, slot: &mut Slot, run: RunId, started: &Started, closing: &Event) {
+        if let (Some(outcome), Some(to)) = (outcome(closing), started.parent.clone()) {
+            let child = started.first_run.unwrap_or(run);
+            self.report_child(key, slot, run, to, child, ChildState::Closed(outcome));
+        }
     }
 }
 
-/// How a closed run ended, for the one that started it.
-fn outcome(tip: &KnownTip) -> Option<Outcome> {
-    Some(match tip.closing.as_ref()? {
+/// How a run ended, for the one that started it; nothing when another run follows it.
+fn outcome(closing: &Event) -> Option<Outcome> {
+    Some(match closing {
         Event::Completed { result } => Outcome::Completed(result.clone()),
         Event::Failed { failure, next: None } | Event::TimedOut { failure, next: None } => {
             Outcome::Failed(failure.clone())

@@ -98,10 +98,7 @@ impl Engine {
         let (status, started_at) = (tip.status, tip.started_at);
         let started = tip.started.clone();
         let end = started.as_ref().and_then(|started| RunEnd::of(started, started_at));
-        if let Some(left) = slot.left.take() {
-            // The run before this one was the present one until a moment ago.
-            self.close_children(key, slot, left.run, &left.started, &left.children);
-        }
+        self.close_left(key, slot);
         if closed {
             if let Some(started) = started {
                 self.report_started(key, slot, run, &started);

@@ -230,9 +230,16 @@ impl World {
     }
 
     fn left_behind(&self, key: &Key, first: &StoredRecord) -> Option<Left> {
-        let previous = first.body().unwrap().previous?;
+        let body = first.body().unwrap();
+        let (run, mut back, last, time) = match (body.previous, body.events.first()) {
+            (Some(previous), _) => (previous.run, previous.back.clone(), previous.events, first.frame.time),
+            (None, Some(Event::Started(started))) => {
+                let prior = self.record(key, started.prior?);
+                (prior.frame.run, prior.frame.back.clone(), prior.body().unwrap().events, prior.frame.time)
+            }
+            _ => return None,
+        };
         let mut earlier = Vec::new();
-        let mut back = previous.back.clone();
         while !back.is_empty() {
             let round: Vec<StoredRecord> = back.iter().map(|seq| self.record(key, *seq)).collect();
             back.clone_from(&round[0].frame.back);
@@ -241,7 +248,7 @@ impl World {
         let earlier: Vec<_> =
             earlier.into_iter().rev().map(|record| (record.body().unwrap().events, record.frame.time)).collect();
         let earlier = earlier.iter().map(|(events, time)| (events.as_slice(), *time));
-        Left::of(previous.run, earlier.chain([(previous.events.as_slice(), first.frame.time)]))
+        Left::of(run, earlier.chain([(last.as_slice(), time)]))
     }
 
     fn record(&self, key: &Key, seq: u64) -> StoredRecord {
