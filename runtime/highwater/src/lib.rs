@@ -58,6 +58,7 @@ mod authoring;
 mod connection;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod guide;
 pub mod intercept;
 pub mod lints;
 pub mod wire;
