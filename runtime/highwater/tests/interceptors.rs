@@ -32,6 +32,12 @@ async fn asks(ctx: Ctx) -> Result<Vec<String>, Exit> {
     Ok(ctx.run(who, ()).await?)
 }
 
+/// Asks by itself, and has a child ask.
+#[workflow]
+async fn has_asked(ctx: Ctx) -> Result<(Vec<String>, Vec<String>), Exit> {
+    Ok((ctx.run(who, ()).await?, ctx.child(asks, ()).await?))
+}
+
 #[derive(Default)]
 struct Board(Vec<String>);
 
@@ -95,29 +101,35 @@ impl ClientInterceptor for For {
     }
 }
 
-/// Marks every call of an activity with the workflow that makes it.
+/// Marks every call of an activity with the workflow that makes it, and every child with its parent.
 struct Marked;
 
 impl WorkflowInterceptor for Marked {
     fn outbound(&self, run: &RunView<'_>, message: Outbound<'_>) {
-        if let Outbound::Activity(call) = message {
-            assert!(run.headers().get("for").is_some(), "the run has the headers of its start");
-            header("by", run.workflow_type().as_str())(&mut call.headers);
+        assert!(run.headers().get("for").is_some(), "the run has the headers of its start");
+        let name = run.workflow_type().as_str();
+        match message {
+            Outbound::Activity(call) => header("by", name)(&mut call.headers),
+            Outbound::Child(call) => header("child-of", name)(&mut call.headers),
+            _ => {}
         }
     }
 }
 
 #[tokio::test]
-async fn headers_go_from_the_client_through_the_run_into_its_activities() {
+async fn headers_go_from_the_client_through_the_run_into_its_activities_and_children() {
     let env = TestEnv::builder()
         .workflow(asks)
+        .workflow(has_asked)
         .activities(FreeActivities::new().with(who))
         .intercept_workflows(Marked)
         .start()
         .await;
     let client = env.client().intercepted(For("ann"));
-    let seen = client.start(asks, ()).header("trace", "5").await.unwrap().result().await.unwrap();
-    assert_eq!(seen, ["by=\"asks\"", "for=\"ann\"", "trace=\"5\""]);
+    let run = client.start(has_asked, ()).header("trace", "5").await.unwrap();
+    let (own, childs) = run.result().await.unwrap();
+    assert_eq!(own, ["by=\"has_asked\"", "for=\"ann\"", "trace=\"5\""]);
+    assert_eq!(childs, ["by=\"asks\"", "child-of=\"has_asked\"", "for=\"ann\"", "trace=\"5\""]);
     env.finish().await;
 }
 

@@ -138,6 +138,30 @@ async fn a_start_brings_a_signal_or_an_update() {
     env.finish().await;
 }
 
+/// Fills a cart of its own, and pays another one.
+#[workflow]
+async fn shopping(ctx: Ctx, other: String) -> Result<u64, Exit> {
+    let cart = ctx.child(Cart::run, ()).id("cart-of-mine").start().await?;
+    cart.gift("pear".into()).await?;
+    ctx.workflow_of::<Cart>(&other).pay().await?;
+    cart.pay().await?;
+    Ok(cart.result().await?)
+}
+
+#[tokio::test]
+async fn workflows_signal_children_and_others_by_typed_handles() {
+    let activities = highwater::FreeActivities::new().with(reserve);
+    let env = TestEnv::builder().workflow(Cart::run).workflow(shopping).activities(activities).start().await;
+    let other = env.client().start(Cart::run, ()).id("cart-1").await.unwrap();
+    assert_eq!(other.add("pear".into()).await.unwrap(), 4);
+    let shopping = env.client().start(shopping, "cart-1".into()).await.unwrap();
+    assert_eq!(shopping.result().await.unwrap(), 0);
+    assert_eq!(other.result().await.unwrap(), 4);
+    let gifts: Vec<String> = env.client().handle::<Cart>("cart-of-mine").unwrap().items().await.unwrap();
+    assert_eq!(gifts, ["pear"]);
+    env.finish().await;
+}
+
 #[tokio::test]
 async fn a_run_ends_without_a_handler_that_may_be_abandoned() {
     let env = env().await;
