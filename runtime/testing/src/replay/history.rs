@@ -1,6 +1,6 @@
 //! The history of a run, as it is replayed.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use highwater_broker::{Message, history::StoredRecord};
 use highwater_client::HistoryEvent;
@@ -87,6 +87,7 @@ impl History {
     /// The histories that the messages of a history stream hold, in the order in which their runs began.
     pub(crate) fn of_messages(messages: Vec<Message>) -> Vec<Self> {
         let mut histories: Vec<Self> = Vec::new();
+        let mut places: HashMap<RunId, usize> = HashMap::new();
         for message in messages {
             // The engine of the same build wrote them.
             let Ok(record) = StoredRecord::from_message(message) else { continue };
@@ -95,10 +96,11 @@ impl History {
             // A record that starts a run in the place of another holds the end of that one, too.
             let ended = body.previous.map(|previous| (previous.run, previous.events));
             for (run, events) in ended.into_iter().chain([(record.frame.run, body.events)]) {
-                match histories.iter_mut().rfind(|history| history.run == run) {
-                    Some(history) => history.records.push((events, time)),
-                    None => histories.push(Self { run, records: vec![(events, time)] }),
+                let place = *places.entry(run).or_insert(histories.len());
+                if place == histories.len() {
+                    histories.push(Self { run, records: Vec::new() });
                 }
+                histories[place].records.push((events, time));
             }
         }
         histories
