@@ -4,6 +4,8 @@
 //! sequence, read on from a position, take tasks, keep small values, and plain messages. [`nats`] maps it to NATS
 //! JetStream and is the only place that names `async-nats`. [`memory`] is a model of it within a process, for tests.
 
+#![deny(missing_docs)]
+
 mod broker;
 mod error;
 pub mod history;

@@ -3,10 +3,15 @@
 use std::collections::HashMap;
 
 use highwater_client::HistoryEvent;
-use highwater_protocol::{Event, Failure, OpId, Payload, Timestamp, TypeName, event::Outcome, export::ExportedEvent};
+use highwater_protocol::{Event, OpId, Payload, Timestamp, TypeName, event::Outcome, export::ExportedEvent};
 use serde_json::{Value, json};
 
-use crate::output::{clean, cut, payload_text, payload_value};
+use crate::output::{clean, cut, payload_text};
+
+mod details;
+
+use details::details;
+pub(crate) use details::{failure_value, payloads_value};
 
 /// The width of the column with the names of events.
 const NAME_WIDTH: usize = 24;
@@ -22,76 +27,6 @@ pub(crate) fn value(event: &HistoryEvent) -> Value {
     // What a replay needs of it, which is more than people read.
     fields.insert("exact".into(), json!(ExportedEvent::new(event.run, event.record, event.time, &event.event)));
     value
-}
-
-fn details(event: &Event) -> Value {
-    match event {
-        Event::Started(started) => json!({
-            "workflow_id": started.workflow_id,
-            "workflow_type": started.workflow_type,
-            "queue": started.queue,
-            "input": payload_value(&started.input),
-            "run_timeout_ms": started.run_timeout.map(|timeout| timeout.as_millis() as u64),
-            "prior_record": started.prior,
-            "continued_from": started.continued_from.map(|run| run.to_string()),
-        }),
-        Event::Signaled(signal) => json!({ "name": signal.name, "input": payload_value(&signal.input) }),
-        Event::CancelRequested { reason } | Event::Terminated { reason } => json!({ "reason": reason }),
-        Event::ActivityClosed { op, attempt, outcome } => {
-            with(outcome_value(outcome), json!({ "op": op, "attempt": attempt }))
-        }
-        Event::StepClosed { op, name, attempt, outcome } => {
-            with(outcome_value(outcome), json!({ "op": op, "name": name, "attempt": attempt }))
-        }
-        Event::ActivityScheduled(call) => json!({
-            "op": call.op,
-            "name": call.name,
-            "queue": call.queue,
-            "input": payload_value(&call.input),
-        }),
-        Event::TimerFired { op } | Event::TimerCancelled { op } | Event::ActivityCancelRequested { op } => {
-            json!({ "op": op })
-        }
-        Event::TimerStarted { op, fire_at } => json!({ "op": op, "fire_at": fire_at.to_rfc3339() }),
-        Event::Completed { result } => json!({ "result": payload_value(result) }),
-        Event::Cancelled { failure } => json!({ "failure": failure_value(failure) }),
-        Event::Failed { failure, next } | Event::TimedOut { failure, next } => {
-            json!({ "failure": failure_value(failure), "next": next.map(|run| run.to_string()) })
-        }
-        Event::ContinuedAsNew { run } => json!({ "run": run.to_string() }),
-        Event::WorkflowTaskFailed { failure, attempt, retry_at } => json!({
-            "failure": failure_value(failure),
-            "attempt": attempt,
-            "retry_at": retry_at.to_rfc3339(),
-        }),
-        // One that this command is older than: its text is all there is.
-        other => json!({ "text": other.to_string() }),
-    }
-}
-
-fn with(mut value: Value, more: Value) -> Value {
-    if let (Value::Object(fields), Value::Object(more)) = (&mut value, more) {
-        fields.extend(more);
-    }
-    value
-}
-
-fn outcome_value(outcome: &Outcome) -> Value {
-    match outcome {
-        Outcome::Completed(result) => json!({ "result": payload_value(result) }),
-        Outcome::Failed(failure) | Outcome::Cancelled(failure) => json!({ "failure": failure_value(failure) }),
-        other => json!({ "text": format!("{other:?}") }),
-    }
-}
-
-/// A failure as JSON.
-pub(crate) fn failure_value(failure: &Failure) -> Value {
-    json!({
-        "message": failure.message,
-        "kind": failure.kind,
-        "details": failure.details.as_ref().map(payload_value),
-        "cause": failure.cause.as_ref().map(|cause| failure_value(cause)),
-    })
 }
 
 /// A history in lines, one an event, cut to a width unless there is none.
@@ -132,8 +67,12 @@ fn payload_of(event: &Event) -> Option<&Payload> {
         Event::Started(started) => Some(&started.input),
         Event::Signaled(signal) => Some(&signal.input),
         Event::ActivityScheduled(call) => Some(&call.input),
+        Event::ChildScheduled(call) => Some(&call.input),
+        Event::UpdateAccepted(update) => Some(&update.input),
         Event::Completed { result }
         | Event::ActivityClosed { outcome: Outcome::Completed(result), .. }
+        | Event::ChildClosed { outcome: Outcome::Completed(result), .. }
+        | Event::UpdateClosed { outcome: Outcome::Completed(result), .. }
         | Event::StepClosed { outcome: Outcome::Completed(result), .. } => Some(result),
         _ => None,
     }

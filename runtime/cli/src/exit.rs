@@ -73,6 +73,10 @@ exits! {
         highwater_client::QueryError::Name(_) => Usage,
         highwater_client::QueryError::NotFound { .. } => NotFound,
     }
+    highwater_client::UpdateError<highwater_protocol::Failure> {
+        highwater_client::UpdateError::Name(_) => Usage,
+        highwater_client::UpdateError::NotFound { .. } => NotFound,
+    }
     highwater_client::CancelError { highwater_client::CancelError::NotFound { .. } => NotFound }
     highwater_client::TerminateError { highwater_client::TerminateError::NotFound { .. } => NotFound }
     highwater_client::DescribeError { highwater_client::DescribeError::NotFound { .. } => NotFound }

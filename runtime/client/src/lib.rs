@@ -13,6 +13,8 @@
 //!
 //! Each operation has an error of its own, and every error says whether the same call may do better later.
 
+#![deny(missing_docs)]
+
 mod client;
 mod handle;
 mod pace;

@@ -14,7 +14,7 @@
 //! - [`mod@panic`]: panics of user code, with their place.
 //! - [`run`]: one run as a state machine, fed with events: replay, command matching, closing.
 
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 pub mod activity;
 pub mod context;

@@ -14,6 +14,9 @@ use highwater_protocol::{
 /// a new one.
 pub const TAKEN_MAX: usize = 1_024;
 
+/// How many children whose start was refused a run remembers: a repeat of the start may still begin one.
+pub const REFUSED_MAX: usize = 128;
+
 /// What is under way, and what is remembered.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOperations {
@@ -23,6 +26,8 @@ pub struct OpenOperations {
     pub timers: BTreeMap<OpId, Timestamp>,
     /// Children that have not ended, by operation; those that nobody waits for included.
     pub children: BTreeMap<OpId, OpenChild>,
+    /// Children that ended without a word that they had begun: their start was refused, as far as the code knows.
+    pub refused_children: BTreeMap<OpId, OpenChild>,
     /// Messages to other workflows that nobody has accepted or refused.
     pub externals: BTreeMap<OpId, Box<ExternalScheduled>>,
     /// Updates that were accepted, those that have an outcome included.
@@ -99,9 +104,7 @@ impl OpenOperations {
             Event::ChildCancelRequested { op, reason } => {
                 self.change_child(*op, |child| child.cancel = Some(reason.clone()));
             }
-            Event::ChildClosed { op, .. } => {
-                self.children.remove(op);
-            }
+            Event::ChildClosed { op, .. } => self.child_closed(*op),
             Event::ExternalScheduled(call) => {
                 self.externals.insert(call.op, call.clone());
             }
@@ -152,10 +155,19 @@ impl OpenOperations {
             taken: started.taken.iter().copied().collect(),
             ..Self::default()
         };
+        // That it was started is a message too, and one that may be sent again when the run has long ended.
+        if let Some(parent) = started.parent.as_ref().filter(|_| started.continued_from.is_none()) {
+            self.take(Sender { run: parent.run, op: parent.op });
+        }
     }
 
     fn signaled(&mut self, signal: &Signal) {
-        let Some(sender) = signal.from else { return };
+        if let Some(sender) = signal.from {
+            self.take(sender);
+        }
+    }
+
+    fn take(&mut self, sender: Sender) {
         if self.taken.len() >= TAKEN_MAX {
             self.taken.pop_front();
         }
@@ -170,6 +182,14 @@ impl OpenOperations {
                 self.activities.remove(&op);
             }
         }
+    }
+
+    fn child_closed(&mut self, op: OpId) {
+        let Some(child) = self.children.remove(&op).filter(|child| !child.started) else { return };
+        if self.refused_children.len() >= REFUSED_MAX {
+            self.refused_children.pop_first();
+        }
+        self.refused_children.insert(op, child);
     }
 
     fn change_child(&mut self, op: OpId, change: impl FnOnce(&mut OpenChild)) {

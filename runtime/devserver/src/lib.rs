@@ -29,6 +29,8 @@
 //! # }
 //! ```
 
+#![deny(missing_docs)]
+
 mod blocking;
 mod error;
 mod locate;

@@ -52,10 +52,13 @@
 //! - [`lints`]: a list for Clippy of what workflow code must not call.
 //! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say.
 
+#![deny(missing_docs)]
+
 mod authoring;
 mod connection;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod guide;
 pub mod intercept;
 pub mod lints;
 pub mod wire;

@@ -9,7 +9,7 @@
 //! Nothing here decides by the spelling of a type what it is: types go into expansions as they were written, and traits
 //! resolve them. The one exception is a reference as an activity's first parameter, which is its context.
 
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 mod activity;
 mod concurrent;

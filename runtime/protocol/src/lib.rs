@@ -8,6 +8,8 @@
 //! [`task`] and [`timer`] (what runs ask for), [`worker`], [`lease`] and [`namespace`] (who runs what); beside all of
 //! it, [`trace`] (where it is seen from outside) and [`export`] (what people keep of it).
 
+#![deny(missing_docs)]
+
 pub mod event;
 pub mod export;
 pub mod failure;

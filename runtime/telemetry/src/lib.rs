@@ -45,6 +45,8 @@
 //! A run that was started by a plain message without a `traceparent` has a trace of its own, derived from its run id. It
 //! has no root span: no program was there to measure one, and the SDK cannot export a span under an id chosen beforehand.
 
+#![deny(missing_docs)]
+
 mod error;
 mod export;
 mod guard;

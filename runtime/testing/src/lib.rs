@@ -41,6 +41,8 @@
 //! }
 //! ```
 
+#![deny(missing_docs)]
+
 mod env;
 mod mock;
 mod replay;

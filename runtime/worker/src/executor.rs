@@ -87,6 +87,8 @@ pub(crate) struct Activated {
 pub(crate) struct Executor {
     threads: Vec<Thread>,
     setup: Setup,
+    /// Runs to forget, with the next job that is waited for: so that destructors of the code are waited for, too.
+    to_evict: Vec<Job>,
 }
 
 #[derive(Clone, Debug)]
@@ -137,7 +139,7 @@ impl Executor {
 
     fn with(threads: usize, setup: Setup) -> Self {
         let threads = (0..threads.max(1)).map(|index| Thread::start(index, setup.clone())).collect();
-        Self { threads, setup }
+        Self { threads, setup, to_evict: Vec::new() }
     }
 
     /// The thread of a run.
@@ -147,14 +149,22 @@ impl Executor {
 
     /// Hands a job to its run's thread.
     pub(crate) fn send(&mut self, job: Job) {
+        match self.setup.in_step {
+            Some(_) if matches!(job, Job::Evict { .. }) => self.to_evict.push(job),
+            Some(timeout) => self.send_and_wait(job, timeout),
+            // A thread ends only when it is abandoned, and then another one is in its place.
+            None => drop(self.threads[self.thread_of(job.key())].jobs.send(job)),
+        }
+    }
+
+    fn send_and_wait(&mut self, job: Job, timeout: Duration) {
         let index = self.thread_of(job.key());
+        let (key, generation) = (job.key().clone(), job.generation());
         let thread = &self.threads[index];
-        let (key, generation, is_reported) = (job.key().clone(), job.generation(), !matches!(job, Job::Evict { .. }));
-        // A thread ends only when it is abandoned, and then another one is in its place.
-        let _ = thread.jobs.send(job);
-        if let Some(timeout) = self.setup.in_step.filter(|_| is_reported)
-            && thread.done.recv_timeout(timeout).is_err()
-        {
+        for job in self.to_evict.drain(..).chain([job]) {
+            let _ = thread.jobs.send(job);
+        }
+        if thread.done.recv_timeout(timeout).is_err() {
             self.abandon(index, key, generation, timeout);
         }
     }

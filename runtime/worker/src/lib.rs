@@ -8,6 +8,8 @@
 //! - `executor`: the threads that run workflow code.
 //! - `activities`: takes tasks of queues and runs them; knows nothing of runs.
 
+#![deny(missing_docs)]
+
 // The macros that tests use name `::highwater`.
 #[cfg(test)]
 extern crate highwater_core as highwater;

@@ -6,9 +6,10 @@
 //!   and [`Gates`].
 //! - [`schedule_of`]: a timer as the server holds it.
 //! - [`leases`], [`partitions_of`]: who owns what.
-//! - [`workflows`]: what the worker processes run.
+//! - [`workflows`], [`family`]: what the worker processes run.
 //! - [`eventually`]: waiting for a condition, with a deadline.
 
+pub mod family;
 mod gates;
 mod leases;
 mod ledger;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use highwater::{WorkerBuilder, prelude::*};
 use serde::{Deserialize, Serialize};
 
-use super::{Site, process::QUEUE};
+use super::{Site, family, process::QUEUE};
 
 /// Registers all of it.
 pub fn register(builder: WorkerBuilder, site: Site) -> WorkerBuilder {
-    builder.queue(QUEUE).workflow(order).workflow(tally).workflow(laps).workflow(naps).activities(Shop { site })
+    let builder = builder.queue(QUEUE).workflow(order).workflow(tally).workflow(laps).workflow(naps);
+    builder.workflow(family::Family::run).workflow(family::helper).activities(Shop { site })
 }
 
 /// What an operation called `name` yields: an arbitrary number that a test can compute as well.

@@ -1,5 +1,6 @@
 //! Worker processes that are killed, frozen, stopped and started, against a real NATS server.
 
+mod family;
 mod handover;
 mod long_runs;
 mod order;

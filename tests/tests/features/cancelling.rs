@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use highwater::{
-    FreeActivities,
+    ActivityCancellation, FreeActivities,
     client::{CancelError, ResultError, SignalError, TerminateError},
     prelude::*,
 };
@@ -143,5 +143,48 @@ async fn a_run_is_terminated_while_no_worker_runs() -> Result<()> {
     let described = run.describe().await?;
     assert_eq!(described.progress.to_string(), "terminated");
     assert!(described.workers.is_empty() && described.closed_at.is_some());
+    Ok(())
+}
+
+static STOPPED: AtomicU32 = AtomicU32::new(0);
+
+/// Takes its time to stop.
+#[activity(heartbeat = "10s")]
+async fn stop_slowly(cx: &ActivityContext, (): ()) -> Result<u32, String> {
+    STOPPED.store(1, Ordering::SeqCst);
+    cx.cancelled().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    STOPPED.store(2, Ordering::SeqCst);
+    Ok(2)
+}
+
+/// Waits until the activity has ended, even when it is cancelled, and says how that was.
+#[workflow]
+async fn patient(ctx: Ctx, queue: String) -> Result<String, Exit> {
+    let outcome = ctx.run(stop_slowly, ()).queue(&queue).cancellation(ActivityCancellation::Wait).await;
+    Ok(format!("{outcome:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_call_waits_for_its_activity_where_that_is_asked_for() -> Result<()> {
+    let highwater = space::open(&SERVER, "cancel-wait").await;
+    let worker = highwater.worker().workflow(patient).activities(FreeActivities::new().with(stop_slowly));
+    let worker = Running::spawn(worker.build()?);
+    let run = highwater.client().start(patient, "default".to_owned()).await?;
+    let stopped = async || STOPPED.load(Ordering::SeqCst);
+    until("the activity is under way", stopped, |stage| *stage == 1).await;
+    run.cancel("enough").await?;
+    let text = within("the result", run.result()).await?;
+    assert_eq!((STOPPED.load(Ordering::SeqCst), text.as_str()), (2, "Ok(2)"));
+    // Nobody has it, so nobody ever stops it.
+    let run = highwater.client().start(patient, "nobody".to_owned()).await?;
+    let describe = async || run.describe().await;
+    let called = |seen: &Result<_, _>| {
+        seen.as_ref().is_ok_and(|d: &highwater::client::Description| d.pending_activities.len() == 1)
+    };
+    until("the activity is called", describe, called).await?;
+    run.cancel("enough").await?;
+    assert_eq!(within("the result", run.result()).await?, "Err(Cancelled)");
+    worker.stop().await;
     Ok(())
 }

@@ -95,3 +95,28 @@ async fn runs_that_time_out_are_tried_again_for_as_long_as_all_may_take() -> Res
     worker.stop().await;
     Ok(())
 }
+
+/// Gives what it was told first.
+#[workflow]
+async fn patient(ctx: Ctx, (): ()) -> Result<u32, Exit> {
+    Ok(ctx.signals::<u32>("told").recv().await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delayed_run_keeps_what_it_is_told_until_its_code_begins() -> Result<()> {
+    const DELAY: Duration = Duration::from_millis(500);
+    let highwater = space::open(&SERVER, "delayed").await;
+    let first = Running::spawn(highwater.worker().workflow(patient).build()?);
+    let run = highwater.client().start(patient, ()).delay(DELAY).await?;
+    run.signal("told", &7).await?;
+    // The delay passes under another owner.
+    first.stop().await;
+    let second = Running::spawn(highwater.worker().workflow(patient).build()?);
+    assert_eq!(within("the result", run.result()).await?, 7);
+    let history = run.history().await?;
+    let names: Vec<_> = history.iter().map(|event| event.event.name()).collect();
+    assert_eq!(names, ["Started", "Signaled", "DelayPassed", "Completed"]);
+    assert!(history[2].time >= history[0].time.after(DELAY.mul_f64(0.9)), "{history:?}");
+    second.stop().await;
+    Ok(())
+}

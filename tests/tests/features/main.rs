@@ -5,6 +5,7 @@ mod auth;
 mod cancelling;
 mod chains;
 mod changed;
+mod children;
 mod composing;
 mod heartbeats;
 mod ids;

@@ -4,11 +4,11 @@ use highwater_protocol::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    event::failure_value,
+    event::{failure_value, payloads_value},
     exit::Error,
     globals::Globals,
     input::Target,
-    output::{clean, clean_lines},
+    output::{clean, clean_lines, payload_text},
 };
 
 /// Show where a workflow stands and what it waits for
@@ -45,6 +45,24 @@ fn text(d: &Description) -> String {
     if let Some(run) = d.continued_as {
         line("continued as", run.to_string());
     }
+    if let Some(parent) = &d.parent {
+        line("parent", format!("{} (run {})", clean(parent.workflow_id.as_str()), parent.run));
+    }
+    if d.attempt > 1 {
+        line("attempt", d.attempt.to_string());
+    }
+    if let Some(until) = d.delay_until {
+        line("begins", until.to_string());
+    }
+    if let Some(deadline) = d.deadline {
+        line("deadline", deadline.to_string());
+    }
+    for (name, value) in d.memo.iter() {
+        line("memo", format!("{}: {}", clean(name), payload_text(value)));
+    }
+    if !d.attributes.is_empty() {
+        line("attributes", clean(&d.attributes.to_string()));
+    }
     for activity in &d.pending_activities {
         let (name, queue) = (clean(activity.name.as_str()), clean(activity.queue.as_str()));
         let since = activity.scheduled_at;
@@ -52,6 +70,26 @@ fn text(d: &Description) -> String {
     }
     for timer in &d.pending_timers {
         line("waits for", format!("timer #{} due {}", timer.op, timer.fire_at));
+    }
+    for child in &d.pending_children {
+        let (kind, id, queue) = (&child.workflow_type, &child.workflow_id, &child.queue);
+        let (kind, id, queue) = (clean(kind.as_str()), clean(id.as_str()), clean(queue.as_str()));
+        let state = if child.cancelling {
+            "asked to cancel"
+        } else if child.started {
+            "under way"
+        } else {
+            "not begun"
+        };
+        line("child", format!("#{} {kind} {id} on queue {queue}, {state}", child.op));
+    }
+    for sent in &d.pending_externals {
+        let what =
+            sent.signal.as_ref().map_or_else(|| "cancel".into(), |name| format!("signal {}", clean(name.as_str())));
+        line("waits for", format!("answer #{} of {} to {what}", sent.op, clean(sent.workflow_id.as_str())));
+    }
+    for update in &d.pending_updates {
+        line("update", format!("{} {}, accepted", clean(update.name.as_str()), clean(update.id.as_str())));
     }
     if let Some(failure) = &d.failure {
         line("failure", indented(&failure.to_string()));
@@ -99,6 +137,23 @@ fn value(d: &Description) -> Value {
         })
     });
     let timers = d.pending_timers.iter().map(|timer| json!({ "op": timer.op, "fire_at": timer.fire_at.to_rfc3339() }));
+    let children = d.pending_children.iter().map(|child| {
+        json!({
+            "op": child.op,
+            "id": child.workflow_id,
+            "type": child.workflow_type,
+            "queue": child.queue,
+            "run": child.run.to_string(),
+            "started": child.started,
+            "cancelling": child.cancelling,
+        })
+    });
+    let externals =
+        d.pending_externals.iter().map(|sent| json!({ "op": sent.op, "id": sent.workflow_id, "signal": sent.signal }));
+    let updates = d.pending_updates.iter().map(|update| json!({ "id": update.id, "name": update.name }));
+    let parent = d.parent.as_ref().map(|parent| {
+        json!({ "id": parent.workflow_id, "run": parent.run.to_string(), "queue": parent.queue, "op": parent.op })
+    });
     let workers = d.workers.iter().map(|worker| json!({ "name": worker.name, "knows_type": worker.knows_type }));
     let blocked = d.blocked.as_ref().map(|blocked| {
         json!({
@@ -121,6 +176,16 @@ fn value(d: &Description) -> Value {
         "continued_as": d.continued_as.map(|run| run.to_string()),
         "pending_activities": activities.collect::<Vec<_>>(),
         "pending_timers": timers.collect::<Vec<_>>(),
+        "pending_children": children.collect::<Vec<_>>(),
+        "pending_externals": externals.collect::<Vec<_>>(),
+        "pending_updates": updates.collect::<Vec<_>>(),
+        "first_run": d.first_run.map(|run| run.to_string()),
+        "attempt": d.attempt,
+        "parent": parent,
+        "delay_until": d.delay_until.map(Timestamp::to_rfc3339),
+        "deadline": d.deadline.map(Timestamp::to_rfc3339),
+        "memo": payloads_value(&d.memo),
+        "attributes": d.attributes,
         "failure": d.failure.as_ref().map(failure_value),
         "blocked": blocked,
         "workers": workers.collect::<Vec<_>>(),

@@ -13,6 +13,7 @@ mod show;
 mod signal;
 mod start;
 mod terminate;
+mod update;
 
 use crate::{exit::Error, globals::Globals};
 
@@ -36,6 +37,7 @@ commands! {
     Start = start::Start,
     Signal = signal::Signal,
     Query = query::Query,
+    Update = update::Update,
     Cancel = cancel::Cancel,
     Terminate = terminate::Terminate,
     Result = result::ResultOf,

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use highwater_client::{IdConflict, IdReuse, start::DEFAULT_QUEUE};
-use serde_json::json;
+use highwater_protocol::{RetryPolicy, event::AttributeValue};
+use serde_json::{Value, json};
 
 use crate::{commands::result, exit::Error, globals::Globals, input::Input, output::clean};
 
@@ -25,6 +26,24 @@ pub(crate) struct Start {
     /// Longest time the run may take, such as 30s, 10m or 2days
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     run_timeout: Option<Duration>,
+    /// Longest time that the run and all that follow it may take together
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    execution_timeout: Option<Duration>,
+    /// Time before the workflow begins
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    delay: Option<Duration>,
+    /// Most attempts when the workflow fails; 0 for as many as it takes
+    #[arg(long, value_name = "ATTEMPTS")]
+    retry: Option<u32>,
+    /// Note for people and for the workflow, such as --memo from=\"Ann\"; may be given several times
+    #[arg(long, value_name = "NAME=JSON", value_parser = pair)]
+    memo: Vec<(String, Value)>,
+    /// What the workflow can be found by, such as --attribute customer=17; may be given several times
+    #[arg(long, value_name = "NAME=JSON", value_parser = pair)]
+    attribute: Vec<(String, Value)>,
+    /// Signal to send along: to the run there is, or to the new one; may be given several times
+    #[arg(long, value_name = "NAME[=JSON]", value_parser = signal)]
+    signal: Vec<(String, Value)>,
     /// May an id be used again whose run has ended?
     #[arg(long, value_enum, default_value = "reject")]
     id_reuse: Reuse,
@@ -94,6 +113,24 @@ impl Start {
         if let Some(timeout) = self.run_timeout {
             start = start.run_timeout(timeout);
         }
+        if let Some(timeout) = self.execution_timeout {
+            start = start.execution_timeout(timeout);
+        }
+        if let Some(delay) = self.delay {
+            start = start.delay(delay);
+        }
+        if let Some(maximum_attempts) = self.retry {
+            start = start.retry(RetryPolicy { maximum_attempts, ..RetryPolicy::default() });
+        }
+        for (name, value) in self.memo {
+            start = start.memo(name, &value);
+        }
+        for (name, value) in self.attribute {
+            start = start.attribute(name, attribute(value)?);
+        }
+        for (name, value) in self.signal {
+            start = start.with_signal_named(name, &value);
+        }
         let handle = start.await?;
         if self.wait {
             return result::wait(globals, &handle, self.timeout).await;
@@ -104,4 +141,23 @@ impl Start {
             || json!({ "id": handle.id(), "run": run }),
         )
     }
+}
+
+/// A name and a value. What is no JSON is a text.
+#[allow(clippy::unnecessary_wraps, reason = "the signature of a parser")]
+fn signal(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').unwrap_or((text, "null"));
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((name.to_owned(), value))
+}
+
+/// The same, with a value in any case.
+fn pair(text: &str) -> Result<(String, Value), String> {
+    if text.contains('=') { signal(text) } else { Err("a name and a value with '=' in between are needed".to_owned()) }
+}
+
+/// What can be searched for.
+fn attribute(value: Value) -> Result<AttributeValue, Error> {
+    serde_json::from_value(value)
+        .map_err(|_| Error::usage("an attribute is a text, a number, true, false or a list of texts"))
 }

@@ -39,6 +39,7 @@ async fn what_does_not_exist_has_an_exit_code_of_its_own() {
         &["result", "nobody"],
         &["signal", "nobody", "paid"],
         &["query", "nobody", "total"],
+        &["update", "nobody", "add"],
         &["cancel", "nobody"],
         &["terminate", "nobody"],
     ] {
@@ -169,4 +170,36 @@ async fn live_histories_are_handed_to_a_program_with_all_that_a_replay_needs() {
     let error = fixture.run(&["replay", "--live", "--program", "false"]).await.error(1);
     assert!(error.contains("not every history fits"), "{error}");
     assert!(fixture.run(&["replay"]).await.error(2).contains("PATHS"));
+}
+
+#[tokio::test]
+async fn a_start_says_what_goes_along_and_a_description_shows_it() {
+    let fixture = Fixture::new().await;
+    let more = [
+        "--delay",
+        "1h",
+        "--execution-timeout",
+        "2h",
+        "--retry",
+        "3",
+        "--memo",
+        "from=\"Ann\"",
+        "--attribute",
+        "customer=Zoë",
+        "--attribute",
+        "cents=17",
+        "--signal",
+        "paid=true",
+    ];
+    fixture.run(&[&START[..], &more].concat()).await.ok();
+    let described = fixture.run(&["describe", "o-1", "-o", "json"]).await.json();
+    assert_eq!(described["memo"], json!({ "from": "Ann" }));
+    assert_eq!(described["attributes"], json!({ "customer": "Zoë", "cents": 17 }));
+    assert!(described["delay_until"].is_string() && described["deadline"].is_string(), "{described}");
+    let text = fixture.run(&["describe", "o-1"]).await.ok();
+    assert!(text.contains("from: \"Ann\"") && text.contains("begins") && text.contains("customer"), "{text}");
+    let shown = fixture.run(&["show", "o-1", "-o", "json"]).await.ok();
+    assert!(shown.contains("paid"), "{shown}");
+    let error = fixture.run(&["start", "order", "--memo", "alone"]).await.error(2);
+    assert!(error.contains("NAME=JSON"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use highwater_broker::{Message, Stream};
 use highwater_protocol::{
     Failure, FailureKind, TimeoutKind,
-    event::Outcome,
+    event::{ActivityCancellation, Outcome},
     task::{ActivityState, ActivityTask, StartDecision},
     wire,
 };
@@ -180,13 +180,15 @@ impl Case<'_> {
             );
             return Ok(Verdict::PassOn(state));
         }
-        if options.schedule_to_start.is_some() && state.start.is_none() && !self.starts_in_time(entry).await? {
+        // The owner may decide that nobody starts it: when the time for that is over, or when the run no longer wants it.
+        let decided = options.schedule_to_start.is_some() || options.cancellation == ActivityCancellation::Wait;
+        if decided && state.start.is_none() && !self.starts_in_time(entry).await? {
             return Ok(Verdict::Drop);
         }
         Ok(Verdict::Run(state))
     }
 
-    /// Settles with the owner who was first, the start or the schedule-to-start timeout.
+    /// Settles with the owner who was first, the start or whatever ends the activity without one.
     async fn starts_in_time(&self, entry: &StateEntry) -> Result<bool, GivenUp> {
         let claim = |state: &mut ActivityState| {
             state.start.get_or_insert(StartDecision::Started);

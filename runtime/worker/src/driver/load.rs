@@ -8,16 +8,16 @@ use highwater_broker::{
 };
 use highwater_protocol::{Event, Key};
 
-use crate::engine::Loaded;
+use crate::engine::{Left, Loaded};
 
 /// The longest wait between two tries of a read that the broker did not answer.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Reads a history, for as long as it takes the broker to answer.
-pub(super) async fn load(broker: Arc<dyn Broker>, key: Key, all: bool) -> Loaded {
+pub(super) async fn load(broker: Arc<dyn Broker>, key: Key, all: bool, left: bool) -> Loaded {
     let mut pause = Duration::from_millis(50);
     loop {
-        match try_load(&*broker, &key, all).await {
+        match try_load(&*broker, &key, all, left).await {
             Ok(loaded) => return loaded,
             Err(error) => tracing::warn!(workflow_id = %key, %error, "a history could not be read; it is tried again"),
         }
@@ -27,7 +27,7 @@ pub(super) async fn load(broker: Arc<dyn Broker>, key: Key, all: bool) -> Loaded
 }
 
 /// Only errors of the broker come back as errors.
-async fn try_load(broker: &dyn Broker, key: &Key, all: bool) -> Result<Loaded, HistoryError> {
+async fn try_load(broker: &dyn Broker, key: &Key, all: bool, left: bool) -> Result<Loaded, HistoryError> {
     let last = match history::last(broker, key, Freshness::Leader).await {
         Ok(Some(last)) => last,
         Ok(None) => return Ok(Loaded::Absent),
@@ -35,11 +35,16 @@ async fn try_load(broker: &dyn Broker, key: &Key, all: bool) -> Result<Loaded, H
         Err(error) => return Ok(Loaded::Unreadable { error }),
     };
     let whole = all || !last.frame.closed;
-    let records = if whole { history::read_run(broker, last.clone()).await } else { Ok(vec![last.clone()]) };
-    match records.and_then(decode) {
+    let stored = if whole { history::read_run(broker, last.clone()).await } else { Ok(vec![last.clone()]) };
+    let first = stored.as_ref().ok().and_then(|records| records.first()).filter(|_| whole && left).cloned();
+    match stored.and_then(decode) {
         Ok(records) => {
             let before = before(broker, &last, &records).await?;
-            Ok(Loaded::Records { records, whole, before })
+            let left = match first {
+                Some(first) => left_behind(broker, &first).await?,
+                None => None,
+            };
+            Ok(Loaded::Records { records, whole, before, left })
         }
         Err(error @ HistoryError::Broker(_)) => Err(error),
         Err(error) => Ok(Loaded::Partly { last, error }),
@@ -62,6 +67,35 @@ async fn before(
             Err(_) => Ok(None),
         },
     }
+}
+
+/// What the run before this one left behind, which ended in its first record or in one of its own.
+async fn left_behind(broker: &dyn Broker, first: &StoredRecord) -> Result<Option<Left>, HistoryError> {
+    match try_left_behind(broker, first).await {
+        Err(error) if !matches!(error, HistoryError::Broker(_)) => {
+            tracing::error!(run = %first.frame.run, %error, "what the run before left behind cannot be read; its children are left alone");
+            Ok(None)
+        }
+        result => result,
+    }
+}
+
+async fn try_left_behind(broker: &dyn Broker, first: &StoredRecord) -> Result<Option<Left>, HistoryError> {
+    let body = first.body()?;
+    let (run, back, last, time) = match (body.previous, body.events.first()) {
+        (Some(previous), _) => (previous.run, previous.back.clone(), previous.events, first.frame.time),
+        (None, Some(Event::Started(started))) if started.prior.is_some() => {
+            let prior = history::read_one(broker, first.frame.run, started.prior.unwrap_or_default()).await?;
+            (prior.frame.run, prior.frame.back.clone(), prior.body()?.events, prior.frame.time)
+        }
+        _ => return Ok(None),
+    };
+    let mut reversed = Vec::new();
+    history::read_back(broker, run, back, &mut reversed).await?;
+    reversed.reverse();
+    let records = decode(reversed)?;
+    let earlier = records.iter().map(|(record, events)| (events.as_slice(), record.frame.time));
+    Ok(Left::of(run, earlier.chain([(last.as_slice(), time)])))
 }
 
 fn decode(records: Vec<StoredRecord>) -> Result<Vec<(StoredRecord, Vec<Event>)>, HistoryError> {

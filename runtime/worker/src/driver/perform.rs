@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
 use highwater_protocol::{
-    Headers, Key, Payload, QueueName, TypeName, WorkflowId, header,
+    Headers, Payload, QueueName, TypeName, WorkflowId, header,
     query::QueryRejected,
     rejection::Rejection,
     reply::Reply,
@@ -35,9 +35,9 @@ impl Driver {
     fn perform(&mut self, action: Action) {
         let (broker, answer) = (Arc::clone(&self.broker), self.answer.clone());
         match action {
-            Action::Load { key, generation, all } => {
+            Action::Load { key, generation, all, left } => {
                 tokio::spawn(async move {
-                    let loaded = load(broker, key.clone(), all).await;
+                    let loaded = load(broker, key.clone(), all, left).await;
                     let _ = answer.send(Input::Loaded { key, generation, loaded });
                 });
             }
@@ -238,8 +238,12 @@ async fn forward(
 fn forwarded(broker: &dyn Broker, message: &Message, queue: &QueueName) -> Option<String> {
     let subjects = broker.subjects();
     let parts = subjects.parse_inbox(&message.subject)?;
-    let InboxKind::Public { verb, name, key } = parts.kind else { return None };
-    let key = Key::escape("workflow id", &Key::unescape("workflow id", key).ok()?).ok()?;
-    let name = TypeName::from_token(name).ok();
-    Some(subjects.inbox_public(Verb::from_token(verb)?, queue, name.as_ref(), &key))
+    let key = WorkflowId::from_token(parts.kind.key()).ok()?.to_key();
+    match parts.kind {
+        InboxKind::Public { verb, name, .. } => {
+            let name = TypeName::from_token(name).ok();
+            Some(subjects.inbox_public(Verb::from_token(verb)?, queue, name.as_ref(), &key))
+        }
+        InboxKind::Engine { verb, run, .. } => Some(subjects.inbox_engine(verb, queue, run.parse().ok()?, &key)),
+    }
 }

@@ -11,7 +11,7 @@ use highwater_protocol::{
     wire,
 };
 
-use crate::engine::{Send, Sent, UnitId};
+use crate::engine::{Outgoing, Send, Sent, UnitId};
 
 /// The longest wait between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -37,7 +37,9 @@ pub(super) async fn send(broker: Arc<dyn Broker>, queues: Arc<[QueueName]>, key:
         Send::Task { task, verify } => send_task(&*broker, &key, *task, verify).await,
         Send::Timer { unit, run, timer, at } => arm(&*broker, &queues, key, unit, run, timer, at).await,
         Send::DeleteTimer { run, timer } => delete_timer(&*broker, &key, run, timer).await,
-        Send::CancelActivity { run, op, queue } => cancel(&*broker, run, op, &queue).await,
+        Send::CancelActivity { run, op, queue, wait: false } => cancel(&*broker, run, op, &queue).await,
+        Send::CancelActivity { run, op, queue, wait: true } => cancel_and_wait(&*broker, run, op, &queue).await,
+        Send::Message { run, to, message } => post(&*broker, run, to, message).await,
         Send::DecideStart { run, op, queue, failure } => decide_start(&*broker, run, op, &queue, failure).await,
     }
 }
@@ -124,21 +126,70 @@ async fn delete_timer(broker: &dyn Broker, key: &Key, run: RunId, timer: TimerId
 
 /// Tells the activity's worker, and whoever takes the task later, that the run does not want it any more.
 async fn cancel(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) -> Sent {
-    let subjects = broker.subjects();
     let state = |state: &mut ActivityState| state.cancel_requested = true;
     if let Err(error) = change_state(broker, run, op, state).await {
         tracing::warn!(%run, %op, %error, "a cancellation could not be noted for later attempts");
     }
+    tell_workers(broker, run, op, queue).await;
+    // A task that nobody has taken yet is never to be taken. Where one works on it, its acknowledgement finds nothing.
+    delete_task(broker, run, op, queue).await;
+    Sent::Done
+}
+
+/// Tells the activity's worker that the run wants it to end. Whoever writes first decides whether there is one: this process,
+/// or the worker that takes the task.
+async fn cancel_and_wait(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) -> Sent {
+    let decided = change_state(broker, run, op, |state| {
+        state.cancel_requested = true;
+        state.start.get_or_insert(StartDecision::TimedOut);
+    });
+    match decided.await {
+        Ok(state) if state.start == Some(StartDecision::Started) => {
+            tell_workers(broker, run, op, queue).await;
+            Sent::Done
+        }
+        Ok(_) => {
+            delete_task(broker, run, op, queue).await;
+            let failure = Failure::new(FailureKind::Cancelled, "it was cancelled before a worker had taken it");
+            Sent::Refused { run, op, failure }
+        }
+        Err(error) => {
+            tracing::error!(%run, %op, %error, "a cancellation could not be noted; the activity is left to run");
+            Sent::Done
+        }
+    }
+}
+
+async fn tell_workers(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) {
     let message = PlainMessage {
-        subject: subjects.cancel_activity(queue),
+        subject: broker.subjects().cancel_activity(queue),
         reply: None,
         headers: Headers::new(),
         payload: wire::encode(&CancelActivity { run, op }),
     };
     let _ = insist("cancelling an activity", || broker.send(message.clone())).await;
-    // A task that nobody has taken yet is never to be taken. Where one works on it, its acknowledgement finds nothing.
-    delete_task(broker, run, op, queue).await;
-    Sent::Done
+}
+
+/// Puts a message of a run's into the other one's inbox.
+async fn post(broker: &dyn Broker, run: RunId, to: Key, message: Outgoing) -> Sent {
+    let mut message = message;
+    loop {
+        let publish = Publish {
+            subject: message.subject(broker.subjects(), run, &to),
+            payload: message.payload(),
+            ..Publish::default()
+        };
+        let Err(error) = insist("sending to another workflow", || broker.publish(publish.clone())).await else {
+            return Sent::Posted { run, to, undelivered: None };
+        };
+        tracing::error!(%run, to = %to, %error, "a message to another workflow cannot be sent");
+        let kind = if error.kind == ErrorKind::TooLarge { FailureKind::TooLarge } else { FailureKind::Refused };
+        let failure = Failure::new(kind, format!("it cannot be sent: {error}"));
+        match message.shortened(&failure) {
+            Some(short) => message = short,
+            None => return Sent::Posted { run, undelivered: message.undelivered(failure), to },
+        }
+    }
 }
 
 /// The activity's task or the schedule of one, by the leader.

@@ -38,6 +38,9 @@ impl Engine {
                     self.reply(to, Reply::Rejected(rejection));
                 }
                 self.answer_update(slot, run, &item);
+                if !begins(run, request) {
+                    self.answer_origin(slot, request, None);
+                }
             }
             slot.take(&item);
         }

@@ -1,25 +1,32 @@
 //! What the engine wants done.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use highwater_broker::{
     Message,
     history::{HistoryError, StoredRecord, Summary},
 };
-use highwater_core::run::StepRun;
+use highwater_core::{
+    open::{OpenChild, OpenOperations},
+    run::StepRun,
+};
 use highwater_protocol::{
     Event, Failure, Key, OpId, Payload, QueueName, Record, RunId, Started, Timestamp, query::QueryRejected,
     rejection::Rejection, reply::Reply, task::ActivityTask, timer::TimerId,
 };
 
-use super::unit::{Source, UnitId};
+use super::{
+    outgoing::Outgoing,
+    unit::{Source, UnitId},
+};
 use crate::executor::Job;
 
 /// Something to be done. Those with a key and a generation are answered with an input that carries the same.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Read a history: its end from the leader, and all of its last run when that goes on or `all` is wanted.
-    Load { key: Key, generation: u64, all: bool },
+    /// Read a history: its end from the leader, and all of its last run when that goes on or `all` is wanted; with `left`
+    /// also what the run that it continues left behind.
+    Load { key: Key, generation: u64, all: bool, left: bool },
     /// Give a job to a workflow thread.
     Job(Job),
     /// Drop the run from its thread.
@@ -56,8 +63,10 @@ pub(crate) enum Send {
     Timer { unit: UnitId, run: RunId, timer: TimerId, at: Timestamp },
     /// A durable timer is not needed any more.
     DeleteTimer { run: RunId, timer: TimerId },
-    /// An activity is not wanted any more.
-    CancelActivity { run: RunId, op: OpId, queue: QueueName },
+    /// An activity is not wanted any more. When the code waits for its end, a task that nobody works on is refused.
+    CancelActivity { run: RunId, op: OpId, queue: QueueName, wait: bool },
+    /// A message to another workflow.
+    Message { run: RunId, to: Key, message: Outgoing },
     /// The schedule-to-start timeout of an activity passed: find out whether a worker has it.
     DecideStart { run: RunId, op: OpId, queue: QueueName, failure: Failure },
 }
@@ -67,10 +76,40 @@ pub(crate) enum Send {
 pub(crate) enum Sent {
     /// It is there.
     Done,
+    /// A message is in the other one's inbox; otherwise what the run is to be told.
+    Posted { run: RunId, to: Key, undelivered: Option<Event> },
     /// An outcome that may be this activity's waits in the inbox at this sequence.
     Waits { run: RunId, op: OpId, seq: u64 },
     /// The activity will have no outcome of its own.
     Refused { run: RunId, op: OpId, failure: Failure },
+}
+
+/// What a run that another one took the place of left behind.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    pub(crate) run: RunId,
+    pub(crate) started: Arc<Started>,
+    pub(crate) children: BTreeMap<OpId, OpenChild>,
+    /// Its last event.
+    pub(crate) closing: Option<Event>,
+}
+
+impl Left {
+    /// Tells it from the run's events and when each of its records was made.
+    pub(crate) fn of<'a>(run: RunId, records: impl IntoIterator<Item = (&'a [Event], Timestamp)>) -> Option<Self> {
+        let mut open = OpenOperations::default();
+        let (mut started, mut closing) = (None, None);
+        for (events, time) in records {
+            closing = events.last().or(closing);
+            for event in events {
+                if let Event::Started(first) = event {
+                    started = Some(Arc::new((**first).clone()));
+                }
+                open.apply(event, time);
+            }
+        }
+        Some(Self { run, started: started?, children: open.children, closing: closing.cloned() })
+    }
 }
 
 /// A history as it was read.
@@ -80,7 +119,7 @@ pub(crate) enum Loaded {
     Absent,
     /// It is there: its records in order with their events, or only the last one. `before` is how far the inbox was
     /// consumed when the run began, where that is known.
-    Records { records: Vec<(StoredRecord, Vec<Event>)>, whole: bool, before: Option<u64> },
+    Records { records: Vec<(StoredRecord, Vec<Event>)>, whole: bool, before: Option<u64>, left: Option<Left> },
     /// Its end is readable, but not all of its run.
     Partly { last: StoredRecord, error: HistoryError },
     /// Nothing of it can be read.

@@ -10,8 +10,9 @@ use highwater_protocol::{
 
 use super::{
     Action, Engine,
+    children::{is_meant, is_start},
     meaning::{Meaning, is_run_timeout, stands_alone, weight},
-    slot::{After, Batch, Item, Slot, Stage, Tip},
+    slot::{After, Batch, Item, KnownTip, Slot, Stage, Tip},
     updates,
 };
 use crate::executor::Job;
@@ -86,7 +87,12 @@ impl Engine {
                 self.reject_item(slot, item, Rejection::new(Code::NotFound, reason));
             }
             // The run that this was for is gone with its history.
-            Item::Request(_) | Item::Fire { .. } | Item::Step { .. } | Item::Due { .. } | Item::Refused { .. } => {
+            Item::Request(_)
+            | Item::Fire { .. }
+            | Item::Step { .. }
+            | Item::Due { .. }
+            | Item::Undelivered { .. }
+            | Item::Refused { .. } => {
                 slot.take(&item);
             }
         }
@@ -107,13 +113,18 @@ impl Engine {
             return Next::Again;
         }
         let (closed, known_start) = slot.known().map_or((false, false), |tip| (tip.is_closed(), tip.started.is_some()));
+        if !slot.left_is_known && Self::ends_another(slot) {
+            // A client has ended a run, and another one has begun under the id since.
+            (slot.suspect, slot.confirmed) = (true, false);
+        }
         if slot.suspect && !slot.confirmed {
             if slot.sending > 0 {
                 // What is on its way must not overtake what is sent again: a task could be sent after its own outcome.
                 return Next::Wait;
             }
             // The history tells what is to be sent again; a run that was built has used it up.
-            if !known_start || slot.history.is_empty() {
+            let follows = slot.known().is_some_and(follows_another);
+            if !known_start || slot.history.is_empty() || follows && !slot.left_is_known {
                 slot.must_load = true;
                 slot.must_load_all = true;
                 return Next::Again;
@@ -143,6 +154,15 @@ impl Engine {
         if closed { self.advance_closed(key, slot) } else { self.advance_open(key, slot) }
     }
 
+    /// Whether the item at the front is to end an earlier run.
+    fn ends_another(slot: &Slot) -> bool {
+        let (Some(tip), Some(Item::Request(item))) = (slot.known(), slot.pending.front()) else { return false };
+        match &item.request.ask {
+            Ask::Terminate { run: Some(meant), .. } => !is_meant(tip, item, *meant) && follows_another(tip),
+            _ => false,
+        }
+    }
+
     /// Whether the item at the front is one for the code.
     fn needs_code(slot: &Slot) -> bool {
         match slot.pending.front() {
@@ -162,7 +182,11 @@ impl Engine {
         let terminated = match front {
             Item::Request(item) => match &item.request.ask {
                 Ask::Start(_) if stands_alone(front, run) => return self.start_on_open(key, slot),
-                Ask::Terminate { run: Some(meant), .. } if *meant != run => None,
+                Ask::Terminate { run: Some(meant), .. }
+                    if !slot.known().is_some_and(|tip| is_meant(tip, item, *meant)) =>
+                {
+                    None
+                }
                 Ask::Terminate { reason, .. } => Some(Event::Terminated { reason: reason.clone() }),
                 _ => None,
             },
@@ -241,13 +265,26 @@ impl Engine {
         match &item {
             Item::Request(request) => match &request.request.ask {
                 Ask::Start(_) => return self.start_on_closed(key, slot, item),
-                Ask::Terminate { .. } if status == Status::Terminated => {
+                Ask::Terminate { .. } if status == Status::Terminated && !request.internal => {
                     // Most likely the client that sent this has appended the closing record itself.
                     self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
                     slot.take(&item);
                     slot.suspect |= !slot.confirmed;
                 }
-                Ask::Activity { .. } | Ask::Child { .. } | Ask::External { .. } => slot.take(&item),
+                Ask::Child { report, .. }
+                    if is_start(report) && slot.known().is_some_and(|tip| tip.started.is_none()) =>
+                {
+                    // Whether it is one that should have ended with the run only the whole history tells.
+                    slot.pending.push_front(item);
+                    slot.must_load = true;
+                    slot.must_load_all = true;
+                }
+                Ask::Child { run: of, report } => {
+                    let (of, report) = (*of, report.clone());
+                    self.end_stray(key, slot, of, &report);
+                    slot.take(&item);
+                }
+                Ask::Activity { .. } | Ask::External { .. } => slot.take(&item),
                 Ask::Signal { .. } | Ask::Update { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } => {
                     let text = format!("the run {run} of workflow {key} is {status}; start a new run to talk to");
                     self.reject_item(slot, item, Rejection::new(Code::Closed, text));
@@ -257,7 +294,7 @@ impl Engine {
                 slot.take(&item);
                 slot.suspect |= !slot.confirmed;
             }
-            Item::Step { .. } | Item::Due { .. } | Item::Refused { .. } => {}
+            Item::Step { .. } | Item::Due { .. } | Item::Undelivered { .. } | Item::Refused { .. } => {}
         }
         Next::Again
     }
@@ -285,4 +322,9 @@ impl Engine {
             self.actions.push(Action::Answer { reply: question.reply, answer });
         }
     }
+}
+
+/// Whether there was a run before this one under the same id.
+fn follows_another(tip: &KnownTip) -> bool {
+    tip.started.as_ref().is_some_and(|started| started.continued_from.is_some() || started.prior.is_some())
 }

@@ -153,7 +153,8 @@ fn follower(
     })
 }
 
-fn started(slot: &Slot) -> Option<Arc<Started>> {
+/// The first event of the run that the code is at.
+pub(super) fn started(slot: &Slot) -> Option<Arc<Started>> {
     let starting = slot.batch.starting.as_ref().map(|starting| &starting.started);
     starting.or_else(|| slot.known().and_then(|tip: &KnownTip| tip.started.as_ref())).cloned()
 }

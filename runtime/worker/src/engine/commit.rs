@@ -12,13 +12,13 @@ use highwater_protocol::{
     event::Class,
     ids::RecordId,
     record::{Body, Frame, PreviousRun, status_of},
-    reply::{Closed, Reply},
     wire,
 };
 
 use super::{
     Action, Engine, Item, Source,
     advance::BATCH_MAX,
+    chain,
     meaning::{Meaning, stands_alone, weight},
     slot::{After, Appending, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
     updates,
@@ -202,12 +202,17 @@ impl Engine {
     }
 
     /// Gives the next draft its place in the history and sends it on its way.
-    fn append_next(&mut self, key: &Key, slot: &mut Slot) {
+    pub(super) fn append_next(&mut self, key: &Key, slot: &mut Slot) {
         let Some(draft) = slot.batch.drafts.pop_front() else {
             self.batch_done(key, slot);
             return;
         };
         slot.stage = Stage::Appending;
+        if draft.continues.is_some() && slot.sending > 0 {
+            // A takeover sends again what the run before the present one left unsent, and what earlier ones did it cannot know.
+            slot.batch.drafts.push_front(draft);
+            return;
+        }
         let starting = slot.batch.starting.clone();
         let tip = slot.known();
         let mut marks = tip.map(|tip| tip.frame.marks).unwrap_or_default();
@@ -312,7 +317,7 @@ impl Engine {
     }
 
     fn stored(&mut self, key: &Key, slot: &mut Slot, seq: u64) {
-        let ending = slot.batch_run();
+        let ending = slot.batch_run().map(|run| (run, chain::started(slot)));
         let Some(Appending { frame, events, status, begins, ended }) = slot.batch.appending.take() else { return };
         slot.batch.starting = None;
         // What comes behind may fail; these are on record now.
@@ -321,8 +326,8 @@ impl Engine {
         slot.history.clear();
         slot.next_event = frame.first_event + events.len() as u64;
         let continues = ended.is_some();
-        if let (Some(run), Some(last)) = (ending, ended) {
-            self.end_with(key, slot, run, &last, frame.time);
+        if let (Some((run, started)), Some(last)) = (ending, ended) {
+            self.end_with(key, slot, (run, started.as_deref()), &last, frame.time);
         }
         let (time, closed) = (frame.time, frame.closed);
         let (failures, retry) = match events.last() {
@@ -417,31 +422,6 @@ impl Engine {
         }
         slot.batch = Batch::default();
     }
-
-    /// Tells everybody who waits that the run has ended.
-    pub(super) fn announce(&mut self, key: &Key, slot: &mut Slot) {
-        let Some(run) = slot.known().map(|tip| tip.frame.run) else { return };
-        self.close_operations(key, slot, run);
-        let Some(tip) = slot.known() else { return };
-        let Some(closed) = closed(tip) else { return };
-        let to = tip.started.as_ref().and_then(|started| started.reply.clone());
-        let reply = Reply::Closed(closed);
-        self.actions.push(Action::Announce { key: key.clone(), reply: reply.clone() });
-        self.reply(to.as_deref(), reply);
-    }
-}
-
-/// The answer that a closed run gives.
-fn closed(tip: &KnownTip) -> Option<Closed> {
-    let outcome = match tip.closing.as_ref()? {
-        Event::Completed { result } => Ok(result.clone()),
-        Event::Failed { failure, next: None }
-        | Event::Cancelled { failure }
-        | Event::TimedOut { failure, next: None } => Err(failure.clone()),
-        Event::Terminated { reason } => Err(Failure::new(FailureKind::Terminated, reason.clone())),
-        _ => return None,
-    };
-    Some(Closed { run: tip.frame.run, status: tip.status, outcome })
 }
 
 fn retry_delay(failure: &Failure, attempt: u32) -> Duration {

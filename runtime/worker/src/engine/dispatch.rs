@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use highwater_core::open::OpenActivity;
-use highwater_protocol::{Event, Key, OpId, RunId, Status, Timestamp, task::ActivityTask, timer::TimerId};
+use highwater_protocol::{
+    Event, Key, OpId, RunId, Status, Timestamp, event::ActivityCancellation, task::ActivityTask, timer::TimerId,
+};
 
 use super::{
     Action, Engine, Item, Send, Sent,
     chain::RunEnd,
-    slot::{KnownTip, Slot},
+    slot::{KnownTip, Slot, Stage},
 };
 
 /// A timer that is due later than this is worth deleting when it is not needed; a nearer one just fires into nothing.
-const FAR: Duration = Duration::from_mins(1);
+pub(super) const FAR: Duration = Duration::from_mins(1);
 
 /// A timer that is due within this is also set on this process's clock, which is more precise than the server's tick.
 const NEAR: Duration = Duration::from_mins(10);
@@ -24,12 +26,16 @@ impl Engine {
     }
 
     /// Something was sent, or cannot be.
-    pub(super) fn sent(slot: &mut Slot, sent: Sent) {
+    pub(super) fn sent(&mut self, key: &Key, slot: &mut Slot, sent: Sent) {
         slot.sending = slot.sending.saturating_sub(1);
         match sent {
+            Sent::Posted { run, to, undelivered } => self.posted(key, slot, run, to, undelivered),
             Sent::Done => {}
             Sent::Waits { run, op, seq } => slot.verify.push((seq, run, op)),
             Sent::Refused { run, op, failure } => slot.pending.push_back(Item::Refused { run, op, failure }),
+        }
+        if slot.sending == 0 && slot.stage == Stage::Appending && slot.batch.appending.is_none() {
+            self.append_next(key, slot);
         }
     }
 
@@ -58,12 +64,15 @@ impl Engine {
                     }
                 }
                 Event::ActivityScheduled(call) => asked.push(call.op),
+                Event::ExternalScheduled(call) => asked.push(call.op),
                 Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
                 Event::TimerStarted { op, .. } => asked.push(*op),
                 Event::WorkflowTaskFailed { retry_at, .. } => self.arm(key, slot, run, retry, *retry_at, time),
                 Event::Started(started) if !slot.known().is_some_and(KnownTip::is_closed) => {
                     self.arm_limits(key, slot, run, RunEnd::of(started, time), started.delay_until, time);
+                    self.report_started(key, slot, run, started);
                 }
+                Event::Started(started) => self.report_started(key, slot, run, started),
                 _ => {}
             }
             slot.open.apply(event, time);
@@ -74,8 +83,11 @@ impl Engine {
                 self.schedule(key, slot, run, &activity, None, time);
             } else if let Some(at) = slot.open.timers.get(&op).copied() {
                 self.arm(key, slot, run, TimerId::Sleep(op), at, time);
+            } else if slot.open.externals.contains_key(&op) {
+                self.post_external(key, slot, op);
             }
         }
+        self.dispatch_children(key, slot, events);
     }
 
     /// Sends everything that is open once more: the owner before may have ended before it did. What is there already is
@@ -84,8 +96,13 @@ impl Engine {
         let Some(tip) = slot.known() else { return };
         let (run, closed, seen) = (tip.frame.run, tip.is_closed(), tip.frame.marks.inbox.seq);
         let (status, started_at) = (tip.status, tip.started_at);
-        let end = tip.started.as_ref().and_then(|started| RunEnd::of(started, started_at));
+        let started = tip.started.clone();
+        let end = started.as_ref().and_then(|started| RunEnd::of(started, started_at));
+        self.close_left(key, slot);
         if closed {
+            if let Some(started) = started {
+                self.report_started(key, slot, run, &started);
+            }
             self.announce(key, slot);
             return;
         }
@@ -99,26 +116,35 @@ impl Engine {
                 Event::WorkflowTaskFailed { retry_at, .. } if status == Status::Blocked => {
                     self.arm(key, slot, run, TimerId::TaskRetry(ordinal), *retry_at, now);
                 }
-                Event::ActivityCancelRequested { op } => {
+                Event::ActivityCancelRequested { op } if !slot.open.activities.contains_key(op) => {
                     let call = slot.history.iter().flat_map(|(_, events)| events).find_map(|event| match event {
                         Event::ActivityScheduled(call) if call.op == *op => Some(call.queue.clone()),
                         _ => None,
                     });
                     if let Some(queue) = call {
-                        self.send(key, slot, Send::CancelActivity { run, op: *op, queue });
+                        self.send(key, slot, Send::CancelActivity { run, op: *op, queue, wait: false });
                     }
                 }
                 Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
                 _ => {}
             }
         }
-        for activity in slot.open.activities.clone().into_values() {
-            let at = activity.scheduled_at;
-            self.schedule(key, slot, run, &activity, Some(seen), at);
+        for (op, activity) in slot.open.activities.clone() {
+            if activity.cancelling {
+                // Whoever has it hears of it again; if nobody has it, nobody is to get it.
+                let queue = activity.call.queue.clone();
+                self.send(key, slot, Send::CancelActivity { run, op, queue, wait: true });
+            } else {
+                self.schedule(key, slot, run, &activity, Some(seen), activity.scheduled_at);
+            }
         }
         for (op, at) in slot.open.timers.clone() {
             self.arm(key, slot, run, TimerId::Sleep(op), at, now);
         }
+        if let Some(started) = started {
+            self.report_started(key, slot, run, &started);
+        }
+        self.post_again(key, slot);
     }
 
     /// Looks again at activities whose task was gone while outcomes waited in the inbox, once those are consumed.
@@ -178,7 +204,15 @@ impl Engine {
     }
 
     /// An activity needs its timers no more, and when it is cancelled its worker is told.
-    fn end_activity(&mut self, key: &Key, slot: &mut Slot, run: RunId, op: OpId, cancel: bool, time: Timestamp) {
+    pub(super) fn end_activity(
+        &mut self,
+        key: &Key,
+        slot: &mut Slot,
+        run: RunId,
+        op: OpId,
+        cancel: bool,
+        time: Timestamp,
+    ) {
         let Some(activity) = slot.open.activities.get(&op).cloned() else { return };
         let options = &activity.call.options;
         let timers = [
@@ -191,33 +225,10 @@ impl Engine {
             }
         }
         if cancel {
+            let wait =
+                options.cancellation == ActivityCancellation::Wait && !slot.known().is_some_and(KnownTip::is_closed);
             let queue = activity.call.queue.clone();
-            self.send(key, slot, Send::CancelActivity { run, op, queue });
-        }
-    }
-
-    /// Ends everything that a closed run leaves behind.
-    pub(super) fn close_operations(&mut self, key: &Key, slot: &mut Slot, run: RunId) {
-        let now = self.time();
-        for op in slot.open.activities.keys().copied().collect::<Vec<_>>() {
-            self.end_activity(key, slot, run, op, true, now);
-        }
-        for (op, at) in std::mem::take(&mut slot.open.timers) {
-            if at.since(now) > FAR {
-                self.send(key, slot, Send::DeleteTimer { run, timer: TimerId::Sleep(op) });
-            }
-        }
-        slot.open.activities.clear();
-        self.close_updates(key, slot, run);
-        // A run that ended in its first transition is not known yet, and has no timers.
-        let tip = slot.known().filter(|tip| tip.frame.run == run);
-        let end =
-            tip.and_then(|tip| RunEnd::of(tip.started.as_ref()?, tip.started_at)).map(|end| (TimerId::Run, end.at));
-        let delay = slot.open.delay.take().map(|until| (TimerId::Delay, until));
-        for (timer, at) in end.into_iter().chain(delay) {
-            if at.since(now) > FAR {
-                self.send(key, slot, Send::DeleteTimer { run, timer });
-            }
+            self.send(key, slot, Send::CancelActivity { run, op, queue, wait });
         }
     }
 

@@ -23,7 +23,8 @@ impl Engine {
     pub(super) fn load(&mut self, key: &Key, slot: &mut Slot) {
         slot.stage = Stage::Loading;
         let all = slot.must_load_all || slot.suspect || !slot.questions.is_empty();
-        self.actions.push(Action::Load { key: key.clone(), generation: slot.generation, all });
+        let left = slot.suspect;
+        self.actions.push(Action::Load { key: key.clone(), generation: slot.generation, all, left });
     }
 
     pub(super) fn loaded(key: &Key, slot: &mut Slot, loaded: Loaded) {
@@ -36,10 +37,12 @@ impl Engine {
                 slot.suspect = false;
                 slot.must_load_all = false;
             }
-            Loaded::Records { records, whole, before } => {
+            Loaded::Records { records, whole, before, left } => {
                 if whole {
                     slot.must_load_all = false;
                 }
+                slot.left_is_known = whole && slot.suspect;
+                slot.left = left;
                 Self::adopt(slot, records, whole, before);
             }
             Loaded::Partly { last, error } => Self::unreadable_run(key, slot, last, &error),
@@ -136,7 +139,7 @@ impl Engine {
         for item in items {
             match item {
                 Item::Request(request) if !request.request.ask.is_report() => {
-                    self.reject(request.unit, request.message, Rejection::new(Code::Unreadable, reason));
+                    self.reject_item(slot, Item::Request(request), Rejection::new(Code::Unreadable, reason));
                 }
                 other => slot.pending.push_back(other),
             }
@@ -186,6 +189,9 @@ impl Engine {
         slot.suspect = true;
         slot.confirmed = false;
         slot.sending = 0;
+        slot.outbox.clear();
+        slot.left = None;
+        slot.left_is_known = false;
         slot.steps.clear();
         slot.verify.clear();
         slot.history.clear();

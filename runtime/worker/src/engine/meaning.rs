@@ -1,7 +1,7 @@
 //! What the things that come in for a run mean to it.
 
 use highwater_protocol::{
-    Event, Failure, Key, RunId, TimeoutKind,
+    Event, Failure, FailureKind, Key, RunId, TimeoutKind,
     event::Outcome,
     rejection::{Code, Rejection},
     request::{Ask, IdConflict, StartRequest},
@@ -9,7 +9,8 @@ use highwater_protocol::{
 };
 
 use super::{
-    Engine, Send,
+    Engine, RequestItem, Send,
+    children::is_meant,
     slot::{Item, Slot},
     updates,
 };
@@ -31,6 +32,10 @@ pub(super) enum Meaning {
 impl Meaning {
     fn event(event: Event) -> Self {
         Self::Events(vec![event])
+    }
+
+    fn event_if(event: Option<Event>) -> Self {
+        event.map_or(Self::Nothing, Self::event)
     }
 
     fn noted_unless(events: impl IntoIterator<Item = Event>) -> Self {
@@ -55,7 +60,12 @@ impl Engine {
     /// What an item means to an open run.
     pub(super) fn meaning(&mut self, key: &Key, slot: &mut Slot, run: RunId, item: &Item) -> Meaning {
         match item {
-            Item::Request(item) => meaning_of_request(key, slot, run, &item.request.ask),
+            Item::Request(item) => {
+                if let Ask::Child { run: of, report } = &item.request.ask {
+                    self.end_stray(key, slot, *of, report);
+                }
+                meaning_of_request(key, slot, run, item)
+            }
             // What it led to may have ended that run and begun this one, and the owner then.
             Item::Fire { fire, .. } if fire.run != run => Meaning::Suspect,
             Item::Fire { fire, .. } => self.timer_event(key, slot, run, fire.timer, true),
@@ -66,9 +76,14 @@ impl Engine {
                 Meaning::event(Event::StepClosed { op, name, attempt, outcome })
             }
             Item::Refused { run: meant, op, failure } if *meant == run && slot.open.activities.contains_key(op) => {
-                Meaning::event(Event::ActivityClosed { op: *op, attempt: 0, outcome: Outcome::Failed(failure.clone()) })
+                let outcome = match failure.kind {
+                    FailureKind::Cancelled => Outcome::Cancelled(failure.clone()),
+                    _ => Outcome::Failed(failure.clone()),
+                };
+                Meaning::event(Event::ActivityClosed { op: *op, attempt: 0, outcome })
             }
-            Item::Step { .. } | Item::Refused { .. } => Meaning::Nothing,
+            Item::Undelivered { run: of, event } if *of == run => Meaning::event(event.clone()),
+            Item::Step { .. } | Item::Undelivered { .. } | Item::Refused { .. } => Meaning::Nothing,
         }
     }
 
@@ -82,7 +97,7 @@ impl Engine {
                 let text = format!("activity {} had no outcome in time", open.call.name);
                 let failure = Failure::timeout(TimeoutKind::ScheduleToClose, text);
                 let queue = open.call.queue.clone();
-                self.send(key, slot, Send::CancelActivity { run, op, queue });
+                self.send(key, slot, Send::CancelActivity { run, op, queue, wait: false });
                 Meaning::event(Event::ActivityClosed { op, attempt: 0, outcome: Outcome::Failed(failure) })
             }
             TimerId::ScheduleToStart(op) => {
@@ -104,17 +119,20 @@ impl Engine {
     }
 }
 
-fn meaning_of_request(key: &Key, slot: &Slot, run: RunId, ask: &Ask) -> Meaning {
-    match ask {
+fn meaning_of_request(key: &Key, slot: &Slot, run: RunId, item: &RequestItem) -> Meaning {
+    let is_meant = |meant: RunId| slot.known().is_some_and(|tip| is_meant(tip, item, meant));
+    match &item.request.ask {
         Ask::Signal { run: Some(meant), .. }
         | Ask::Cancel { run: Some(meant), .. }
         | Ask::Update { run: Some(meant), .. }
         | Ask::Terminate { run: Some(meant), .. }
-            if *meant != run =>
+            if !is_meant(*meant) =>
         {
             let text = format!("run {meant} of workflow {key} has ended; run {run} took its place");
             Meaning::Refuse(Rejection::new(Code::Closed, text))
         }
+        // It was sent again, as its sender did not know that it is here.
+        Ask::Signal { signal, .. } if signal.from.is_some_and(|from| slot.open.has_taken(from)) => Meaning::Noted,
         Ask::Signal { signal, .. } => Meaning::event(Event::Signaled(signal.clone())),
         Ask::Cancel { reason, .. } => Meaning::event(Event::CancelRequested { reason: reason.clone() }),
         Ask::Update { update, .. } => Meaning::noted_unless(updates::new_to(slot, Some(update))),
@@ -129,6 +147,8 @@ fn meaning_of_request(key: &Key, slot: &Slot, run: RunId, ask: &Ask) -> Meaning 
             let (op, attempt, outcome) = (report.op, report.attempt, report.outcome.clone());
             Meaning::event(Event::ActivityClosed { op, attempt, outcome })
         }
+        Ask::Child { run: of, report } if *of == run => Meaning::event_if(Engine::child_event(slot, report)),
+        Ask::External { run: of, report } if *of == run => Meaning::event_if(Engine::external_event(slot, report)),
         Ask::Terminate { .. } | Ask::Child { .. } | Ask::External { .. } => Meaning::Nothing,
     }
 }
@@ -150,7 +170,7 @@ pub(super) fn stands_alone(item: &Item, run: RunId) -> bool {
             ask => matches!(ask, Ask::Terminate { .. }),
         },
         Item::Fire { .. } | Item::Due { .. } => is_run_timeout(item).is_some(),
-        Item::Step { .. } | Item::Refused { .. } => false,
+        Item::Step { .. } | Item::Undelivered { .. } | Item::Refused { .. } => false,
     }
 }
 
@@ -165,6 +185,8 @@ pub(super) fn weight(item: &Item) -> usize {
     match item {
         Item::Request(request) => request.message.payload.len() + FIXED,
         Item::Step { outcome: Outcome::Completed(payload), .. } => payload.data.len() + FIXED,
-        Item::Step { .. } | Item::Fire { .. } | Item::Due { .. } | Item::Refused { .. } => FIXED,
+        Item::Step { .. } | Item::Fire { .. } | Item::Due { .. } | Item::Undelivered { .. } | Item::Refused { .. } => {
+            FIXED
+        }
     }
 }

@@ -11,10 +11,13 @@ mod accept;
 mod action;
 mod advance;
 mod chain;
+mod children;
+mod closing;
 mod commit;
 mod dispatch;
 mod load;
 mod meaning;
+mod outgoing;
 mod requests;
 #[cfg(test)]
 mod simulation;
@@ -34,12 +37,19 @@ use std::{
 use highwater_broker::{Message, history::Appended};
 use highwater_core::run::{Limits, Registry};
 use highwater_protocol::{
-    Key, QueueName, RunId, Timestamp, TypeName, event::Outcome, lease::Lease, record::Mark, reply::Reply,
-    subject::Subjects, timer::Fire, wire,
+    Key, QueueName, RunId, Timestamp, TypeName,
+    event::Outcome,
+    lease::Lease,
+    record::Mark,
+    reply::Reply,
+    subject::{InboxKind, Subjects},
+    timer::Fire,
+    wire,
 };
 use tokio::time::Instant;
 
-pub(crate) use action::{Action, Loaded, Send, Sent};
+pub(crate) use action::{Action, Left, Loaded, Send, Sent};
+pub(crate) use outgoing::Outgoing;
 pub(crate) use slot::Question;
 pub(crate) use unit::{Source, UnitId};
 
@@ -172,7 +182,7 @@ impl Engine {
             Input::Appended { key, generation, result } => {
                 self.with(&key, Some(generation), |e, s| e.appended(&key, s, result));
             }
-            Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |_, s| Self::sent(s, sent)),
+            Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |e, s| e.sent(&key, s, sent)),
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
             Input::StepDone { key, generation, run, op, name, attempt, outcome } => {
                 self.with(&key, Some(generation), |_, slot| {
@@ -300,6 +310,7 @@ impl Engine {
         };
         let Some(id) = self.unit_of(parts.queue, parts.partition) else { return };
         let token = parts.kind.key().to_owned();
+        let internal = matches!(parts.kind, InboxKind::Engine { .. });
         match highwater_protocol::request::parse(
             &self.subjects,
             &message.subject,
@@ -311,11 +322,12 @@ impl Engine {
                 if !self.note(id, Source::Inbox, message.seq, message.time, &key) {
                     return;
                 }
-                if let Some(rejection) = self.too_large(&message) {
+                // What runs send to each other was measured before it was sent.
+                if let Some(rejection) = self.too_large(&message).filter(|_| !internal) {
                     self.reject(id, message, rejection);
                     return;
                 }
-                let item = Item::Request(Box::new(RequestItem { unit: id, message, request }));
+                let item = Item::Request(Box::new(RequestItem { unit: id, message, request, internal }));
                 self.push(id, &key, item);
             }
             Err(rejection) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use highwater_broker::Message;
 use highwater_protocol::{
     Event, Key, RunId, Started, Status,
+    event::Sender,
     rejection::{Code, Rejection},
     reply::Reply,
     request::{Ask, IdConflict, IdReuse, StartRequest},
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use super::{
     Action, Engine, Item, RequestItem, Slot, Source, UnitId,
     advance::Next,
+    children::is_meant,
     slot::{After, Batch, KnownTip, Stage, Starting},
 };
 use crate::executor::Job;
@@ -24,7 +26,8 @@ impl Engine {
         let Item::Request(request) = &item else { return };
         let Ask::Start(start) = &request.request.ask else { return };
         let run = start.run.unwrap_or_else(|| derived_run(&request.message));
-        let started = Arc::new(started(request, start, run, behind));
+        let taken = if behind.is_some() { slot.open.taken() } else { Vec::new() };
+        let started = Arc::new(Started { taken, ..started(request, start, run, behind) });
         let expect = behind.unwrap_or(0);
         slot.unit = request.unit;
         slot.live = false;
@@ -53,10 +56,15 @@ impl Engine {
         let run = tip.frame.run;
         let Some(Item::Request(request)) = slot.pending.front() else { return Next::Wait };
         let Ask::Start(start) = &request.request.ask else { return Next::Wait };
-        if start.run == Some(run) {
-            // The starter has written the first record itself, as nobody answered it.
+        if start.run.is_some_and(|meant| is_meant(tip, request, meant)) {
+            // The starter has written the first record itself, as nobody answered it; or a child's start was sent again.
             let item = slot.pending.pop_front().expect("it was there");
-            self.answer_accepted(&item, run);
+            self.answer_accepted(slot, &item, run);
+            slot.take(&item);
+            return Next::Again;
+        }
+        if is_repeated(slot, request) {
+            let item = slot.pending.pop_front().expect("it was there");
             slot.take(&item);
             return Next::Again;
         }
@@ -86,10 +94,21 @@ impl Engine {
         let (seq, status, run) = (tip.seq, tip.status, tip.frame.run);
         let Item::Request(request) = &item else { return Next::Again };
         let Ask::Start(start) = &request.request.ask else { return Next::Again };
-        if start.run == Some(run) {
-            self.answer_accepted(&item, run);
+        if request.internal && tip.started.is_none() {
+            // Whether it is the start of the chain that this run ends only the whole run tells.
+            slot.pending.push_front(item);
+            slot.must_load = true;
+            slot.must_load_all = true;
+            return Next::Again;
+        }
+        if start.run.is_some_and(|meant| is_meant(tip, request, meant)) {
+            self.answer_accepted(slot, &item, run);
             slot.take(&item);
             slot.suspect |= !slot.confirmed;
+            return Next::Again;
+        }
+        if is_repeated(slot, request) {
+            slot.take(&item);
             return Next::Again;
         }
         // Marks are those of the run's queue. A start on another one, older than them, may be one that was taken before that
@@ -113,13 +132,20 @@ impl Engine {
             self.reject_item(slot, item, Rejection::new(Code::Conflict, text));
             return Next::Again;
         }
+        if slot.sending > 0 {
+            // A takeover that finds the new run would not know what the one before has left to say.
+            slot.pending.push_front(item);
+            return Next::Wait;
+        }
         self.begin(key, slot, item, Some(seq));
         Next::Wait
     }
 
-    fn answer_accepted(&mut self, item: &Item, run: RunId) {
+    /// Tells the sender of a request that it is on record.
+    pub(super) fn answer_accepted(&mut self, slot: &mut Slot, item: &Item, run: RunId) {
         if let Item::Request(request) = item {
             self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
+            self.answer_origin(slot, request, None);
         }
     }
 
@@ -181,6 +207,11 @@ impl Engine {
 
     pub(super) fn reject_item(&mut self, slot: &mut Slot, item: Item, rejection: Rejection) {
         match item {
+            Item::Request(request) if request.internal => {
+                // Nobody outside has a part in it. The run that sent it is told, and nothing else is lost.
+                self.answer_origin(slot, &request, Some(&rejection));
+                slot.take(&Item::Request(request));
+            }
             Item::Request(item) => {
                 slot.seen_inbox = slot.seen_inbox.max(item.message.seq);
                 self.reject(item.unit, item.message, rejection);
@@ -204,6 +235,13 @@ impl Engine {
         self.leaves(unit, message.seq);
         self.actions.push(Action::Reject { unit, message, verb, rejection });
     }
+}
+
+/// Whether a child's start was sent again when the child had ended and its id was used by another run. Who asked has been
+/// told, since nothing begins under an id before all is said about the run before.
+fn is_repeated(slot: &Slot, item: &RequestItem) -> bool {
+    let origin = item.request.origin.as_ref();
+    origin.is_some_and(|origin| slot.open.has_taken(Sender { run: origin.run, op: origin.op }))
 }
 
 /// A run id for a start that proposes none: the same whenever the message is read again.

@@ -1,14 +1,14 @@
 //! One workflow id, as the owner of its partition knows it.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
 use highwater_broker::{Message, history::StoredRecord};
 use highwater_core::{open::OpenOperations, run::StepRun};
 use highwater_protocol::{
-    Event, Failure, OpId, Payload, QueueName, RunId, Started, Status, Timestamp, TypeName, UpdateId,
+    Event, Failure, Key, OpId, Payload, QueueName, RunId, Started, Status, Timestamp, TypeName, UpdateId,
     event::Outcome,
     record::{Frame, Mark},
     rejection::Rejection,
@@ -16,7 +16,11 @@ use highwater_protocol::{
     timer::{Fire, TimerId},
 };
 
-use super::unit::{Source, UnitId};
+use super::{
+    action::Left,
+    outgoing::Outgoing,
+    unit::{Source, UnitId},
+};
 
 /// Something for a run, waiting for its turn.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(crate) enum Item {
     Step { run: RunId, op: OpId, name: TypeName, attempt: u32, outcome: Outcome },
     /// This process's own clock says that a timer is due.
     Due { run: RunId, timer: TimerId },
+    /// A message to another workflow can never be sent.
+    Undelivered { run: RunId, event: Event },
     /// An activity will never have an outcome of its own: its task could not be sent, or nobody took it in time.
     Refused { run: RunId, op: OpId, failure: Failure },
 }
@@ -40,6 +46,8 @@ pub(crate) struct RequestItem {
     pub(crate) unit: UnitId,
     pub(crate) message: Message,
     pub(crate) request: Request,
+    /// It comes from another run or from an activity's worker, and not from outside.
+    pub(crate) internal: bool,
 }
 
 impl Item {
@@ -54,7 +62,7 @@ impl Item {
                 let mark = Mark { seq: *seq, time: *time };
                 Some(Position { unit: *unit, source: Source::Fires, mark })
             }
-            Self::Step { .. } | Self::Due { .. } | Self::Refused { .. } => None,
+            Self::Step { .. } | Self::Due { .. } | Self::Undelivered { .. } | Self::Refused { .. } => None,
         }
     }
 }
@@ -232,7 +240,14 @@ pub(super) struct Slot {
     pub(super) confirmed: bool,
     /// Records to build the run from.
     pub(super) history: Vec<(StoredRecord, Vec<Event>)>,
+    /// How much is on its way or waits for its turn.
     pub(super) sending: usize,
+    /// Messages to other workflows behind the one that is on its way there.
+    pub(super) outbox: BTreeMap<Key, VecDeque<(RunId, Outgoing)>>,
+    /// What the run before this one left behind, when it was asked for.
+    pub(super) left: Option<Left>,
+    /// That was looked for.
+    pub(super) left_is_known: bool,
     pub(super) steps: BTreeSet<(RunId, OpId)>,
     /// Activities whose task is gone, to be looked at again when the inbox has been consumed up to a sequence.
     pub(super) verify: Vec<(u64, RunId, OpId)>,
@@ -264,6 +279,9 @@ impl Slot {
             confirmed: false,
             history: Vec::new(),
             sending: 0,
+            outbox: BTreeMap::new(),
+            left: None,
+            left_is_known: false,
             steps: BTreeSet::new(),
             verify: Vec::new(),
             questions: Vec::new(),

@@ -5,13 +5,13 @@ use highwater_protocol::{
     Key,
     record::Mark,
     rejection::{Code, Rejection},
-    reply::Reply,
     request::{Ask, IdConflict},
 };
 
 use super::{
     Engine, Item, RequestItem,
     advance::Next,
+    children::is_meant,
     requests::derived_run,
     slot::{KnownTip, Position, Slot},
 };
@@ -74,8 +74,8 @@ impl Engine {
             match (verdict, &item) {
                 // Whoever refused it may have ended before it said so.
                 (Verdict::Rejected(rejection), _) => self.reject_item(slot, item, rejection),
-                (Verdict::Accepted, Item::Request(request)) => {
-                    self.reply(request.request.reply.as_deref(), Reply::Accepted { run });
+                (Verdict::Accepted, Item::Request(_)) => {
+                    self.answer_accepted(slot, &item, run);
                     self.answer_update(slot, run, &item);
                     slot.take(&item);
                 }
@@ -92,7 +92,10 @@ fn verdict(key: &Key, tip: &KnownTip, open: &OpenOperations, item: &RequestItem)
     let between = !within && tip.before.is_some_and(|before| seq > before);
     let reject = |code: Code, text: String| Verdict::Rejected(Rejection::new(code, text));
     match &item.request.ask {
-        Ask::Start(start) if start.run.unwrap_or_else(|| derived_run(&item.message)) == run => Verdict::Accepted,
+        Ask::Start(start) if is_meant(tip, item, start.run.unwrap_or_else(|| derived_run(&item.message))) => {
+            Verdict::Accepted
+        }
+        Ask::Signal { signal, .. } if signal.from.is_some_and(|from| open.has_taken(from)) => Verdict::Accepted,
         Ask::Start(start) if within && start.id_conflict == IdConflict::UseExisting => Verdict::Accepted,
         Ask::Start(_) if within || between => {
             reject(Code::AlreadyRunning, format!("workflow {key} was started as run {run} by another request"))
@@ -102,7 +105,7 @@ fn verdict(key: &Key, tip: &KnownTip, open: &OpenOperations, item: &RequestItem)
         | Ask::Cancel { run: Some(meant), .. }
         | Ask::Update { run: Some(meant), .. }
         | Ask::Terminate { run: Some(meant), .. }
-            if within && *meant != run =>
+            if within && !is_meant(tip, item, *meant) =>
         {
             reject(Code::Closed, format!("run {meant} of workflow {key} has ended; run {run} took its place"))
         }
@@ -115,6 +118,15 @@ fn verdict(key: &Key, tip: &KnownTip, open: &OpenOperations, item: &RequestItem)
             Code::NotFound,
             format!("run {run} of workflow {key} began after this came, and none went on before it"),
         ),
+        // A run waits for the answer, so it gets one. What an earlier run took of others is remembered, unless the id was used
+        // again; what it was asked to end has ended.
+        Ask::Start(_) if item.request.origin.is_some() => {
+            reject(Code::AlreadyUsed, format!("workflow {key} was used by another run"))
+        }
+        Ask::Signal { .. } if item.request.origin.is_some() => {
+            reject(Code::Closed, format!("the run of workflow {key} that this came for has ended"))
+        }
+        Ask::Cancel { .. } if item.request.origin.is_some() => Verdict::Accepted,
         _ => Verdict::Unknown,
     }
 }

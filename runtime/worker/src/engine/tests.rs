@@ -107,6 +107,7 @@ impl Fixture {
             records: vec![(StoredRecord::from_message(message).unwrap(), events)],
             whole: true,
             before: Some(0),
+            left: None,
         }
     }
 

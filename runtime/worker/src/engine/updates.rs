@@ -1,8 +1,8 @@
 //! Updates: requests that a run answers twice, when it has accepted them and when they are done.
 
 use highwater_protocol::{
-    Event, Failure, FailureKind, Key, Payload, RunId, Timestamp, UpdateId,
-    event::{Outcome, Update},
+    Event, Failure, FailureKind, Key, Payload, RunId, UpdateId,
+    event::{Outcome, Sender, Update},
     rejection::{Code, Rejection},
     reply::{Reply, Updated},
     request::Ask,
@@ -23,10 +23,24 @@ pub(super) fn update_of(item: &Item) -> Option<&Update> {
     }
 }
 
-/// Whether an item brings an update that the batch has already. Whether the one there counts is not known yet.
+/// Whether an item brings an update, or a signal of another run's, that the batch has already. Whether the one there
+/// counts is not known yet.
 pub(super) fn repeats(batch: &Batch, item: &Item) -> bool {
+    if let Some(from) = sender_of(item) {
+        return batch.items.iter().filter_map(sender_of).any(|other| other == from);
+    }
     let Some(update) = update_of(item) else { return false };
     batch.items.iter().filter_map(update_of).any(|other| other.id == update.id)
+}
+
+fn sender_of(item: &Item) -> Option<Sender> {
+    match item {
+        Item::Request(request) => match &request.request.ask {
+            Ask::Signal { signal, .. } => signal.from,
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// The event of an update that the run has not accepted before.
@@ -80,21 +94,6 @@ impl Engine {
                 open.outcome = Some(never);
             }
         }
-    }
-
-    /// The last events of a run that another one takes the place of. What it asked for in them is not sent any more; what
-    /// others wait for is.
-    pub(super) fn end_with(&mut self, key: &Key, slot: &mut Slot, run: RunId, events: &[Event], time: Timestamp) {
-        for event in events {
-            match event {
-                Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
-                Event::Started(_) | Event::UpdateAccepted(_) => {}
-                _ => continue,
-            }
-            slot.open.apply(event, time);
-        }
-        self.accept_items(slot, run);
-        self.close_operations(key, slot, run);
     }
 }
 

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_broker::history::StoredRecord;
 use highwater_core::run::{Limits, Registry, Run};
-use highwater_protocol::{Event, Key, OpId, Payload, RunId, Status, Timestamp};
+use highwater_protocol::{
+    Event, Key, OpId, Payload, RunId, Status, Timestamp,
+    event::{ExternalRequest, Outcome, Sender, Signal},
+};
 
 use super::{
     super::UnitId,
-    world::{What, World},
+    world::{Asked, What, World},
 };
 
 /// Offsets that were just written pass no request that is neither on record nor rejected.
@@ -71,8 +74,10 @@ pub(super) fn all(world: &World, keys: &[Key]) {
     let registry = std::sync::Arc::new(registry);
     let mut signals: BTreeMap<u64, u32> = BTreeMap::new();
     let mut started = BTreeSet::new();
+    let (mut messages, mut sent) = (BTreeMap::<(Sender, RunId), u32>::new(), BTreeMap::<Sender, Option<bool>>::new());
+    let (mut updates, mut accepted) = (BTreeMap::new(), BTreeSet::new());
+    let (mut children, mut closed, mut ended) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
     for key in keys {
-        let mut taken: Vec<u64> = Vec::new();
         for (run, told) in runs(world, key) {
             let failed =
                 |(events, _): &&(Vec<Event>, _)| matches!(events.as_slice(), [Event::WorkflowTaskFailed { .. }]);
@@ -81,25 +86,73 @@ pub(super) fn all(world: &World, keys: &[Key]) {
             let mut machine = Run::new(std::sync::Arc::clone(&registry), Limits { payload_max: 1_000_000 });
             let replayed = told.records.iter().try_for_each(|(events, time)| machine.replay(run, events, *time));
             assert!(replayed.is_ok(), "{key} {run} does not replay: {replayed:?}");
+            let first = told.records.first().and_then(|(events, _)| events.first());
+            let Some(Event::Started(first)) = first else { panic!("{run} does not begin") };
+            let chain = first.first_run.unwrap_or(run);
             for event in told.records.iter().flat_map(|(events, _)| events) {
                 match event {
-                    Event::Signaled(signal) => {
-                        let number = signal.input.decode().unwrap();
-                        taken.push(number);
-                        *signals.entry(number).or_default() += 1;
+                    Event::Signaled(Signal { from: Some(from), .. }) => {
+                        *messages.entry((*from, chain)).or_default() += 1
                     }
+                    Event::Signaled(signal) => *signals.entry(signal.input.decode().unwrap()).or_default() += 1,
+                    Event::UpdateAccepted(update) => {
+                        assert!(
+                            updates.insert((run, update.id.clone()), false).is_none(),
+                            "{run} takes {} twice",
+                            update.id
+                        );
+                        accepted.insert((key.clone(), update.id.clone()));
+                    }
+                    Event::UpdateClosed { id, outcome } => {
+                        assert_eq!(updates.insert((run, id.clone()), true), Some(false), "{run} answers {id} once");
+                        assert!(!matches!(outcome, Outcome::Failed(_)), "{run} fails to do {id}: {outcome:?}");
+                    }
+                    Event::ExternalScheduled(call) if matches!(call.request, ExternalRequest::Signal(_)) => {
+                        sent.insert(Sender { run, op: call.op }, None);
+                    }
+                    Event::ExternalClosed { op, failure } => {
+                        if let Some(known) = sent.get_mut(&Sender { run, op: *op }) {
+                            *known = Some(failure.is_none());
+                        }
+                    }
+                    Event::ChildScheduled(call) => drop(children.insert((run, call.op), call.run)),
+                    Event::ChildClosed { op, outcome } => closed.push((children[&(run, *op)], outcome.clone())),
                     Event::Started(_) => assert!(started.insert(run), "{run} starts twice"),
-                    Event::Completed { result } => complete(key, result),
+                    Event::Completed { result } => {
+                        complete(key, result);
+                        ended.insert(run, result.clone());
+                    }
                     Event::Failed { failure, .. } => panic!("{key} {run} failed: {failure}"),
                     _ => {}
                 }
             }
         }
     }
+    // A repeat may be on its way when a run takes or refuses the first, and reach another one that begins in between.
+    for ((sender, chain), taken) in &messages {
+        assert!(*taken == 1, "{sender:?} is taken {taken} times by {chain} and those that follow it");
+    }
+    for (sender, told) in sent {
+        let taken = messages.keys().any(|(from, _)| *from == sender);
+        assert!(told != Some(true) || taken, "{sender:?} was told that its message is taken, and it is not");
+    }
+    for (child, outcome) in closed {
+        match outcome {
+            Outcome::Completed(result) => {
+                assert!(ended.values().any(|ended| *ended == result), "{child} gave {result:?}")
+            }
+            Outcome::Failed(_) | Outcome::Cancelled(_) => {}
+            other => panic!("{child} ended with {other:?}"),
+        }
+    }
     for (seq, asked) in &world.asked {
-        let applied = match asked.what {
-            What::Signal(number) => signals.get(&number).copied().unwrap_or(0),
-            What::Start(run) => u32::from(started.contains(&run)),
+        let applied = match &asked.what {
+            What::Signal(number) => signals.get(number).copied().unwrap_or(0),
+            What::Start(run) => u32::from(started.contains(run)),
+            What::Update(id) => {
+                update(world, *seq, asked, accepted.contains(&(asked.key.clone(), id.clone())));
+                continue;
+            }
             What::Other => continue,
         };
         let unknown = from_an_earlier_run(world, &asked.key, *seq);
@@ -111,6 +164,17 @@ pub(super) fn all(world: &World, keys: &[Key]) {
         let told = world.told.get(seq).cloned().unwrap_or_default();
         let right = told.is_empty() || told == BTreeSet::from([applied == 1]);
         assert!(right, "request {seq} ({asked:?}) is applied {applied} times, and its sender was told {told:?}");
+    }
+}
+
+/// An update may be sent several times, and one of those refused that another one is accepted after.
+fn update(world: &World, seq: u64, asked: &Asked, accepted: bool) {
+    let rejected = world.rejected.contains_key(&seq);
+    let dealt_with = accepted || rejected || from_an_earlier_run(world, &asked.key, seq);
+    assert!(dealt_with, "request {seq} ({asked:?}) is neither accepted nor rejected");
+    for told in world.told.get(&seq).into_iter().flatten() {
+        let right = if *told { accepted } else { rejected };
+        assert!(right, "the sender of request {seq} ({asked:?}) was told {told}, and it is accepted: {accepted}");
     }
 }
 

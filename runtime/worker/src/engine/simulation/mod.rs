@@ -18,6 +18,7 @@ use world::World;
 
 const PARTITIONS: u16 = 2;
 const KEYS: usize = 4;
+const CHILDREN: usize = 2;
 
 /// SplitMix64.
 pub(super) struct Dice(pub(super) u64);
@@ -61,6 +62,7 @@ struct Simulation {
     origin: Instant,
     next_worker: u64,
     signals: u64,
+    updates: u64,
     starts: u64,
     calm: bool,
 }
@@ -69,7 +71,9 @@ impl Simulation {
     fn new(seed: u64, faults: Faults) -> Self {
         let mut world = World::new(PARTITIONS);
         world.zombies = faults.zombies || faults.handovers || faults.threads;
-        let keys = (0..KEYS).map(|n| Key::escape("key", &format!("run-{n}")).unwrap()).collect();
+        // Those behind the first are for children, which only other runs start.
+        let names = (0..KEYS).map(|n| format!("run-{n}")).chain((0..CHILDREN).map(|n| format!("child-{n}")));
+        let keys = names.map(|name| Key::escape("key", &name).unwrap()).collect();
         let origin = Instant::now();
         let (dice, workers, clients) = (Dice(seed), Vec::new(), Vec::new());
         let mut new = Self {
@@ -82,6 +86,7 @@ impl Simulation {
             origin,
             next_worker: 1,
             signals: 0,
+            updates: 0,
             starts: 0,
             calm: false,
         };
@@ -130,6 +135,7 @@ impl Simulation {
             want: self.dice.roll(4) as usize,
             lives: self.dice.roll(3),
             got: Vec::new(),
+            generations: 2,
         };
         let input = serde_json::to_vec(&input).unwrap();
         let last = self.world.last(&key);
@@ -148,6 +154,16 @@ impl Simulation {
     fn signal(&mut self, key: &Key) {
         self.signals += 1;
         self.world.signal(key, self.signals);
+    }
+
+    fn update(&mut self) {
+        let key = self.any_key();
+        // Some are sent again under their id.
+        if self.updates == 0 || self.dice.roll(4) > 0 {
+            self.updates += 1;
+        }
+        let later = self.dice.roll(2) == 0;
+        self.world.update(&key, self.updates, later);
     }
 
     fn terminate(&mut self) {
@@ -214,7 +230,7 @@ impl Simulation {
     fn step(&mut self) {
         let at = self.dice.roll(self.workers.len() as u64) as usize;
         let unit = self.unit();
-        match self.dice.roll(if self.calm { 44 } else { 48 }) {
+        match self.dice.roll(if self.calm { 44 } else { 50 }) {
             0..16 if !self.workers[at].pending.is_empty() => {
                 let faults = self.faults.answers && !self.calm;
                 self.workers[at].happen(&mut self.world, &mut self.dice, faults);
@@ -247,6 +263,7 @@ impl Simulation {
             41 if self.calm => self.lose_patience(at, unit),
             44 => self.fault(),
             45 if self.starts < 8 => self.start(),
+            48 | 49 if self.updates < 20 => self.update(),
             46 | 47 if self.signals < 30 => {
                 let key = self.any_key();
                 self.signal(&key);
@@ -303,7 +320,8 @@ impl Simulation {
                 check::all(&self.world, &self.keys);
                 return;
             }
-            for key in self.keys.clone() {
+            // Children that go on for ever are ended by those that started them, and by nothing else.
+            for key in self.keys[..KEYS].to_vec() {
                 if round > 20 && self.world.last(&key).is_some_and(|last| !last.frame.closed) && self.signals < 300 {
                     self.signal(&key);
                 }

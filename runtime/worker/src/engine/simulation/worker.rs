@@ -212,8 +212,8 @@ impl Worker {
 
     fn perform(&mut self, world: &mut World, dice: &mut Dice, faults: bool, action: Action) {
         let answer = match action {
-            Action::Load { key, generation, all } => {
-                let loaded = world.load(&key, all);
+            Action::Load { key, generation, all, left } => {
+                let loaded = world.load(&key, all, left);
                 Input::Loaded { key, generation, loaded }
             }
             Action::Append { key, generation, record, summary, expect } => {
@@ -237,8 +237,9 @@ impl Worker {
             Action::Forward { .. } => unreachable!("there is one queue"),
             Action::Reply { subject, reply } => {
                 let seq = subject.rsplit('.').next().and_then(|seq| seq.parse().ok()).unwrap();
-                if let Reply::Accepted { .. } = reply {
-                    world.told.entry(seq).or_default().insert(true);
+                match reply {
+                    Reply::Accepted { .. } | Reply::Updated(_) => drop(world.told.entry(seq).or_default().insert(true)),
+                    Reply::Rejected(_) | Reply::Closed(_) => {}
                 }
                 return;
             }
@@ -277,6 +278,10 @@ impl Worker {
             }
             Send::CancelActivity { run, op, .. } => {
                 world.tasks.remove(&(run, op));
+            }
+            Send::Message { run, to, message } => {
+                world.post(message.subject(&world.subjects, run, &to), message.payload());
+                return Sent::Posted { run, to, undelivered: None };
             }
             Send::DecideStart { .. } => unreachable!("no call here has this timeout"),
         }

@@ -2,8 +2,12 @@
 
 use std::{cell::Cell, time::Duration};
 
-use highwater_core::{Ctx, Exit};
+use highwater_core::{
+    Ctx, Exit,
+    context::{Child, ExternalError, ParentClose},
+};
 use highwater_macros::{activity, join, select, workflow};
+use highwater_protocol::request::IdReuse;
 use serde::{Deserialize, Serialize};
 
 use super::Dice;
@@ -27,6 +31,8 @@ pub(super) struct Plan {
     /// How often it may still continue as a new run.
     pub(super) lives: u64,
     pub(super) got: Vec<u64>,
+    /// How many generations of children it may have.
+    pub(super) generations: u64,
 }
 
 #[activity]
@@ -37,10 +43,15 @@ async fn work(n: u64) -> Result<u64, String> {
 #[workflow]
 pub(super) async fn plan(ctx: Ctx, mut plan: Plan) -> Result<Vec<u64>, Exit<String>> {
     let mut dice = Dice(plan.seed ^ plan.lives);
+    ctx.on_update("double", refuse_fives, async |_, number: u64| Ok::<_, Exit<String>>(number * 2));
+    ctx.on_update("double later", refuse_fives, async |ctx: Ctx, number: u64| {
+        ctx.sleep(Duration::from_millis(50)).await?;
+        Ok::<_, Exit<String>>(number * 2)
+    });
     for round in 0..plan.rounds {
         let long = Duration::from_secs(70 + dice.roll(100));
         let short = Duration::from_millis(200 + dice.roll(3_000));
-        match dice.roll(9) {
+        match dice.roll(13) {
             0 => check(ctx.run(work, round).await? == worked(round))?,
             1 => check(ctx.step("local", async move |_| Ok::<_, String>(round)).await? == round)?,
             2 => ctx.sleep(short).await?,
@@ -67,9 +78,20 @@ pub(super) async fn plan(ctx: Ctx, mut plan: Plan) -> Result<Vec<u64>, Exit<Stri
                     stepped = step => stepped.is_ok(),
                     slept = ctx.sleep(Duration::from_millis(300)) => slept.is_ok(),
                 };
+                if ctx.is_cancelled() {
+                    return Err(Exit::Cancelled);
+                }
                 check(first)?;
                 return Err(ctx.continue_as_new::<plan>(plan));
             }
+            8 if plan.generations > 0 => raise(&ctx, &plan, &mut dice, short).await?,
+            // Whether the other one takes it, or is there at all, is not up to this one.
+            9 => drop(ctx.workflow(&format!("run-{}", dice.roll(4))).signal("noise", &round).await),
+            10 => ctx.workflow(&format!("run-{}", dice.roll(4))).signal("noise", &round).detach(),
+            11 => match ctx.workflow(&format!("child-{}", dice.roll(2))).cancel("why").await {
+                Err(ExternalError::Cancelled) => return Err(Exit::Cancelled),
+                _ => {}
+            },
             _ => {
                 ctx.step("first", async |_| Ok::<_, String>(1)).await?;
                 ctx.step("second", async |_| Ok::<_, String>(2)).await?;
@@ -81,6 +103,38 @@ pub(super) async fn plan(ctx: Ctx, mut plan: Plan) -> Result<Vec<u64>, Exit<Stri
         plan.got.push(sent);
     }
     Ok(plan.got)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature of a validator")]
+fn refuse_fives(_state: &(), number: &u64) -> Result<(), String> {
+    if number.is_multiple_of(5) { Err("no fives".into()) } else { Ok(()) }
+}
+
+/// Starts a child that either ends by itself or goes on until somebody ends it.
+async fn raise(ctx: &Ctx, plan: &Plan, dice: &mut Dice, patience: Duration) -> Result<(), Exit<String>> {
+    let endless = dice.roll(2) == 0;
+    let child = Plan {
+        seed: dice.roll(1_000),
+        rounds: dice.roll(3),
+        want: usize::from(endless),
+        lives: dice.roll(2),
+        got: Vec::new(),
+        generations: plan.generations - 1,
+    };
+    let close = if dice.roll(2) == 0 { ParentClose::Terminate } else { ParentClose::RequestCancel };
+    let call = ctx.child(self::plan, child).id(&format!("child-{}", dice.roll(2))).id_reuse(IdReuse::Allow);
+    let call = call.parent_close(close);
+    match dice.roll(3) {
+        // It is ended when this run is.
+        0 => drop(call.start().await.map(Child::detach)),
+        1 if !endless => drop(call.await),
+        // It is asked to cancel when it has not ended by then.
+        _ => select! {
+            ended = call => drop(ended),
+            slept = ctx.sleep(patience) => slept?,
+        },
+    }
+    if ctx.is_cancelled() { Err(Exit::Cancelled) } else { Ok(()) }
 }
 
 fn check(right: bool) -> Result<(), Exit<String>> {

@@ -11,7 +11,7 @@ use highwater_broker::{
     history::{StoredRecord, Summary},
 };
 use highwater_protocol::{
-    Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Status, Timestamp, TypeName,
+    Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Status, Timestamp, TypeName, UpdateId,
     event::Attributes,
     ids::RecordId,
     lease::Lease,
@@ -23,7 +23,7 @@ use highwater_protocol::{
     wire,
 };
 
-use super::super::{Loaded, UnitId};
+use super::super::{Left, Loaded, UnitId};
 
 /// A request that somebody made, as the check at the end wants to know it.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub(super) struct Asked {
 pub(super) enum What {
     Start(RunId),
     Signal(u64),
+    Update(UpdateId),
     Other,
 }
 
@@ -120,6 +121,22 @@ impl World {
         self.asked.insert(seq, Asked { key: key.clone(), what: What::Signal(number) });
     }
 
+    pub(super) fn update(&mut self, key: &Key, number: u64, later: bool) {
+        let name = TypeName::new(if later { "double later" } else { "double" }).unwrap();
+        let subject = self.subjects.inbox_public(Verb::Update, &self.queue, Some(&name), key);
+        let id = UpdateId::new(format!("u-{number}")).unwrap();
+        let headers = Headers::new()
+            .with(highwater_protocol::header::REPLY, self.reply_of())
+            .with(highwater_protocol::header::UPDATE_ID, id.to_key().to_string());
+        let seq = self.request(subject, headers, Bytes::from(number.to_string()));
+        self.asked.insert(seq, Asked { key: key.clone(), what: What::Update(id) });
+    }
+
+    /// A run sends something to another one.
+    pub(super) fn post(&mut self, subject: String, payload: Bytes) {
+        self.request(subject, Headers::new(), payload);
+    }
+
     pub(super) fn terminate(&mut self, key: &Key, run: RunId) {
         let subject = self.subjects.inbox_public(Verb::Terminate, &self.queue, None, key);
         let headers = Headers::new().with(highwater_protocol::header::RUN, run.to_string());
@@ -187,7 +204,7 @@ impl World {
         Some(self.history_seq)
     }
 
-    pub(super) fn load(&self, key: &Key, all: bool) -> Loaded {
+    pub(super) fn load(&self, key: &Key, all: bool, left: bool) -> Loaded {
         let Some(last) = self.last(key) else { return Loaded::Absent };
         let whole = all || !last.frame.closed;
         let mut records = vec![last.clone()];
@@ -200,6 +217,7 @@ impl World {
             }
         }
         records.reverse();
+        let left = records.first().filter(|_| whole && left).and_then(|first| self.left_behind(key, first));
         let decode = |record: StoredRecord| (record.clone(), record.body().unwrap().events);
         let records: Vec<_> = records.into_iter().map(decode).collect();
         let before = match records[0].1.first() {
@@ -208,7 +226,29 @@ impl World {
             }
             _ => None,
         };
-        Loaded::Records { records, whole, before }
+        Loaded::Records { records, whole, before, left }
+    }
+
+    fn left_behind(&self, key: &Key, first: &StoredRecord) -> Option<Left> {
+        let body = first.body().unwrap();
+        let (run, mut back, last, time) = match (body.previous, body.events.first()) {
+            (Some(previous), _) => (previous.run, previous.back.clone(), previous.events, first.frame.time),
+            (None, Some(Event::Started(started))) => {
+                let prior = self.record(key, started.prior?);
+                (prior.frame.run, prior.frame.back.clone(), prior.body().unwrap().events, prior.frame.time)
+            }
+            _ => return None,
+        };
+        let mut earlier = Vec::new();
+        while !back.is_empty() {
+            let round: Vec<StoredRecord> = back.iter().map(|seq| self.record(key, *seq)).collect();
+            back.clone_from(&round[0].frame.back);
+            earlier.extend(round.into_iter().rev());
+        }
+        let earlier: Vec<_> =
+            earlier.into_iter().rev().map(|record| (record.body().unwrap().events, record.frame.time)).collect();
+        let earlier = earlier.iter().map(|(events, time)| (events.as_slice(), *time));
+        Left::of(run, earlier.chain([(last.as_slice(), time)]))
     }
 
     fn record(&self, key: &Key, seq: u64) -> StoredRecord {
