@@ -20,8 +20,8 @@ pub(crate) struct Update {
     #[command(flatten)]
     input: Input,
     /// What the update is called; a generated id otherwise
-    #[arg(long, value_name = "ID")]
-    update_id: Option<String>,
+    #[arg(long = "update-id", value_name = "ID")]
+    called: Option<String>,
     /// Wait only until the workflow has accepted it
     #[arg(long)]
     accepted: bool,
@@ -32,7 +32,7 @@ impl Update {
         let input = self.input.read()?;
         let client = globals.client().await?;
         let mut update = self.target.handle(&client)?.update_payload(self.name, input);
-        if let Some(id) = self.update_id {
+        if let Some(id) = self.called {
             update = update.id(id);
         }
         let accepted = update.accepted().await?;

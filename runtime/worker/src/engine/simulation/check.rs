@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_broker::history::StoredRecord;
 use highwater_core::run::{Limits, Registry, Run};
-use highwater_protocol::{
-    Event, Key, OpId, Payload, RunId, Status, Timestamp,
-    event::{ExternalRequest, Outcome, Sender, Signal},
-};
+use highwater_protocol::{Event, Key, OpId, RunId, Status, Timestamp};
 
 use super::{
     super::UnitId,
+    tally::Tally,
     world::{Asked, What, World},
 };
 
@@ -72,11 +70,7 @@ pub(super) fn all(world: &World, keys: &[Key]) {
     let mut registry = Registry::new();
     registry.add(super::workflows::plan).unwrap();
     let registry = std::sync::Arc::new(registry);
-    let mut signals: BTreeMap<u64, u32> = BTreeMap::new();
-    let mut started = BTreeSet::new();
-    let (mut messages, mut sent) = (BTreeMap::<(Sender, RunId), u32>::new(), BTreeMap::<Sender, Option<bool>>::new());
-    let (mut updates, mut accepted) = (BTreeMap::new(), BTreeSet::new());
-    let (mut children, mut closed, mut ended) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+    let mut tally = Tally::default();
     for key in keys {
         for (run, told) in runs(world, key) {
             let failed =
@@ -90,81 +84,35 @@ pub(super) fn all(world: &World, keys: &[Key]) {
             let Some(Event::Started(first)) = first else { panic!("{run} does not begin") };
             let chain = first.first_run.unwrap_or(run);
             for event in told.records.iter().flat_map(|(events, _)| events) {
-                match event {
-                    Event::Signaled(Signal { from: Some(from), .. }) => {
-                        *messages.entry((*from, chain)).or_default() += 1
-                    }
-                    Event::Signaled(signal) => *signals.entry(signal.input.decode().unwrap()).or_default() += 1,
-                    Event::UpdateAccepted(update) => {
-                        assert!(
-                            updates.insert((run, update.id.clone()), false).is_none(),
-                            "{run} takes {} twice",
-                            update.id
-                        );
-                        accepted.insert((key.clone(), update.id.clone()));
-                    }
-                    Event::UpdateClosed { id, outcome } => {
-                        assert_eq!(updates.insert((run, id.clone()), true), Some(false), "{run} answers {id} once");
-                        assert!(!matches!(outcome, Outcome::Failed(_)), "{run} fails to do {id}: {outcome:?}");
-                    }
-                    Event::ExternalScheduled(call) if matches!(call.request, ExternalRequest::Signal(_)) => {
-                        sent.insert(Sender { run, op: call.op }, None);
-                    }
-                    Event::ExternalClosed { op, failure } => {
-                        if let Some(known) = sent.get_mut(&Sender { run, op: *op }) {
-                            *known = Some(failure.is_none());
-                        }
-                    }
-                    Event::ChildScheduled(call) => drop(children.insert((run, call.op), call.run)),
-                    Event::ChildClosed { op, outcome } => closed.push((children[&(run, *op)], outcome.clone())),
-                    Event::Started(_) => assert!(started.insert(run), "{run} starts twice"),
-                    Event::Completed { result } => {
-                        complete(key, result);
-                        ended.insert(run, result.clone());
-                    }
-                    Event::Failed { failure, .. } => panic!("{key} {run} failed: {failure}"),
-                    _ => {}
-                }
+                tally.take(key, run, chain, event);
             }
         }
     }
-    // A repeat may be on its way when a run takes or refuses the first, and reach another one that begins in between.
-    for ((sender, chain), taken) in &messages {
-        assert!(*taken == 1, "{sender:?} is taken {taken} times by {chain} and those that follow it");
-    }
-    for (sender, told) in sent {
-        let taken = messages.keys().any(|(from, _)| *from == sender);
-        assert!(told != Some(true) || taken, "{sender:?} was told that its message is taken, and it is not");
-    }
-    for (child, outcome) in closed {
-        match outcome {
-            Outcome::Completed(result) => {
-                assert!(ended.values().any(|ended| *ended == result), "{child} gave {result:?}")
-            }
-            Outcome::Failed(_) | Outcome::Cancelled(_) => {}
-            other => panic!("{child} ended with {other:?}"),
-        }
-    }
+    tally.check_messages();
     for (seq, asked) in &world.asked {
-        let applied = match &asked.what {
-            What::Signal(number) => signals.get(number).copied().unwrap_or(0),
-            What::Start(run) => u32::from(started.contains(run)),
-            What::Update(id) => {
-                update(world, *seq, asked, accepted.contains(&(asked.key.clone(), id.clone())));
-                continue;
-            }
-            What::Other => continue,
-        };
-        let unknown = from_an_earlier_run(world, &asked.key, *seq);
-        let rejected = world.rejected.get(seq).copied().unwrap_or(0);
-        assert!(
-            applied + rejected.min(1) == 1 || unknown && applied + rejected == 0,
-            "request {seq} ({asked:?}) is applied {applied} times and rejected {rejected} times"
-        );
-        let told = world.told.get(seq).cloned().unwrap_or_default();
-        let right = told.is_empty() || told == BTreeSet::from([applied == 1]);
-        assert!(right, "request {seq} ({asked:?}) is applied {applied} times, and its sender was told {told:?}");
+        request(world, &tally, *seq, asked);
     }
+}
+
+/// A request counts once or is refused, and its sender is told nothing else.
+fn request(world: &World, tally: &Tally, seq: u64, asked: &Asked) {
+    let applied = match &asked.what {
+        What::Signal(number) => tally.signals.get(number).copied().unwrap_or(0),
+        What::Start(run) => u32::from(tally.started.contains(run)),
+        What::Update(id) => {
+            return update(world, seq, asked, tally.accepted.contains(&(asked.key.clone(), id.clone())));
+        }
+        What::Other => return,
+    };
+    let unknown = from_an_earlier_run(world, &asked.key, seq);
+    let rejected = world.rejected.get(&seq).copied().unwrap_or(0);
+    assert!(
+        applied + rejected.min(1) == 1 || unknown && applied + rejected == 0,
+        "request {seq} ({asked:?}) is applied {applied} times and rejected {rejected} times"
+    );
+    let told = world.told.get(&seq).cloned().unwrap_or_default();
+    let right = told.is_empty() || told == BTreeSet::from([applied == 1]);
+    assert!(right, "request {seq} ({asked:?}) is applied {applied} times, and its sender was told {told:?}");
 }
 
 /// An update may be sent several times, and one of those refused that another one is accepted after.
@@ -187,11 +135,4 @@ fn from_an_earlier_run(world: &World, key: &Key, seq: u64) -> bool {
         pair[1].frame.ordinal == 0
             && (pair[1].body().unwrap().previous.is_some() || pair[0].frame.marks.inbox.seq >= seq)
     })
-}
-
-fn complete(key: &Key, result: &Payload) {
-    let got: Vec<u64> = result.decode().unwrap();
-    let once: BTreeSet<u64> = got.iter().copied().collect();
-    assert_eq!(once.len(), got.len(), "a run of {key} took a signal twice: {got:?}");
-    assert!(got.is_sorted(), "a run of {key} took its signals out of order: {got:?}");
 }

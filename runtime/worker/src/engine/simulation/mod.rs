@@ -2,6 +2,7 @@
 //! that a seed can think of: whatever happens, every request is applied once or rejected, and every run ends right.
 
 mod check;
+mod tally;
 mod worker;
 mod workflows;
 mod world;
@@ -321,7 +322,8 @@ impl Simulation {
                 return;
             }
             // Children that go on for ever are ended by those that started them, and by nothing else.
-            for key in self.keys[..KEYS].to_vec() {
+            for at in 0..KEYS {
+                let key = self.keys[at].clone();
                 if round > 20 && self.world.last(&key).is_some_and(|last| !last.frame.closed) && self.signals < 300 {
                     self.signal(&key);
                 }

@@ -88,10 +88,12 @@ pub(super) async fn plan(ctx: Ctx, mut plan: Plan) -> Result<Vec<u64>, Exit<Stri
             // Whether the other one takes it, or is there at all, is not up to this one.
             9 => drop(ctx.workflow(&format!("run-{}", dice.roll(4))).signal("noise", &round).await),
             10 => ctx.workflow(&format!("run-{}", dice.roll(4))).signal("noise", &round).detach(),
-            11 => match ctx.workflow(&format!("child-{}", dice.roll(2))).cancel("why").await {
-                Err(ExternalError::Cancelled) => return Err(Exit::Cancelled),
-                _ => {}
-            },
+            11 => {
+                let sent = ctx.workflow(&format!("child-{}", dice.roll(2))).cancel("why").await;
+                if let Err(ExternalError::Cancelled) = sent {
+                    return Err(Exit::Cancelled);
+                }
+            }
             _ => {
                 ctx.step("first", async |_| Ok::<_, String>(1)).await?;
                 ctx.step("second", async |_| Ok::<_, String>(2)).await?;
