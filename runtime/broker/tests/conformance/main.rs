@@ -194,13 +194,17 @@ mod on_nats {
 
     use crate::World;
 
-    static SERVER: LazyLock<DevServer> = LazyLock::new(|| DevServer::builder().start_blocking().unwrap());
+    /// Several, as every namespace reserves room for rejected requests, and a server has no more than its disk has.
+    static SERVERS: [LazyLock<DevServer>; 4] =
+        [const { LazyLock::new(|| DevServer::builder().start_blocking().unwrap()) }; 4];
     static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
     pub(crate) async fn world() -> World {
-        let url = tokio::task::spawn_blocking(|| SERVER.url()).await.unwrap();
+        let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
+        let server = &SERVERS[number as usize % SERVERS.len()];
+        let url = tokio::task::spawn_blocking(|| server.url()).await.unwrap();
         let options = ConnectOptions::new(url).task_ack_wait(Duration::from_millis(1_500));
-        let namespace = Namespace::new(format!("test{}", NAMESPACES.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let namespace = Namespace::new(format!("test{number}")).unwrap();
         let one = NatsConnection::connect(options.clone()).await.unwrap();
         let two = NatsConnection::connect(options).await.unwrap();
         let one = one.create_namespace(&namespace, Settings::default()).await.unwrap();
