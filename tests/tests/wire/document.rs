@@ -43,6 +43,12 @@ impl Account {
         self.closed = true;
     }
 
+    #[update]
+    pub(crate) fn credit(&mut self, payment: Payment) -> u32 {
+        self.deposits.push(payment.amount);
+        self.deposits.iter().sum()
+    }
+
     #[query]
     pub(crate) fn balance(&self) -> u32 {
         self.deposits.iter().sum()
@@ -87,10 +93,11 @@ async fn run(raw: &mut RawNats, command: &str) -> Result<Option<RawMessage>> {
         ["nats", verb, rest @ ..] => (*verb, rest),
         _ => bail!("not a command of nats"),
     };
-    let (headers, rest) = match rest {
-        ["-H", header, rest @ ..] => (vec![header.split_once(':').context("a header has a colon")?], rest),
-        rest => (vec![], rest),
-    };
+    let (mut headers, mut rest) = (Vec::new(), rest);
+    while let ["-H", header, more @ ..] = rest {
+        headers.push(header.split_once(':').context("a header has a colon")?);
+        rest = more;
+    }
     match (verb, rest) {
         ("sub", [subject]) => raw.subscribe(subject).await.map(|()| None),
         // With a receipt, so that a later query cannot overtake it by far.
