@@ -201,7 +201,7 @@ impl OpenOperations {
 
 #[cfg(test)]
 mod tests {
-    use highwater_protocol::{Payload, RunId};
+    use highwater_protocol::{Payload, QueueName, RunId, WorkflowId, event::Origin};
 
     use super::*;
 
@@ -229,5 +229,29 @@ mod tests {
         assert!(!open.has_taken(sender(0)));
         assert!(open.has_taken(sender(1)) && open.has_taken(sender(TAKEN_MAX)));
         assert_eq!(open.taken().len(), TAKEN_MAX);
+    }
+
+    #[test]
+    fn that_it_was_started_is_a_message_that_a_child_has_taken() {
+        let parent = Origin {
+            workflow_id: WorkflowId::new("parent").unwrap(),
+            run: RunId::generate(),
+            queue: QueueName::new("q").unwrap(),
+            op: OpId(3),
+        };
+        let sender = Sender { run: parent.run, op: parent.op };
+        let started = Started {
+            parent: Some(parent),
+            ..Started::new(
+                WorkflowId::new("child").unwrap(),
+                TypeName::new("t").unwrap(),
+                QueueName::new("q").unwrap(),
+                Payload::null(),
+            )
+        };
+        let mut open = OpenOperations::default();
+        open.apply(&Event::Started(Box::new(started)), Timestamp(0));
+        assert!(open.has_taken(sender));
+        assert_eq!(open.taken(), [sender]);
     }
 }
