@@ -102,7 +102,7 @@ impl Engine {
     pub(super) fn end_stray(&mut self, key: &Key, slot: &mut Slot, of: RunId, report: &ChildReport) {
         let Some((run, Some(started))) = slot.known().map(|tip| (tip.frame.run, tip.started.clone())) else { return };
         let closed = slot.known().is_some_and(KnownTip::is_closed);
-        let refused = slot.open.refused_children.get(&report.op);
+        let refused = slot.open.refused_children.iter().find(|child| child.call.op == report.op);
         let child = slot.open.children.get(&report.op).filter(|_| closed).or(refused).cloned();
         let Some(mut child) = child.filter(|child| child.call.run == report.child) else { return };
         if of != run || !is_start(report) {

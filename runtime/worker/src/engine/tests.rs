@@ -1,5 +1,7 @@
 //! The engine alone: what it makes of inputs whose order only a crash or another queue can bring about.
 
+mod repeats;
+
 use std::sync::Arc;
 
 use highwater_broker::{Message, history::StoredRecord};
@@ -80,12 +82,18 @@ impl Fixture {
 
     /// A run of the queue `shop` that sleeps and has consumed its sources up to these sequences.
     fn history(&self, inbox: u64, fires: u64) -> Loaded {
-        let started = Started::new(
+        self.history_of(inbox, fires, |_| ())
+    }
+
+    /// The same, with more to say about its beginning.
+    fn history_of(&self, inbox: u64, fires: u64, beginning: impl FnOnce(&mut Started)) -> Loaded {
+        let mut started = Started::new(
             WorkflowId::new("acme").unwrap(),
             TypeName::new("account").unwrap(),
             queue(SHOP),
             Payload::null(),
         );
+        beginning(&mut started);
         let mark = |seq: u64| Mark { seq, time: Timestamp(seq as i64) };
         let frame = Frame {
             run: self.run,

@@ -6,10 +6,11 @@ use highwater_protocol::{
     rejection::{Code, Rejection},
     reply::{Reply, Updated},
     request::Ask,
+    subject::Verb,
 };
 
 use super::{
-    Action, Engine, Item,
+    Action, Engine, Item, RequestItem,
     slot::{Batch, Slot},
 };
 
@@ -23,24 +24,29 @@ pub(super) fn update_of(item: &Item) -> Option<&Update> {
     }
 }
 
-/// Whether an item brings an update, or a signal of another run's, that the batch has already. Whether the one there
+/// Whether an item brings an update, or a message of another run's, that the batch has already. Whether the one there
 /// counts is not known yet.
 pub(super) fn repeats(batch: &Batch, item: &Item) -> bool {
-    if let Some(from) = sender_of(item) {
-        return batch.items.iter().filter_map(sender_of).any(|other| other == from);
+    if let Some(message) = message_of(item) {
+        return batch.items.iter().filter_map(message_of).any(|other| other == message);
     }
     let Some(update) = update_of(item) else { return false };
     batch.items.iter().filter_map(update_of).any(|other| other.id == update.id)
 }
 
-fn sender_of(item: &Item) -> Option<Sender> {
-    match item {
-        Item::Request(request) => match &request.request.ask {
-            Ask::Signal { signal, .. } => signal.from,
-            _ => None,
-        },
+/// The message of another run's that an item is. A child is cancelled under the number that it was started under.
+fn message_of(item: &Item) -> Option<(Verb, Sender)> {
+    let Item::Request(request) = item else { return None };
+    match &request.request.ask {
+        Ask::Signal { signal, .. } => Some((Verb::Signal, signal.from?)),
+        Ask::Cancel { .. } => Some((Verb::Cancel, sender(request)?)),
         _ => None,
     }
+}
+
+/// The run that sent a request, when it was one that waits for an answer.
+pub(super) fn sender(item: &RequestItem) -> Option<Sender> {
+    item.request.origin.as_ref().map(|origin| Sender { run: origin.run, op: origin.op })
 }
 
 /// The event of an update that the run has not accepted before.
