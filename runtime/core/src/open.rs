@@ -17,6 +17,9 @@ pub const TAKEN_MAX: usize = 1_024;
 /// How many children whose start was refused a run remembers: a repeat of the start may still begin one.
 pub const REFUSED_MAX: usize = 128;
 
+/// How many that sent an update again are told its outcome by the owner that read it.
+pub const REPEATERS_MAX: usize = 16;
+
 /// What is under way, and what is remembered.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOperations {
@@ -72,10 +75,26 @@ pub struct OpenChild {
 pub struct OpenUpdate {
     /// The handler's name.
     pub name: TypeName,
-    /// Where the outcome goes, beside the history.
-    pub reply: Option<String>,
+    reply: Option<String>,
     /// What the handler returned.
     pub outcome: Option<Outcome>,
+    /// Where it goes as well: inboxes of those that sent the update again. No history has them.
+    also: Vec<String>,
+}
+
+impl OpenUpdate {
+    /// Somebody sent the update again and wants to hear the outcome, too. Beyond [`REPEATERS_MAX`] nobody is added: they read
+    /// the outcome where everybody can.
+    pub fn tell_too(&mut self, inbox: &str) {
+        if self.also.len() < REPEATERS_MAX && self.told().all(|known| known != inbox) {
+            self.also.push(inbox.to_owned());
+        }
+    }
+
+    /// Where the outcome goes, beside the history.
+    pub fn told(&self) -> impl Iterator<Item = &str> {
+        self.reply.iter().chain(&self.also).map(String::as_str)
+    }
 }
 
 impl OpenOperations {
@@ -116,7 +135,12 @@ impl OpenOperations {
                 self.change_child(*op, |child| child.cancel_delivered = true);
             }
             Event::UpdateAccepted(update) => {
-                let open = OpenUpdate { name: update.name.clone(), reply: update.reply.clone(), outcome: None };
+                let open = OpenUpdate {
+                    name: update.name.clone(),
+                    reply: update.reply.clone(),
+                    outcome: None,
+                    also: Vec::new(),
+                };
                 self.updates.insert(update.id.clone(), open);
             }
             Event::UpdateClosed { id, outcome } => {

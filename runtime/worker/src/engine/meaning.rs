@@ -82,7 +82,9 @@ impl Engine {
                 };
                 Meaning::event(Event::ActivityClosed { op: *op, attempt: 0, outcome })
             }
-            Item::Undelivered { run: of, event } if *of == run => Meaning::event(event.clone()),
+            Item::Undelivered { run: of, event } if *of == run => {
+                Meaning::event_if(Self::undelivered_event(slot, event))
+            }
             Item::Step { .. } | Item::Undelivered { .. } | Item::Refused { .. } => Meaning::Nothing,
         }
     }

@@ -82,11 +82,11 @@ impl Fixture {
 
     /// A run of the queue `shop` that sleeps and has consumed its sources up to these sequences.
     fn history(&self, inbox: u64, fires: u64) -> Loaded {
-        self.history_of(inbox, fires, |_| ())
+        self.history_of(inbox, fires, |_| (), Vec::new())
     }
 
-    /// The same, with more to say about its beginning.
-    fn history_of(&self, inbox: u64, fires: u64, beginning: impl FnOnce(&mut Started)) -> Loaded {
+    /// The same, with more to say about its beginning and what followed.
+    fn history_of(&self, inbox: u64, fires: u64, beginning: impl FnOnce(&mut Started), more: Vec<Event>) -> Loaded {
         let mut started = Started::new(
             WorkflowId::new("acme").unwrap(),
             TypeName::new("account").unwrap(),
@@ -106,7 +106,7 @@ impl Fixture {
             back: Vec::new(),
         };
         let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
-        let events = vec![Event::Started(Box::new(started)), sleeps];
+        let events = [vec![Event::Started(Box::new(started)), sleeps], more].concat();
         let record = Record { frame, body: Body { events: events.clone(), previous: None } };
         let headers = Headers::new().with(header::QUEUE, "shop").with(header::TYPE, "account");
         let subject = self.subjects.history(&self.key);
@@ -134,8 +134,13 @@ impl Fixture {
 
     /// The code has taken what it was given, and asks for nothing.
     fn code_asks_for_nothing(&mut self, generation: u64) -> Vec<Action> {
+        self.code_makes(generation, Vec::new())
+    }
+
+    /// The code makes these events of what it was given.
+    fn code_makes(&mut self, generation: u64, events: Vec<Event>) -> Vec<Action> {
         let (key, time) = (self.key.clone(), Timestamp(100));
-        let transition = Transition { time, ..Transition::default() };
+        let transition = Transition { time, events, ..Transition::default() };
         let result = Ok(Activated { transition, signals: Vec::new() });
         self.feed(Input::Thread(Report::Activated { key, generation, result }))
     }
