@@ -9,7 +9,7 @@ use highwater_broker::{Message, history::StoredRecord};
 use highwater_core::{open::OpenOperations, run::StepRun};
 use highwater_protocol::{
     Event, Failure, Key, OpId, Payload, QueueName, RunId, Started, Status, Timestamp, TypeName, UpdateId,
-    event::Outcome,
+    event::{ExternalScheduled, Outcome},
     record::{Frame, Mark},
     rejection::Rejection,
     request::Request,
@@ -296,6 +296,11 @@ impl Slot {
             Tip::Known(tip) => Some(tip),
             Tip::Unknown | Tip::Absent => None,
         }
+    }
+
+    /// The run's messages to other workflows that nobody has answered, in the order in which they were made.
+    pub(super) fn unanswered(&self) -> Vec<ExternalScheduled> {
+        self.open.externals.values().map(|call| (**call).clone()).collect()
     }
 
     /// Whether nothing of the run is only in this process's memory: all is recorded, all is sent, and only durable
