@@ -107,7 +107,9 @@ impl Engine {
             slot.suspect |= !slot.confirmed;
             return Next::Again;
         }
-        if is_repeated(slot, request) {
+        // A run that wants a child under its own id is refused while it goes on, so what comes later is a repeat as well.
+        let of_itself = request.request.origin.as_ref().is_some_and(|o| o.workflow_id == request.request.workflow_id);
+        if of_itself || is_repeated(slot, request) {
             slot.take(&item);
             return Next::Again;
         }
