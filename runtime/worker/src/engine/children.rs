@@ -151,6 +151,7 @@ impl Engine {
     /// Tells the run that sent a request what came of it.
     pub(super) fn answer_origin(&mut self, slot: &mut Slot, item: &RequestItem, refused: Option<&Rejection>) {
         let Some(to) = item.request.origin.clone() else { return };
+        slot.answering.insert(item.message.seq);
         let key = item.request.key.clone();
         let run = slot.known().map_or(to.run, |tip| tip.frame.run);
         match (&item.request.ask, refused) {

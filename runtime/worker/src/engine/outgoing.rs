@@ -95,6 +95,9 @@ impl Engine {
         }
         let Some((run, message)) = slot.outbox.get_mut(&to).and_then(std::collections::VecDeque::pop_front) else {
             slot.outbox.remove(&to);
+            if slot.outbox.is_empty() {
+                slot.answering.clear();
+            }
             return;
         };
         let send = Send::Message { run, to, message };
