@@ -75,6 +75,17 @@ impl Transcoding {
     }
 }
 
+/// Why a piece cannot be transcoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Broken {
+    /// The data is no film: no machine will ever read it.
+    #[error("piece {0} cannot be read")]
+    Unreadable(u32),
+    /// Nobody wants it any more.
+    #[error("piece {0} is not wanted any more")]
+    NotWanted(u32),
+}
+
 /// The machines. `slices` is how many parts of a piece are done one after the other, each in `work`.
 #[derive(Clone, Debug)]
 pub struct Studio {
@@ -87,14 +98,14 @@ pub struct Studio {
 #[activities]
 impl Studio {
     /// Transcodes a piece, and tells after each part how far it is: a worker that takes over goes on from there.
-    #[activity(start_to_close = "1h", heartbeat = "10s")]
-    pub async fn transcode(&self, context: &ActivityContext, piece: Piece) -> Result<u64, String> {
+    #[activity(start_to_close = "1h", heartbeat = "10s", non_retryable = Broken::Unreadable(_))]
+    pub async fn transcode(&self, context: &ActivityContext, piece: Piece) -> Result<u64, Broken> {
         let done: u32 = context.last_heartbeat().unwrap_or(0);
         for slice in done..self.slices {
             tokio::time::sleep(self.work).await;
             context.heartbeat(&(slice + 1));
             if context.is_cancelled() {
-                return Err(format!("piece {} is not wanted any more", piece.number));
+                return Err(Broken::NotWanted(piece.number));
             }
         }
         Ok(u64::from(self.slices) * 1_000 + u64::from(piece.number))

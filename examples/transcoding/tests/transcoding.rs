@@ -11,7 +11,7 @@ use std::{
 };
 
 use highwater::{client::ResultError, testing::TestEnv};
-use transcoding::{AT_ONCE, Film, Progress, Studio, Transcoding, TranscodingHandle};
+use transcoding::{AT_ONCE, Broken, Film, Progress, Studio, Transcoding, TranscodingHandle};
 
 fn studio() -> Studio {
     Studio { slices: 3, work: Duration::from_secs(4) }
@@ -65,14 +65,27 @@ async fn the_progress_can_be_asked_for_on_the_way() {
 }
 
 #[tokio::test]
-async fn a_piece_that_cannot_be_transcoded_ends_the_film_and_the_other_pieces() {
+async fn a_piece_that_cannot_be_transcoded_ends_the_film_and_asks_for_no_further_piece() {
     let env = TestEnv::builder()
         .workflow(Transcoding::run)
         .activities(studio())
-        .mock(Studio::join, |_pieces| async { Err("the disk is full".to_owned()) })
+        .mock(Studio::transcode, |piece| async move {
+            match piece.number {
+                0 => Err(Broken::Unreadable(piece.number)),
+                _ => {
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    Ok(1)
+                }
+            }
+        })
         .start()
         .await;
-    let run = env.client().start(Transcoding::run, film(4)).run_timeout(Duration::from_secs(3_600)).await.unwrap();
-    assert!(matches!(run.result().await, Err(ResultError::TimedOut)));
+    let run = env.client().start(Transcoding::run, film(200)).await.unwrap();
+    let error = run.result().await.unwrap_err();
+    assert!(
+        matches!(&error, ResultError::FailedOtherwise(failure) if failure.message.contains("piece 0")),
+        "{error:?}"
+    );
+    assert_eq!(env.calls(Studio::transcode).len(), AT_ONCE);
     env.finish().await;
 }

@@ -111,7 +111,9 @@ impl Engine {
             slot.suspect |= !slot.confirmed;
             return Next::Again;
         }
-        if is_repeated(slot, request) {
+        // A run that wants a child under its own id is refused while it goes on, so what comes later is a repeat as well.
+        let of_itself = request.request.origin.as_ref().is_some_and(|o| o.workflow_id == request.request.workflow_id);
+        if of_itself || is_repeated(slot, request) {
             slot.take(&item);
             return Next::Again;
         }
@@ -134,6 +136,13 @@ impl Engine {
         if start.expect.is_some_and(|expect| expect != seq) && start.id_conflict != IdConflict::TerminateExisting {
             let text = format!("workflow {key} has had another run since its starter looked; look again");
             self.reject_item(slot, item, Rejection::new(Code::Conflict, text));
+            return Next::Again;
+        }
+        if !slot.confirmed {
+            // What the owner before left unsent of the run that has ended comes first, and what that had taken of others is to
+            // be remembered: the end of it alone does not tell.
+            slot.pending.push_front(item);
+            slot.suspect = true;
             return Next::Again;
         }
         if slot.sending > 0 {

@@ -10,7 +10,6 @@ use highwater_protocol::{
 };
 
 use super::*;
-use crate::engine::Sent;
 
 fn origin() -> Origin {
     Origin { workflow_id: WorkflowId::new("sender").unwrap(), run: RunId::generate(), queue: queue(SHOP), op: OpId(3) }
@@ -78,7 +77,7 @@ fn a_request_to_cancel_that_the_run_before_has_taken_does_not_cancel_the_one_tha
     let origin = origin();
     let actions = fixture.cancel(13, &origin);
     let taken = vec![Sender { run: origin.run, op: origin.op }];
-    let loaded = fixture.history_of(12, 6, |started| started.taken_cancels = taken, Vec::new());
+    let loaded = fixture.history_of(|started| started.taken_cancels = taken, Vec::new(), (12, 6));
     let actions = fixture.load(&actions, loaded);
     assert!(given(&actions).is_empty(), "{actions:?}");
     // Its sender hears again that it was taken, as soon as a record says that it is read.
@@ -92,7 +91,7 @@ fn all_that_sent_an_update_are_told_its_outcome() {
     let mut fixture = Fixture::new();
     let actions = fixture.update(13, "_INBOX.b");
     let accepted = Event::UpdateAccepted(Box::new(update("_INBOX.a")));
-    let loaded = fixture.history_of(12, 6, |_| (), vec![accepted]);
+    let loaded = fixture.history_of(|_| (), vec![sleeps(), accepted], (12, 6));
     let actions = fixture.load(&actions, loaded);
     let actions = fixture.stored(&actions, 2);
     assert_eq!(told(&actions), [("_INBOX.b", "accepted")]);
@@ -100,7 +99,8 @@ fn all_that_sent_an_update_are_told_its_outcome() {
     assert_eq!(given(&actions), ["TimerFired"], "{actions:?}");
     let generation = generation_of_job(&actions);
     let closed = Event::UpdateClosed { id: UpdateId::new("u").unwrap(), outcome: Outcome::Completed(Payload::null()) };
-    let actions = fixture.code_makes(generation, vec![Event::TimerFired { op: OpId(1) }, closed]);
+    let events = vec![Event::TimerFired { op: OpId(1) }, closed];
+    let actions = fixture.code_says(generation, Transition { events, ..Transition::default() });
     let actions = fixture.stored(&actions, 3);
     assert_eq!(told(&actions), [("_INBOX.a", "updated"), ("_INBOX.b", "updated")]);
 }
@@ -133,12 +133,12 @@ fn a_message_that_was_answered_is_not_said_to_be_undelivered() {
     let report = ExternalReport { op: OpId(2), failure: None };
     let subject = fixture.subjects.inbox_engine(EngineVerb::External, &queue(SHOP), fixture.run, &fixture.key);
     let actions = fixture.request(subject, Headers::new(), wire::encode(&report), 13);
-    let loaded = fixture.history_of(12, 6, |_| (), vec![sent]);
+    let loaded = fixture.history_of(|_| (), vec![sent], (12, 6));
     let actions = fixture.load(&actions, loaded);
     assert_eq!(given(&actions), ["ExternalAccepted"]);
     let generation = generation_of_job(&actions);
     let accepted = Event::ExternalClosed { op: OpId(2), failure: None };
-    let actions = fixture.code_makes(generation, vec![accepted]);
+    let actions = fixture.code_says(generation, Transition { events: vec![accepted], ..Transition::default() });
     fixture.stored(&actions, 2);
     // The one that was sent again is refused by the server now.
     let failure = Failure::new(FailureKind::Refused, "no");
