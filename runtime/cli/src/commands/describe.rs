@@ -94,21 +94,8 @@ fn text(d: &Description) -> String {
     for update in &d.pending_updates {
         line("update", format!("{} {}, accepted", clean(update.name.as_str()), clean(update.id.as_str())));
     }
-    match &d.unhandled_signals {
-        None if d.run.is_some() => {
-            line("unhandled", "not known: the run is blocked, or no worker answers for it".into())
-        }
-        None => {}
-        Some(unhandled) => {
-            for signal in &unhandled.signals {
-                let name = clean(signal.name.as_str());
-                let why = signal.problem.as_ref().map_or_else(|| "nothing takes it".into(), |problem| clean(problem));
-                line("unhandled", format!("signal {name}: {why}"));
-            }
-            if unhandled.more > 0 {
-                line("unhandled", format!("and {} more signals", unhandled.more));
-            }
-        }
+    for told in unhandled(d) {
+        line("unhandled", told);
     }
     if let Some(failure) = &d.failure {
         line("failure", indented(&failure.to_string()));
@@ -119,6 +106,20 @@ fn text(d: &Description) -> String {
     }
     line("workers", workers(d));
     lines.join("\n")
+}
+
+/// The signals that nothing takes, in words.
+fn unhandled(d: &Description) -> Vec<String> {
+    let Some(unhandled) = &d.unhandled_signals else {
+        let unknown = d.run.map(|_| "not known, as the run is blocked or no worker answers for it".to_owned());
+        return unknown.into_iter().collect();
+    };
+    let one = |signal: &UnhandledSignal| {
+        let problem = signal.problem.as_ref().map_or_else(|| "nothing takes it".to_owned(), |problem| clean(problem));
+        format!("signal {}: {problem}", clean(signal.name.as_str()))
+    };
+    let more = (unhandled.more > 0).then(|| format!("and {} more signals", unhandled.more));
+    unhandled.signals.iter().map(one).chain(more).collect()
 }
 
 fn status(d: &Description) -> String {

@@ -66,7 +66,7 @@ fn told(actions: &[Action]) -> Vec<(&str, &'static str)> {
         Reply::Accepted { .. } => "accepted",
         Reply::Rejected(_) => "rejected",
         Reply::Updated(_) => "updated",
-        _ => "closed",
+        Reply::Closed(_) => "closed",
     };
     replies.map(|(subject, reply)| (subject, kind(reply))).collect()
 }
