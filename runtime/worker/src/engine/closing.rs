@@ -43,7 +43,7 @@ impl Engine {
                 Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
                 Event::Started(started) => self.report_started(key, slot, run, started),
                 Event::ChildScheduled(call) if call.options.parent_close == ParentClose::Abandon => {}
-                Event::UpdateAccepted(_) | Event::ChildClosed { .. } => {}
+                Event::UpdateAccepted(_) | Event::ChildClosed { .. } | Event::ChildCancelRequested { .. } => {}
                 _ => continue,
             }
             slot.open.apply(event, time);
