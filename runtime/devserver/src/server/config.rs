@@ -21,6 +21,9 @@ impl Options {
             vec![format!("listen: \"127.0.0.1:{port}\""), format!("ports_file_dir: {}", quoted(ports_dir)?)];
         lines.extend(self.max_payload.map(|bytes| format!("max_payload: {bytes}")));
         lines.push(format!("jetstream {{\n  store_dir: {}", quoted(store_dir)?));
+        // Every namespace reserves some of this for what it may have to keep. By default the server counts with three quarters of
+        // the free disk, and refuses further namespaces when that is promised, however little of it is in use.
+        lines.push("  max_file_store: 1TB".into());
         if self.sync_always {
             lines.push("  sync_interval: always".into());
         }
@@ -59,7 +62,7 @@ mod tests {
         assert_eq!(
             text,
             "listen: \"127.0.0.1:-1\"\nports_file_dir: \"/ports\"\nmax_payload: 4096\n\
-             jetstream {\n  store_dir: \"/data\"\n  sync_interval: always\n}\nserver_name: here\n"
+             jetstream {\n  store_dir: \"/data\"\n  max_file_store: 1TB\n  sync_interval: always\n}\nserver_name: here\n"
         );
     }
 

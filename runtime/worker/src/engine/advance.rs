@@ -325,6 +325,6 @@ impl Engine {
 }
 
 /// Whether there was a run before this one under the same id.
-fn follows_another(tip: &KnownTip) -> bool {
+pub(super) fn follows_another(tip: &KnownTip) -> bool {
     tip.started.as_ref().is_some_and(|started| started.continued_from.is_some() || started.prior.is_some())
 }

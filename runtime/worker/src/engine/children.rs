@@ -12,7 +12,7 @@ use highwater_protocol::{
 
 use super::{
     Engine, RequestItem,
-    outgoing::Outgoing,
+    outgoing::{Outgoing, origin},
     slot::{KnownTip, Slot},
 };
 
@@ -22,8 +22,7 @@ impl Engine {
     /// Starts a child.
     pub(super) fn post_child(&mut self, key: &Key, slot: &mut Slot, run: RunId, started: &Started, child: &OpenChild) {
         let call = &child.call;
-        let parent =
-            Origin { workflow_id: started.workflow_id.clone(), run, queue: started.queue.clone(), op: call.op };
+        let parent = origin(run, started, call.op);
         let start = ChildStart {
             parent,
             call: (**call).clone(),
@@ -36,9 +35,10 @@ impl Engine {
     /// Asks a child to cancel itself, when the code wants that and nobody has said that the child was told.
     pub(super) fn post_child_cancel(&mut self, key: &Key, slot: &mut Slot, op: OpId) {
         let Some(child) = slot.open.children.get(&op).filter(|child| !child.cancel_delivered) else { return };
-        let (Some(reason), Some(origin)) = (child.cancel.clone(), slot.origin(op)) else { return };
-        let (queue, to, run) = (child.call.queue.clone(), child.call.workflow_id.to_key(), origin.run);
-        let cancel = RunCancel { origin: Some(origin), run: Some(child.call.run), reason };
+        let Some((run, Some(started))) = slot.known().map(|tip| (tip.frame.run, tip.started.clone())) else { return };
+        let Some(reason) = child.cancel.clone() else { return };
+        let (queue, to) = (child.call.queue.clone(), child.call.workflow_id.to_key());
+        let cancel = RunCancel { origin: Some(origin(run, &started, op)), run: Some(child.call.run), reason };
         self.post(key, slot, run, to, Outgoing::Cancel { queue, cancel });
     }
 
@@ -66,9 +66,8 @@ impl Engine {
         for child in slot.open.children.clone().into_values().filter(|child| !child.started) {
             self.post_child(key, slot, run, &started, &child);
         }
-        for op in slot.open.externals.keys().copied().collect::<Vec<_>>() {
-            self.post_external(key, slot, op);
-        }
+        let externals = slot.unanswered();
+        self.post_externals(key, slot, run, &started, externals);
         for op in slot.open.children.keys().copied().collect::<Vec<_>>() {
             self.post_child_cancel(key, slot, op);
         }
@@ -169,6 +168,7 @@ impl Engine {
     /// Tells the run that sent a request what came of it.
     pub(super) fn answer_origin(&mut self, slot: &mut Slot, item: &RequestItem, refused: Option<&Rejection>) {
         let Some(to) = item.request.origin.clone() else { return };
+        slot.answering.insert(item.message.seq);
         let key = item.request.key.clone();
         let run = slot.known().map_or(to.run, |tip| tip.frame.run);
         match (&item.request.ask, refused) {
@@ -203,6 +203,7 @@ impl Engine {
     /// Does once more what the end of an earlier run asked for: whoever was to do it may have ended before it did.
     pub(super) fn close_left(&mut self, key: &Key, slot: &mut Slot) {
         let Some(left) = slot.left.take() else { return };
+        self.post_externals(key, slot, left.run, &left.started, left.externals);
         self.close_children(key, slot, left.run, &left.started, &left.children);
         if let Some(closing) = &left.closing {
             self.report_end_of(key, slot, left.run, &left.started, closing);

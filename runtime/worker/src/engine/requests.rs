@@ -134,6 +134,13 @@ impl Engine {
             self.reject_item(slot, item, Rejection::new(Code::Conflict, text));
             return Next::Again;
         }
+        if !slot.confirmed {
+            // What the owner before left unsent of the run that has ended comes first, and what that had taken of others is to
+            // be remembered: the end of it alone does not tell.
+            slot.pending.push_front(item);
+            slot.suspect = true;
+            return Next::Again;
+        }
         if slot.sending > 0 {
             // A takeover that finds the new run would not know what the one before has left to say.
             slot.pending.push_front(item);

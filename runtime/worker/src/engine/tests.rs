@@ -2,21 +2,25 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use highwater_broker::{Message, history::StoredRecord};
-use highwater_core::run::{Limits, Registry, Transition};
+use highwater_core::run::{Conclusion, Limits, NextRun, Registry, Transition};
 use highwater_protocol::{
-    Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Started, Timestamp, TypeName, WorkflowId,
+    Event, Headers, Key, Namespace, OpId, Payload, Payloads, QueueName, Record, RunId, Started, Timestamp, TypeName,
+    WorkflowId,
+    event::{Attributes, Class, Origin, Outcome},
     header,
     ids::RecordId,
     lease::Lease,
     record::{Body, Frame, Mark, Marks},
+    request::{ChildState, IdReuse, StartRequest},
     subject::{Subjects, Verb},
     timer::{Fire, TimerId},
     wire,
 };
 use tokio::time::Instant;
 
-use super::{Action, Engine, Input, Loaded, Setup, Source, UnitId};
+use super::{Action, Engine, Input, Loaded, Outgoing, Send, Sent, Setup, Source, UnitId};
 use crate::{
     clock::ServerClock,
     executor::{Activated, Job, Report},
@@ -80,12 +84,19 @@ impl Fixture {
 
     /// A run of the queue `shop` that sleeps and has consumed its sources up to these sequences.
     fn history(&self, inbox: u64, fires: u64) -> Loaded {
-        let started = Started::new(
+        let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
+        self.history_of(|_| (), sleeps, (inbox, fires))
+    }
+
+    /// A run of the queue `shop` whose only record has this event behind its start.
+    fn history_of(&self, change: impl FnOnce(&mut Started), event: Event, (inbox, fires): (u64, u64)) -> Loaded {
+        let mut started = Started::new(
             WorkflowId::new("acme").unwrap(),
             TypeName::new("account").unwrap(),
             queue(SHOP),
             Payload::null(),
         );
+        change(&mut started);
         let mark = |seq: u64| Mark { seq, time: Timestamp(seq as i64) };
         let frame = Frame {
             run: self.run,
@@ -94,11 +105,10 @@ impl Fixture {
             first_event: 1,
             time: Timestamp(100),
             marks: Marks { inbox: mark(inbox), fires: mark(fires) },
-            closed: false,
+            closed: event.class() == Class::Closing,
             back: Vec::new(),
         };
-        let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
-        let events = vec![Event::Started(Box::new(started)), sleeps];
+        let events = vec![Event::Started(Box::new(started)), event];
         let record = Record { frame, body: Body { events: events.clone(), previous: None } };
         let headers = Headers::new().with(header::QUEUE, "shop").with(header::TYPE, "account");
         let subject = self.subjects.history(&self.key);
@@ -109,6 +119,16 @@ impl Fixture {
             before: Some(0),
             left: None,
         }
+    }
+
+    /// Somebody starts a run behind the record of the last one.
+    fn start_behind(&mut self, seq: u64) -> Vec<Action> {
+        let name = TypeName::new("account").unwrap();
+        let subject = self.subjects.inbox_public(Verb::Start, &queue(SHOP), Some(&name), &self.key);
+        let start =
+            StartRequest { expect: Some(1), id_reuse: IdReuse::Allow, ..StartRequest::new(name, Payload::null()) };
+        let (headers, payload) = (start.message(None).0, Bytes::new());
+        self.feed(Input::Request { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
     }
 
     /// Answers the load among the actions with that history, and the job that builds the run from it.
@@ -126,8 +146,19 @@ impl Fixture {
 
     /// The code has taken what it was given, and asks for nothing.
     fn code_asks_for_nothing(&mut self, generation: u64) -> Vec<Action> {
+        self.code_says(generation, Transition::default())
+    }
+
+    /// The message to the parent is in its inbox.
+    fn posted(&mut self) -> Vec<Action> {
+        let (key, run, to) = (self.key.clone(), self.run, parent().workflow_id.to_key());
+        let generation = self.engine.slots[&key].generation;
+        self.feed(Input::Sent { key, generation, sent: Sent::Posted { run, to, undelivered: None } })
+    }
+
+    fn code_says(&mut self, generation: u64, transition: Transition) -> Vec<Action> {
         let (key, time) = (self.key.clone(), Timestamp(100));
-        let transition = Transition { time, ..Transition::default() };
+        let transition = Transition { time, ..transition };
         let result = Ok(Activated { transition, signals: Vec::new() });
         self.feed(Input::Thread(Report::Activated { key, generation, result }))
     }
@@ -167,6 +198,56 @@ fn given(actions: &[Action]) -> Vec<&'static str> {
         _ => None,
     });
     jobs.flatten().map(Event::name).collect()
+}
+
+/// What parents are told of the ends of their children.
+fn told_to_parents(actions: &[Action]) -> Vec<ChildState> {
+    let messages = actions.iter().filter_map(|action| match action {
+        Action::Send { send: Send::Message { message: Outgoing::Child { report, .. }, .. }, .. } => Some(report),
+        _ => None,
+    });
+    messages.map(|report| report.state.clone()).collect()
+}
+
+fn parent() -> Origin {
+    let workflow_id = WorkflowId::new("parent").unwrap();
+    Origin { workflow_id, run: RunId::generate(), queue: queue(SHOP), op: OpId(3) }
+}
+
+#[test]
+fn a_run_begins_behind_a_closed_one_when_all_is_said_that_the_owner_before_may_not_have() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.start_behind(12);
+    let ends = Event::Completed { result: Payload::null() };
+    let loaded = fixture.history_of(|started| started.parent = Some(parent()), ends, (7, 0));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!((told_to_parents(&actions), given(&actions)), (vec![ChildState::Started], vec![]));
+    let actions = fixture.posted();
+    let end = ChildState::Closed(Outcome::Completed(Payload::null()));
+    assert_eq!((told_to_parents(&actions), given(&actions)), (vec![end], vec![]));
+    assert_eq!(given(&fixture.posted()), ["Started"]);
+}
+
+#[test]
+fn a_run_that_follows_another_continues_when_its_owner_has_looked_what_that_left_behind() {
+    let mut fixture = Fixture::new();
+    let follows = |started: &mut Started| started.continued_from = Some(RunId::generate());
+    let sleeps = || Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
+    let actions = fixture.signal(SHOP, 12);
+    let loaded = fixture.history_of(follows, sleeps(), (7, 0));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(given(&actions), ["Signaled"]);
+    let next = NextRun {
+        workflow_type: TypeName::new("account").unwrap(),
+        input: Payload::null(),
+        memo: Payloads::default(),
+        attributes: Attributes::default(),
+    };
+    let conclusion = Some(Conclusion::ContinueAsNew(Box::new(next)));
+    let transition = Transition { conclusion, ..Transition::default() };
+    let actions = fixture.code_says(generation_of_job(&actions), transition);
+    let looks = actions.iter().any(|action| matches!(action, Action::Load { left: true, .. }));
+    assert!(looks && !actions.iter().any(|action| matches!(action, Action::Append { .. })), "{actions:?}");
 }
 
 #[test]

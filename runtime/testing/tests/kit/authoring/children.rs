@@ -80,3 +80,25 @@ async fn a_child_is_started_by_its_name() {
     }
     env.finish().await;
 }
+
+#[tokio::test]
+async fn what_a_run_says_to_its_child_last_arrives_however_the_run_ends() {
+    /// Gives its child up at once and makes place for the next run, which has nothing to do with it.
+    #[workflow]
+    async fn hasty(ctx: Ctx, again: bool) -> Result<(), Exit> {
+        if !again {
+            return Ok(());
+        }
+        let child = ctx.child(thorough, ()).id("child").parent_close(ParentClose::Abandon);
+        let child = child.cancellation(ChildCancellation::Try).start().await?;
+        ctx.sleep(days(1)).await?;
+        child.cancel("not needed");
+        Err(ctx.continue_as_new::<hasty>(false))
+    }
+    let env = TestEnv::builder().workflow(hasty).workflow(thorough).start().await;
+    let run = env.client().start(hasty, true).id("hasty").await.unwrap();
+    run.result().await.unwrap();
+    let child = env.client().handle_of(thorough, "child").unwrap();
+    assert_eq!(child.result().await.unwrap(), "cleaned up");
+    env.finish().await;
+}

@@ -64,13 +64,15 @@ impl Tally {
     }
 
     /// A repeat may be on its way when a run takes or refuses the first, and reach another one that begins in between.
-    pub(super) fn check_messages(&self) {
+    /// A run that has ended cannot record what came of its last messages, so `answered` tells whom somebody has answered.
+    pub(super) fn check_messages(&self, answered: &BTreeSet<Sender>) {
         for ((sender, chain), taken) in &self.messages {
             assert_eq!(*taken, 1, "{sender:?} is taken {taken} times by {chain} and those that follow it");
         }
         for (sender, told) in &self.sent {
             let taken = self.messages.keys().any(|(from, _)| from == sender);
             assert!(*told != Some(true) || taken, "{sender:?} was told that its message is taken, and it is not");
+            assert!(answered.contains(sender), "the message of {sender:?} got lost: nobody has answered it");
         }
         for (child, result) in &self.told {
             assert!(self.results.contains(result), "{child} is said to have given {result:?}");
