@@ -151,8 +151,7 @@ async fn headers_go_from_the_client_to_everything_that_follows_from_its_start() 
 async fn anything(ctx: Ctx, (): ()) -> Result<String, Exit> {
     let mut close = ctx.signals::<String>("close");
     ctx.on_any_signal(|ctx, name: TypeName, input: Payload| async move {
-        let value = input.begin().to_string();
-        let set = Attributes::default().with(name.as_str(), value);
+        let set = Attributes::default().with(name.as_str(), input.begin());
         ctx.upsert_attributes(set).expect("the test sends names that can be searched for");
     });
     let inner = ctx.clone();
