@@ -89,10 +89,27 @@ impl Engine {
             match child.call.options.parent_close {
                 ParentClose::Terminate => self.post(key, slot, run, to, Outgoing::Terminate { queue, cancel }),
                 ParentClose::RequestCancel => self.post(key, slot, run, to, Outgoing::Cancel { queue, cancel }),
-                // It is to live on, so it has to be there.
-                ParentClose::Abandon if !child.started => self.post_child(key, slot, run, started, child),
-                ParentClose::Abandon => {}
+                ParentClose::Abandon => self.leave_child(key, slot, run, started, child, cancel),
             }
+        }
+    }
+
+    /// Lets a child of a run that has ended live on: it has to be there for that, and to hear what the run said to it last.
+    fn leave_child(
+        &mut self,
+        key: &Key,
+        slot: &mut Slot,
+        run: RunId,
+        started: &Started,
+        child: &OpenChild,
+        cancel: RunCancel,
+    ) {
+        if !child.started {
+            self.post_child(key, slot, run, started, child);
+        }
+        if let Some(reason) = child.cancel.clone().filter(|_| !child.cancel_delivered) {
+            let (queue, to) = (child.call.queue.clone(), child.call.workflow_id.to_key());
+            self.post(key, slot, run, to, Outgoing::Cancel { queue, cancel: RunCancel { reason, ..cancel } });
         }
     }
 

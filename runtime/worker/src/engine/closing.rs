@@ -45,7 +45,10 @@ impl Engine {
                 Event::Started(started) => self.report_started(key, slot, run, started),
                 Event::ChildScheduled(call) if call.options.parent_close == ParentClose::Abandon => {}
                 Event::ExternalScheduled(call) => said.push(call.op),
-                Event::UpdateAccepted(_) | Event::ChildClosed { .. } | Event::ExternalClosed { .. } => {}
+                Event::UpdateAccepted(_)
+                | Event::ChildClosed { .. }
+                | Event::ChildCancelRequested { .. }
+                | Event::ExternalClosed { .. } => {}
                 _ => continue,
             }
             slot.open.apply(event, time);
