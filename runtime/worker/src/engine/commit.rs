@@ -125,7 +125,7 @@ impl Engine {
         let attempt = slot.known().filter(|_| slot.batch.starting.is_none()).map_or(0, |tip| tip.failures) + 1;
         let retry_at = time.after(retry_delay(&failure, attempt));
         let mut events = std::mem::take(&mut slot.batch.events);
-        slot.batch.refused = updates::refuse_all(&mut events, &failure);
+        slot.batch.refused.extend(updates::refuse_all(&mut events, &failure));
         events.push(Event::WorkflowTaskFailed { failure, attempt, retry_at });
         slot.batch.drafts.clear();
         slot.batch.steps.clear();

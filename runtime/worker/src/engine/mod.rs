@@ -440,6 +440,9 @@ impl Engine {
             Report::Activated { key, generation, result } => {
                 self.with(&key, Some(generation), |e, s| e.activated(&key, s, result));
             }
+            Report::Signals { key, generation, signals } => {
+                self.with(&key, Some(generation), |e, s| e.signals_taken(&key, s, signals));
+            }
             Report::Missing { key, generation } => self.with(&key, Some(generation), |e, s| e.reset(&key, s)),
             Report::Queried { key, token, answer } => {
                 if let Some(reply) = self.asked.remove(&token) {

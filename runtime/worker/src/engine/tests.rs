@@ -2,19 +2,23 @@
 
 mod repeats;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use highwater_broker::{Message, history::StoredRecord};
+use highwater_broker::{
+    Error, ErrorKind, Message,
+    history::{Appended, StoredRecord},
+};
 use highwater_core::run::{Conclusion, Limits, NextRun, Registry, Transition};
 use highwater_protocol::{
-    Event, Headers, Key, Namespace, OpId, Payload, Payloads, QueueName, Record, RunId, Started, Timestamp, TypeName,
-    WorkflowId,
-    event::{Attributes, Class, Origin, Outcome},
+    Event, Failure, FailureKind, Headers, Key, Namespace, OpId, Payload, Payloads, QueueName, Record, RetryPolicy,
+    RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId,
+    event::{Attributes, Class, Origin, Outcome, Signal},
     header,
     ids::RecordId,
     lease::Lease,
     record::{Body, Frame, Mark, Marks},
+    rejection::{Code, Rejection},
     request::{ChildState, IdReuse, StartRequest},
     subject::{Subjects, Verb},
     timer::{Fire, TimerId},
@@ -77,8 +81,26 @@ impl Fixture {
         self.feed(Input::Request { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
     }
 
+    fn update(&mut self, seq: u64) -> Vec<Action> {
+        let name = TypeName::new("rename").unwrap();
+        let subject = self.subjects.inbox_public(Verb::Update, &queue(SHOP), Some(&name), &self.key);
+        let (headers, payload) = (Headers::new().with(header::UPDATE_ID, "u-1"), "1".into());
+        self.feed(Input::Request { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
+    }
+
+    /// The record under way is stored, or is not.
+    fn appended(&mut self, result: Result<Appended, Error>) -> Vec<Action> {
+        let key = self.key.clone();
+        let generation = self.engine.slots[&key].generation;
+        self.feed(Input::Appended { key, generation, result })
+    }
+
     fn fire(&mut self, seq: u64, op: u64) -> Vec<Action> {
-        let fire = Fire { key: self.key.clone(), run: self.run, timer: TimerId::Sleep(OpId(op)) };
+        self.fire_timer(seq, TimerId::Sleep(OpId(op)))
+    }
+
+    fn fire_timer(&mut self, seq: u64, timer: TimerId) -> Vec<Action> {
+        let fire = Fire { key: self.key.clone(), run: self.run, timer };
         let (subject, payload) = (self.subjects.fire(0, &queue(SHOP)), wire::encode(&fire));
         let headers = Headers::new();
         self.feed(Input::Fired { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
@@ -86,11 +108,12 @@ impl Fixture {
 
     /// A run of the queue `shop` that sleeps and has consumed its sources up to these sequences.
     fn history(&self, inbox: u64, fires: u64) -> Loaded {
-        self.history_of(|_| (), vec![sleeps()], (inbox, fires))
+        let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
+        self.history_of(|_| (), vec![sleeps], (inbox, fires))
     }
 
     /// A run of the queue `shop` whose only record has these events behind its start.
-    fn history_of(&self, change: impl FnOnce(&mut Started), more: Vec<Event>, (inbox, fires): (u64, u64)) -> Loaded {
+    fn history_of(&self, change: impl FnOnce(&mut Started), behind: Vec<Event>, (inbox, fires): (u64, u64)) -> Loaded {
         let mut started = Started::new(
             WorkflowId::new("acme").unwrap(),
             TypeName::new("account").unwrap(),
@@ -106,10 +129,11 @@ impl Fixture {
             first_event: 1,
             time: Timestamp(100),
             marks: Marks { inbox: mark(inbox), fires: mark(fires) },
-            closed: more.iter().any(|event| event.class() == Class::Closing),
+            closed: behind.iter().any(|event| event.class() == Class::Closing),
             back: Vec::new(),
         };
-        let events = [vec![Event::Started(Box::new(started))], more].concat();
+        let mut events = vec![Event::Started(Box::new(started))];
+        events.extend(behind);
         let record = Record { frame, body: Body { events: events.clone(), previous: None } };
         let headers = Headers::new().with(header::QUEUE, "shop").with(header::TYPE, "account");
         let subject = self.subjects.history(&self.key);
@@ -163,10 +187,6 @@ impl Fixture {
         let result = Ok(Activated { transition, signals: Vec::new() });
         self.feed(Input::Thread(Report::Activated { key, generation, result }))
     }
-}
-
-fn sleeps() -> Event {
-    Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) }
 }
 
 /// The generation of the load among the actions.
@@ -237,8 +257,9 @@ fn a_run_begins_behind_a_closed_one_when_all_is_said_that_the_owner_before_may_n
 fn a_run_that_follows_another_continues_when_its_owner_has_looked_what_that_left_behind() {
     let mut fixture = Fixture::new();
     let follows = |started: &mut Started| started.continued_from = Some(RunId::generate());
+    let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
     let actions = fixture.signal(SHOP, 12);
-    let loaded = fixture.history_of(follows, vec![sleeps()], (7, 0));
+    let loaded = fixture.history_of(follows, vec![sleeps], (7, 0));
     let actions = fixture.load(&actions, loaded);
     assert_eq!(given(&actions), ["Signaled"]);
     let next = NextRun {
@@ -252,6 +273,87 @@ fn a_run_that_follows_another_continues_when_its_owner_has_looked_what_that_left
     let actions = fixture.code_says(generation_of_job(&actions), transition);
     let looks = actions.iter().any(|action| matches!(action, Action::Load { left: true, .. }));
     assert!(looks && !actions.iter().any(|action| matches!(action, Action::Append { .. })), "{actions:?}");
+}
+
+/// The signals that the next run begins with.
+fn signals_of_next(actions: &[Action]) -> Vec<Signal> {
+    let starts = actions.iter().filter_map(|action| match action {
+        Action::Append { record, .. } => record.body.events.first(),
+        _ => None,
+    });
+    let signals = starts.filter_map(|event| match event {
+        Event::Started(started) => Some(started.signals.clone()),
+        _ => None,
+    });
+    signals.last().expect("another run begins")
+}
+
+fn deposit() -> Signal {
+    Signal::new(TypeName::new("deposit").unwrap(), Payload::null())
+}
+
+fn may_try_again(started: &mut Started) {
+    started.run_timeout = Some(Duration::from_secs(1));
+    started.retry = Some(RetryPolicy::default());
+}
+
+#[test]
+fn the_run_behind_one_that_timed_out_has_the_signals_that_its_code_had_not_taken() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.fire_timer(7, TimerId::Run);
+    let loaded = fixture.history_of(may_try_again, vec![Event::Signaled(deposit())], (12, 6));
+    let actions = fixture.load(&actions, loaded);
+    assert!(actions.iter().any(|action| matches!(action, Action::Job(Job::Signals { .. }))), "{actions:?}");
+    let (key, generation) = (fixture.key.clone(), fixture.engine.slots[&fixture.key].generation);
+    let report = Report::Signals { key, generation, signals: vec![deposit()] };
+    let actions = fixture.feed(Input::Thread(report));
+    assert_eq!(signals_of_next(&actions), [deposit()]);
+}
+
+#[test]
+fn the_run_behind_a_blocked_one_that_timed_out_has_all_its_signals() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.fire_timer(7, TimerId::Run);
+    let failure = Failure::new(FailureKind::Panic, "the code is broken");
+    let failed = Event::WorkflowTaskFailed { failure, attempt: 1, retry_at: Timestamp(i64::MAX) };
+    let loaded = fixture.history_of(may_try_again, vec![Event::Signaled(deposit()), failed], (12, 6));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(signals_of_next(&actions), [deposit()]);
+}
+
+#[test]
+fn what_comes_with_the_end_of_a_delay_waits_until_the_code_has_begun() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.fire_timer(7, TimerId::Delay);
+    assert!(fixture.signal(SHOP, 12).is_empty(), "it waits for the history");
+    let delayed = |started: &mut Started| started.delay_until = Some(Timestamp(50));
+    let loaded = fixture.history_of(delayed, Vec::new(), (3, 0));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(given(&actions), ["DelayPassed"]);
+}
+
+#[test]
+fn an_update_that_was_refused_is_not_accepted_when_a_later_record_is_too_large() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.update(12);
+    let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
+    let loaded = fixture.history_of(|_| (), vec![sleeps], (7, 0));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(given(&actions), ["UpdateAccepted"]);
+    // So many that they take two records.
+    let sleeps = (2..12_000).map(|op| Event::TimerStarted { op: OpId(op), fire_at: Timestamp(i64::MAX) });
+    let refusal = Rejection::new(Code::Refused, "no");
+    let refused = vec![(UpdateId::new("u-1").unwrap(), refusal.clone())];
+    let transition = Transition { events: sleeps.collect(), refused, ..Transition::default() };
+    fixture.code_says(generation_of_job(&actions), transition);
+    fixture.appended(Ok(Appended::Stored(2)));
+    fixture.appended(Err(Error::new(ErrorKind::TooLarge, "too large")));
+    let actions = fixture.appended(Ok(Appended::Stored(3)));
+    let rejections = actions.iter().filter_map(|action| match action {
+        Action::Reject { rejection, .. } => Some(rejection),
+        _ => None,
+    });
+    assert_eq!(rejections.collect::<Vec<_>>(), [&refusal], "{actions:?}");
 }
 
 #[test]

@@ -83,22 +83,34 @@ async fn a_child_is_started_by_its_name() {
 
 #[tokio::test]
 async fn what_a_run_says_to_its_child_last_arrives_however_the_run_ends() {
-    /// Gives its child up at once and makes place for the next run, which has nothing to do with it.
+    /// Gives its child up and ends, or makes place for the next run, which has nothing to do with the child.
     #[workflow]
-    async fn hasty(ctx: Ctx, again: bool) -> Result<(), Exit> {
-        if !again {
+    async fn hasty(ctx: Ctx, (round, rounds): (u32, u32)) -> Result<(), Exit> {
+        if round > 1 {
             return Ok(());
         }
-        let child = ctx.child(thorough, ()).id("child").parent_close(ParentClose::Abandon);
-        let child = child.cancellation(ChildCancellation::Try).start().await?;
+        let child = ctx.child(thorough, ()).id(&format!("child-of-{}", ctx.workflow_id()));
+        let child = child.parent_close(ParentClose::Abandon).cancellation(ChildCancellation::Try).start().await?;
         ctx.sleep(days(1)).await?;
         child.cancel("not needed");
-        Err(ctx.continue_as_new::<hasty>(false))
+        if rounds == 1 { Ok(()) } else { Err(ctx.continue_as_new::<hasty>((2, rounds))) }
     }
     let env = TestEnv::builder().workflow(hasty).workflow(thorough).start().await;
-    let run = env.client().start(hasty, true).id("hasty").await.unwrap();
-    run.result().await.unwrap();
-    let child = env.client().handle_of(thorough, "child").unwrap();
-    assert_eq!(child.result().await.unwrap(), "cleaned up");
+    for (rounds, crash) in [(1, false), (2, false), (1, true), (2, true)] {
+        let id = format!("hasty-{rounds}-{crash}");
+        let run = env.client().start(hasty, (1, rounds)).id(&id).await.unwrap();
+        let child = env.client().handle_of(thorough, format!("child-of-{id}")).unwrap();
+        if crash {
+            // The owner ends before it can say anything; the next one has to.
+            env.faults().fail_publishes("hw.test.in.*.*.*.engine.cancel.>", u32::MAX);
+            env.sleep(days(1)).await;
+            let heard = child.history().await.unwrap();
+            assert!(!heard.iter().any(|event| event.event.name() == "CancelRequested"), "{heard:?}");
+            env.restart_worker().await;
+            env.faults().clear();
+        }
+        run.result().await.unwrap();
+        assert_eq!(child.result().await.unwrap(), "cleaned up", "{rounds} rounds, crash: {crash}");
+    }
     env.finish().await;
 }

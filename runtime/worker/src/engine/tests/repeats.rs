@@ -1,6 +1,5 @@
 //! Messages that are stored twice, as whoever sent them does not know that they were.
 
-use highwater_broker::history::Appended;
 use highwater_protocol::{
     Failure, FailureKind, Payloads, UpdateId,
     event::{ExternalRequest, ExternalScheduled, Origin, Outcome, Sender, Signal, Target, Update},
@@ -37,22 +36,11 @@ impl Fixture {
         self.request(subject, Headers::new(), wire::encode(&cancel), seq)
     }
 
-    fn update(&mut self, seq: u64, reply: &str) -> Vec<Action> {
+    fn update_from(&mut self, seq: u64, reply: &str) -> Vec<Action> {
         let update = update(reply);
         let subject = self.subjects.inbox_public(Verb::Update, &queue(SHOP), Some(&update.name), &self.key);
         let headers = Headers::new().with(header::REPLY, reply).with(header::UPDATE_ID, update.id.to_key().to_string());
         self.request(subject, headers, update.input.data, seq)
-    }
-
-    /// The record among the actions is stored.
-    fn stored(&mut self, actions: &[Action], seq: u64) -> Vec<Action> {
-        let appends = actions.iter().filter_map(|action| match action {
-            Action::Append { generation, .. } => Some(*generation),
-            _ => None,
-        });
-        let generation = appends.last().expect("a record is appended");
-        let result = Ok(Appended::Stored(seq));
-        self.feed(Input::Appended { key: self.key.clone(), generation, result })
     }
 }
 
@@ -81,7 +69,7 @@ fn a_request_to_cancel_that_the_run_before_has_taken_does_not_cancel_the_one_tha
     let actions = fixture.load(&actions, loaded);
     assert!(given(&actions).is_empty(), "{actions:?}");
     // Its sender hears again that it was taken, as soon as a record says that it is read.
-    let actions = fixture.stored(&actions, 2);
+    let actions = fixture.appended(Ok(Appended::Stored(2)));
     let answers = actions.iter().filter(|action| matches!(action, Action::Send { .. })).count();
     assert_eq!(answers, 1, "{actions:?}");
 }
@@ -89,19 +77,20 @@ fn a_request_to_cancel_that_the_run_before_has_taken_does_not_cancel_the_one_tha
 #[test]
 fn all_that_sent_an_update_are_told_its_outcome() {
     let mut fixture = Fixture::new();
-    let actions = fixture.update(13, "_INBOX.b");
+    let actions = fixture.update_from(13, "_INBOX.b");
     let accepted = Event::UpdateAccepted(Box::new(update("_INBOX.a")));
-    let loaded = fixture.history_of(|_| (), vec![sleeps(), accepted], (12, 6));
-    let actions = fixture.load(&actions, loaded);
-    let actions = fixture.stored(&actions, 2);
+    let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
+    let loaded = fixture.history_of(|_| (), vec![sleeps, accepted], (12, 6));
+    fixture.load(&actions, loaded);
+    let actions = fixture.appended(Ok(Appended::Stored(2)));
     assert_eq!(told(&actions), [("_INBOX.b", "accepted")]);
     let actions = fixture.fire(7, 1);
     assert_eq!(given(&actions), ["TimerFired"], "{actions:?}");
     let generation = generation_of_job(&actions);
     let closed = Event::UpdateClosed { id: UpdateId::new("u").unwrap(), outcome: Outcome::Completed(Payload::null()) };
     let events = vec![Event::TimerFired { op: OpId(1) }, closed];
-    let actions = fixture.code_says(generation, Transition { events, ..Transition::default() });
-    let actions = fixture.stored(&actions, 3);
+    fixture.code_says(generation, Transition { events, ..Transition::default() });
+    let actions = fixture.appended(Ok(Appended::Stored(3)));
     assert_eq!(told(&actions), [("_INBOX.a", "updated"), ("_INBOX.b", "updated")]);
 }
 
@@ -138,8 +127,8 @@ fn a_message_that_was_answered_is_not_said_to_be_undelivered() {
     assert_eq!(given(&actions), ["ExternalAccepted"]);
     let generation = generation_of_job(&actions);
     let accepted = Event::ExternalClosed { op: OpId(2), failure: None };
-    let actions = fixture.code_says(generation, Transition { events: vec![accepted], ..Transition::default() });
-    fixture.stored(&actions, 2);
+    fixture.code_says(generation, Transition { events: vec![accepted], ..Transition::default() });
+    fixture.appended(Ok(Appended::Stored(2)));
     // The one that was sent again is refused by the server now.
     let failure = Failure::new(FailureKind::Refused, "no");
     let undelivered = Some(Event::ExternalClosed { op: OpId(2), failure: Some(failure) });
