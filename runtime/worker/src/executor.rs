@@ -29,6 +29,8 @@ pub(crate) enum Job {
     Rebuild { key: Key, generation: u64, run: RunId, records: Vec<(Vec<Event>, Timestamp)>, time: Timestamp },
     /// Ask the run something.
     Query { key: Key, generation: u64, name: TypeName, input: Payload, token: u64 },
+    /// Hand out the signals that the run has not taken: it is about to end.
+    Signals { key: Key, generation: u64 },
     /// Forget the run.
     Evict { key: Key },
 }
@@ -36,17 +38,20 @@ pub(crate) enum Job {
 impl Job {
     fn key(&self) -> &Key {
         match self {
-            Self::Activate { key, .. } | Self::Rebuild { key, .. } | Self::Query { key, .. } | Self::Evict { key } => {
-                key
-            }
+            Self::Activate { key, .. }
+            | Self::Rebuild { key, .. }
+            | Self::Query { key, .. }
+            | Self::Signals { key, .. }
+            | Self::Evict { key } => key,
         }
     }
 
     fn generation(&self) -> u64 {
         match self {
-            Self::Activate { generation, .. } | Self::Rebuild { generation, .. } | Self::Query { generation, .. } => {
-                *generation
-            }
+            Self::Activate { generation, .. }
+            | Self::Rebuild { generation, .. }
+            | Self::Query { generation, .. }
+            | Self::Signals { generation, .. } => *generation,
             Self::Evict { .. } => 0,
         }
     }
@@ -57,6 +62,8 @@ impl Job {
 pub(crate) enum Report {
     /// The code took its events, or would not.
     Activated { key: Key, generation: u64, result: Result<Activated, TaskFailure> },
+    /// Signals that the run has not taken.
+    Signals { key: Key, generation: u64, signals: Vec<Signal> },
     /// The run is not on its thread.
     Missing { key: Key, generation: u64 },
     /// A query was answered.
@@ -252,9 +259,8 @@ pub(crate) fn run_job(
         Job::Rebuild { key, generation, run, records, time } => {
             let mut machine = Run::new(Arc::clone(registry), limits);
             let replayed = records.iter().try_for_each(|(events, at)| machine.replay(run, events, *at));
-            let result = replayed
-                .and_then(|()| machine.finish_replay(time))
-                .map(|transition| activated(&mut machine, transition));
+            let result =
+                replayed.and_then(|()| machine.finish_replay(time)).map(|transition| activated(&machine, transition));
             runs.insert(key.clone(), machine);
             Some(settle(runs, key, generation, result))
         }
@@ -268,6 +274,10 @@ pub(crate) fn run_job(
             };
             Some(Report::Queried { key, token, answer })
         }
+        Job::Signals { key, generation } => Some(match runs.get(&key) {
+            Some(machine) => Report::Signals { key, generation, signals: machine.signals_left() },
+            None => Report::Missing { key, generation },
+        }),
         Job::Evict { key } => {
             runs.remove(&key);
             None
@@ -275,10 +285,10 @@ pub(crate) fn run_job(
     }
 }
 
-fn activated(machine: &mut Run, transition: Transition) -> Activated {
+fn activated(machine: &Run, transition: Transition) -> Activated {
     // Another run may follow, and is to have them.
     let follows = matches!(transition.conclusion, Some(Conclusion::ContinueAsNew(_) | Conclusion::Failed(_)));
-    let signals = if follows { machine.take_signals() } else { Vec::new() };
+    let signals = if follows { machine.signals_left() } else { Vec::new() };
     Activated { transition, signals }
 }
 

@@ -2,6 +2,7 @@
 
 mod activities;
 mod auth;
+mod authoring;
 mod cancelling;
 mod chains;
 mod changed;

@@ -1,5 +1,6 @@
 //! What the test kit promises.
 
+mod authoring;
 mod failing;
 mod mocks;
 mod replays;

@@ -11,8 +11,8 @@ use highwater_core::{
     run::StepRun,
 };
 use highwater_protocol::{
-    Event, Failure, Key, OpId, Payload, QueueName, Record, RunId, Started, Timestamp, query::QueryRejected,
-    rejection::Rejection, reply::Reply, task::ActivityTask, timer::TimerId,
+    Event, Failure, Key, OpId, Payload, QueueName, Record, RunId, Started, Timestamp, event::ExternalScheduled,
+    query::QueryRejected, rejection::Rejection, reply::Reply, task::ActivityTask, timer::TimerId,
 };
 
 use super::{
@@ -90,6 +90,8 @@ pub(crate) struct Left {
     pub(crate) run: RunId,
     pub(crate) started: Arc<Started>,
     pub(crate) children: BTreeMap<OpId, OpenChild>,
+    /// Its messages that nobody had answered when it ended, in the order in which they were made.
+    pub(crate) externals: Vec<ExternalScheduled>,
     /// Its last event.
     pub(crate) closing: Option<Event>,
 }
@@ -108,7 +110,8 @@ impl Left {
                 open.apply(event, time);
             }
         }
-        Some(Self { run, started: started?, children: open.children, closing: closing.cloned() })
+        let externals = open.externals.into_values().map(|call| *call).collect();
+        Some(Self { run, started: started?, children: open.children, externals, closing: closing.cloned() })
     }
 }
 

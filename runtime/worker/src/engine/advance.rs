@@ -197,10 +197,12 @@ impl Engine {
         }
         let item = slot.pending.pop_front().expect("it was there");
         match terminated {
-            Some(event) => self.close_from_outside(key, slot, vec![item], event, None),
+            Some(event) => {
+                self.close_from_outside(key, slot, vec![item], event, None);
+                Next::Wait
+            }
             None => self.time_out(key, slot, item),
         }
-        Next::Wait
     }
 
     /// Gives the code what it can take now.
@@ -220,9 +222,14 @@ impl Engine {
             let item = slot.pending.pop_front().expect("it was there");
             match self.meaning(key, slot, run, &item) {
                 Meaning::Events(events) => {
+                    let begins = matches!(events.as_slice(), [Event::DelayPassed]);
                     size += weight(&item);
                     batch.events.extend(events);
                     batch.items.push(item);
+                    if begins {
+                        // The code may end at once, and then nobody takes what would stand behind.
+                        break;
+                    }
                 }
                 Meaning::Noted => {
                     batch.moves_marks = true;
@@ -325,6 +332,6 @@ impl Engine {
 }
 
 /// Whether there was a run before this one under the same id.
-fn follows_another(tip: &KnownTip) -> bool {
+pub(super) fn follows_another(tip: &KnownTip) -> bool {
     tip.started.as_ref().is_some_and(|started| started.continued_from.is_some() || started.prior.is_some())
 }

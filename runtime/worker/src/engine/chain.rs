@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use highwater_core::run::{Conclusion, NextRun};
 use highwater_protocol::{
-    Event, Failure, FailureKind, Key, RunId, Started, TimeoutKind, Timestamp,
+    Event, Failure, FailureKind, Key, RunId, Started, Status, TimeoutKind, Timestamp,
     event::{Attributes, Signal},
+    wire,
 };
 
 use super::{
-    Engine, Item,
-    slot::{KnownTip, Slot, Starting},
+    Action, Engine, Item,
+    advance::Next,
+    slot::{Batch, KnownTip, Slot, Stage, Starting},
 };
+use crate::executor::Job;
 
 /// When a run is to have ended, and which of its two limits that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +70,60 @@ impl Engine {
         None
     }
 
-    /// Ends a run whose time is up.
-    pub(super) fn time_out(&mut self, key: &Key, slot: &mut Slot, item: Item) {
-        let end = slot.known().and_then(|tip| RunEnd::of(tip.started.as_ref()?, tip.started_at));
-        let failure = end.unwrap_or(RunEnd { at: Timestamp::ZERO, kind: TimeoutKind::Run }).failure();
-        let time = self.time();
-        // Its code is not asked, so signals that it has not taken are lost with it.
-        let next = retry(slot, &[], time, &failure, Vec::new());
+    /// Ends a run whose time is up. If another one follows, that is to have the signals that this one has not taken.
+    pub(super) fn time_out(&mut self, key: &Key, slot: &mut Slot, item: Item) -> Next {
+        let (failure, time) = (timed_out(slot), self.time());
+        if retry(slot, &[], time, &failure, Vec::new()).is_none() {
+            self.end_in_time(key, slot, item, Vec::new());
+            return Next::Wait;
+        }
+        let is_blocked = slot.known().is_some_and(|tip| tip.status == Status::Blocked);
+        if slot.live {
+            slot.batch = Batch { items: vec![item], ..Batch::default() };
+            slot.stage = Stage::Running;
+            self.actions.push(Action::Job(Job::Signals { key: key.clone(), generation: slot.generation }));
+            return Next::Wait;
+        }
+        if slot.history.is_empty() {
+            slot.pending.push_front(item);
+            (slot.must_load, slot.must_load_all) = (true, true);
+            return Next::Again;
+        }
+        if is_blocked {
+            // Its code cannot say which of them it has taken.
+            let signals = signals(slot);
+            self.end_in_time(key, slot, item, signals);
+            return Next::Wait;
+        }
+        slot.pending.push_front(item);
+        self.rebuild_run(key, slot);
+        Next::Wait
+    }
+
+    /// The code of a run whose time is up has handed out the signals that it has not taken.
+    pub(super) fn signals_taken(&mut self, key: &Key, slot: &mut Slot, signals: Vec<Signal>) {
+        if slot.stage != Stage::Running {
+            return;
+        }
+        if let Some(item) = slot.batch.items.pop() {
+            self.end_in_time(key, slot, item, signals);
+        }
+    }
+
+    fn end_in_time(&mut self, key: &Key, slot: &mut Slot, item: Item, mut signals: Vec<Signal>) {
+        let (failure, time) = (timed_out(slot), self.time());
+        let mut size = 0;
+        let mut fits = |signal: &Signal| {
+            size += wire::encode(signal).len();
+            size <= self.limits.payload_max / 2
+        };
+        let kept = signals.iter().take_while(|signal| fits(signal)).count();
+        if kept < signals.len() {
+            let lost = signals.len() - kept;
+            tracing::error!(workflow_id = %key, lost, "a run that timed out had more signals than the first record of the next one takes");
+            signals.truncate(kept);
+        }
+        let next = retry(slot, &[], time, &failure, signals);
         let event = Event::TimedOut { failure, next: next.as_ref().map(|next| next.run) };
         self.close_from_outside(key, slot, vec![item], event, next);
     }
@@ -88,6 +138,22 @@ impl Engine {
         }
         attributes
     }
+}
+
+/// What a run fails with whose time is up.
+fn timed_out(slot: &Slot) -> Failure {
+    let end = slot.known().and_then(|tip| RunEnd::of(tip.started.as_ref()?, tip.started_at));
+    end.unwrap_or(RunEnd { at: Timestamp::ZERO, kind: TimeoutKind::Run }).failure()
+}
+
+/// All signals that the run was given, by its history.
+fn signals(slot: &Slot) -> Vec<Signal> {
+    let given = |event: &Event| match event {
+        Event::Started(started) => started.signals.clone(),
+        Event::Signaled(signal) => vec![signal.clone()],
+        _ => Vec::new(),
+    };
+    slot.history.iter().flat_map(|(_, events)| events).flat_map(given).collect()
 }
 
 /// The run that tries again what failed so, by the retry policy.
@@ -148,6 +214,7 @@ fn follower(
         first_run: Some(started.first_run.unwrap_or(from)),
         signals,
         taken: open.taken(),
+        taken_cancels: open.taken_cancels(),
         attributes: open.attributes,
         ..(**started).clone()
     })

@@ -12,7 +12,7 @@ use highwater_protocol::{
 
 use super::{
     Engine, RequestItem,
-    outgoing::Outgoing,
+    outgoing::{Outgoing, origin},
     slot::{KnownTip, Slot},
 };
 
@@ -22,8 +22,7 @@ impl Engine {
     /// Starts a child.
     pub(super) fn post_child(&mut self, key: &Key, slot: &mut Slot, run: RunId, started: &Started, child: &OpenChild) {
         let call = &child.call;
-        let parent =
-            Origin { workflow_id: started.workflow_id.clone(), run, queue: started.queue.clone(), op: call.op };
+        let parent = origin(run, started, call.op);
         let start = ChildStart {
             parent,
             call: (**call).clone(),
@@ -36,9 +35,10 @@ impl Engine {
     /// Asks a child to cancel itself, when the code wants that and nobody has said that the child was told.
     pub(super) fn post_child_cancel(&mut self, key: &Key, slot: &mut Slot, op: OpId) {
         let Some(child) = slot.open.children.get(&op).filter(|child| !child.cancel_delivered) else { return };
-        let (Some(reason), Some(origin)) = (child.cancel.clone(), slot.origin(op)) else { return };
-        let (queue, to, run) = (child.call.queue.clone(), child.call.workflow_id.to_key(), origin.run);
-        let cancel = RunCancel { origin: Some(origin), run: Some(child.call.run), reason };
+        let Some((run, Some(started))) = slot.known().map(|tip| (tip.frame.run, tip.started.clone())) else { return };
+        let Some(reason) = child.cancel.clone() else { return };
+        let (queue, to) = (child.call.queue.clone(), child.call.workflow_id.to_key());
+        let cancel = RunCancel { origin: Some(origin(run, &started, op)), run: Some(child.call.run), reason };
         self.post(key, slot, run, to, Outgoing::Cancel { queue, cancel });
     }
 
@@ -66,9 +66,8 @@ impl Engine {
         for child in slot.open.children.clone().into_values().filter(|child| !child.started) {
             self.post_child(key, slot, run, &started, &child);
         }
-        for op in slot.open.externals.keys().copied().collect::<Vec<_>>() {
-            self.post_external(key, slot, op);
-        }
+        let externals = slot.unanswered();
+        self.post_externals(key, slot, run, &started, externals);
         for op in slot.open.children.keys().copied().collect::<Vec<_>>() {
             self.post_child_cancel(key, slot, op);
         }
@@ -90,10 +89,27 @@ impl Engine {
             match child.call.options.parent_close {
                 ParentClose::Terminate => self.post(key, slot, run, to, Outgoing::Terminate { queue, cancel }),
                 ParentClose::RequestCancel => self.post(key, slot, run, to, Outgoing::Cancel { queue, cancel }),
-                // It is to live on, so it has to be there.
-                ParentClose::Abandon if !child.started => self.post_child(key, slot, run, started, child),
-                ParentClose::Abandon => {}
+                ParentClose::Abandon => self.leave_child(key, slot, run, started, child, cancel),
             }
+        }
+    }
+
+    /// Lets a child of a run that has ended live on: it has to be there for that, and to hear what the run said to it last.
+    fn leave_child(
+        &mut self,
+        key: &Key,
+        slot: &mut Slot,
+        run: RunId,
+        started: &Started,
+        child: &OpenChild,
+        cancel: RunCancel,
+    ) {
+        if !child.started {
+            self.post_child(key, slot, run, started, child);
+        }
+        if let Some(reason) = child.cancel.clone().filter(|_| !child.cancel_delivered) {
+            let (queue, to) = (child.call.queue.clone(), child.call.workflow_id.to_key());
+            self.post(key, slot, run, to, Outgoing::Cancel { queue, cancel: RunCancel { reason, ..cancel } });
         }
     }
 
@@ -102,7 +118,7 @@ impl Engine {
     pub(super) fn end_stray(&mut self, key: &Key, slot: &mut Slot, of: RunId, report: &ChildReport) {
         let Some((run, Some(started))) = slot.known().map(|tip| (tip.frame.run, tip.started.clone())) else { return };
         let closed = slot.known().is_some_and(KnownTip::is_closed);
-        let refused = slot.open.refused_children.get(&report.op);
+        let refused = slot.open.refused_children.iter().find(|child| child.call.op == report.op);
         let child = slot.open.children.get(&report.op).filter(|_| closed).or(refused).cloned();
         let Some(mut child) = child.filter(|child| child.call.run == report.child) else { return };
         if of != run || !is_start(report) {
@@ -128,9 +144,19 @@ impl Engine {
 
     /// What the answer to a message means to the run that sent it.
     pub(super) fn external_event(slot: &Slot, report: &ExternalReport) -> Option<Event> {
-        let told = slot.open.children.get(&report.op).is_some_and(|c| c.cancel.is_some() && !c.cancel_delivered);
-        let waits = told || slot.open.externals.contains_key(&report.op);
-        waits.then(|| Event::ExternalClosed { op: report.op, failure: report.failure.clone() })
+        let event = Event::ExternalClosed { op: report.op, failure: report.failure.clone() };
+        waits_to_hear(slot, report.op).then_some(event)
+    }
+
+    /// What it means that a message can never be sent. It may have been sent before all the same, by an owner that could not
+    /// say so any more, and be answered.
+    pub(super) fn undelivered_event(slot: &Slot, event: &Event) -> Option<Event> {
+        let waits = match event {
+            Event::ChildClosed { op, .. } => slot.open.children.get(op).is_some_and(|child| !child.started),
+            Event::ExternalClosed { op, .. } => waits_to_hear(slot, *op),
+            _ => false,
+        };
+        waits.then(|| event.clone())
     }
 
     // The child's side.
@@ -152,6 +178,7 @@ impl Engine {
     /// Tells the run that sent a request what came of it.
     pub(super) fn answer_origin(&mut self, slot: &mut Slot, item: &RequestItem, refused: Option<&Rejection>) {
         let Some(to) = item.request.origin.clone() else { return };
+        slot.answering.insert(item.message.seq);
         let key = item.request.key.clone();
         let run = slot.known().map_or(to.run, |tip| tip.frame.run);
         match (&item.request.ask, refused) {
@@ -186,6 +213,7 @@ impl Engine {
     /// Does once more what the end of an earlier run asked for: whoever was to do it may have ended before it did.
     pub(super) fn close_left(&mut self, key: &Key, slot: &mut Slot) {
         let Some(left) = slot.left.take() else { return };
+        self.post_externals(key, slot, left.run, &left.started, left.externals);
         self.close_children(key, slot, left.run, &left.started, &left.children);
         if let Some(closing) = &left.closing {
             self.report_end_of(key, slot, left.run, &left.started, closing);
@@ -198,6 +226,12 @@ impl Engine {
             self.report_child(key, slot, run, to, child, ChildState::Closed(outcome));
         }
     }
+}
+
+/// Whether a run has no answer yet to a message, or to a request that a child cancels itself.
+fn waits_to_hear(slot: &Slot, op: OpId) -> bool {
+    let told = slot.open.children.get(&op).is_some_and(|child| child.cancel.is_some() && !child.cancel_delivered);
+    told || slot.open.externals.contains_key(&op)
 }
 
 /// How a run ended, for the one that started it; nothing when another run follows it.

@@ -3,7 +3,7 @@
 use highwater_core::open::OpenActivity;
 use highwater_protocol::{
     Event, Failure, FailureKind, Key, RunId, Started, Timestamp,
-    event::{ActivityCancellation, ParentClose},
+    event::{ActivityCancellation, ExternalScheduled, ParentClose},
     reply::{Closed, Reply},
     timer::TimerId,
 };
@@ -28,8 +28,8 @@ impl Engine {
         self.reply(to.as_deref(), reply);
     }
 
-    /// The last events of a run that another one takes the place of. What it asked for in them is not sent any more; what
-    /// others wait for is.
+    /// The last events of a run that another one takes the place of. What it asked for its own sake in them is not sent any
+    /// more; what is for others is.
     pub(super) fn end_with(
         &mut self,
         key: &Key,
@@ -38,15 +38,26 @@ impl Engine {
         events: &[Event],
         time: Timestamp,
     ) {
+        let mut said = Vec::new();
         for event in events {
             match event {
                 Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
                 Event::Started(started) => self.report_started(key, slot, run, started),
                 Event::ChildScheduled(call) if call.options.parent_close == ParentClose::Abandon => {}
-                Event::UpdateAccepted(_) | Event::ChildClosed { .. } => {}
+                Event::ExternalScheduled(call) => said.push(call.op),
+                Event::UpdateAccepted(_)
+                | Event::ChildClosed { .. }
+                | Event::ChildCancelRequested { .. }
+                | Event::ExternalClosed { .. } => {}
                 _ => continue,
             }
             slot.open.apply(event, time);
+        }
+        if let Some(started) = started {
+            // An owner before may have ended before it sent what earlier records say.
+            let is_new = |call: &ExternalScheduled| !slot.confirmed || said.contains(&call.op);
+            let externals: Vec<_> = slot.unanswered().into_iter().filter(is_new).collect();
+            self.post_externals(key, slot, run, started, externals);
         }
         self.accept_items(slot, run);
         self.close_operations(key, slot, run, started);

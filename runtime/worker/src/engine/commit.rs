@@ -17,7 +17,7 @@ use highwater_protocol::{
 
 use super::{
     Action, Engine, Item, Source,
-    advance::BATCH_MAX,
+    advance::{BATCH_MAX, follows_another},
     chain,
     meaning::{Meaning, stands_alone, weight},
     slot::{After, Appending, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
@@ -125,7 +125,7 @@ impl Engine {
         let attempt = slot.known().filter(|_| slot.batch.starting.is_none()).map_or(0, |tip| tip.failures) + 1;
         let retry_at = time.after(retry_delay(&failure, attempt));
         let mut events = std::mem::take(&mut slot.batch.events);
-        slot.batch.refused = updates::refuse_all(&mut events, &failure);
+        slot.batch.refused.extend(updates::refuse_all(&mut events, &failure));
         events.push(Event::WorkflowTaskFailed { failure, attempt, retry_at });
         slot.batch.drafts.clear();
         slot.batch.steps.clear();
@@ -213,6 +213,10 @@ impl Engine {
             slot.batch.drafts.push_front(draft);
             return;
         }
+        if draft.continues.is_some() && slot.batch.starting.is_none() && Self::hides_another(slot) {
+            self.reset(key, slot);
+            return;
+        }
         let starting = slot.batch.starting.clone();
         let tip = slot.known();
         let mut marks = tip.map(|tip| tip.frame.marks).unwrap_or_default();
@@ -274,6 +278,12 @@ impl Engine {
         let (frame, events) = (record.frame.clone(), record.body.events.clone());
         slot.batch.appending = Some(Appending { frame, events, status: draft.status, begins, ended });
         self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record, summary, expect });
+    }
+
+    /// Whether the next run would hide one from takeovers that nobody knows to have sent all it had to: they look back at
+    /// one run only.
+    fn hides_another(slot: &Slot) -> bool {
+        !slot.confirmed && slot.known().is_some_and(follows_another)
     }
 
     fn summary(&self, slot: &Slot, begins: Option<&Started>, draft: &Draft) -> Summary {

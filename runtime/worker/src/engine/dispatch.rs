@@ -77,15 +77,19 @@ impl Engine {
             }
             slot.open.apply(event, time);
         }
+        let mut externals = Vec::new();
         for op in asked {
             // What was asked for and given up within one record is not sent at all.
             if let Some(activity) = slot.open.activities.get(&op).cloned() {
                 self.schedule(key, slot, run, &activity, None, time);
             } else if let Some(at) = slot.open.timers.get(&op).copied() {
                 self.arm(key, slot, run, TimerId::Sleep(op), at, time);
-            } else if slot.open.externals.contains_key(&op) {
-                self.post_external(key, slot, op);
+            } else if let Some(call) = slot.open.externals.get(&op) {
+                externals.push((**call).clone());
             }
+        }
+        if let Some(started) = slot.known().and_then(|tip| tip.started.clone()) {
+            self.post_externals(key, slot, run, &started, externals);
         }
         self.dispatch_children(key, slot, events);
     }
@@ -102,6 +106,8 @@ impl Engine {
         if closed {
             if let Some(started) = started {
                 self.report_started(key, slot, run, &started);
+                let externals = slot.unanswered();
+                self.post_externals(key, slot, run, &started, externals);
             }
             self.announce(key, slot);
             return;

@@ -190,6 +190,7 @@ impl Engine {
         slot.confirmed = false;
         slot.sending = 0;
         slot.outbox.clear();
+        slot.answering.clear();
         slot.left = None;
         slot.left_is_known = false;
         slot.steps.clear();

@@ -440,6 +440,9 @@ impl Engine {
             Report::Activated { key, generation, result } => {
                 self.with(&key, Some(generation), |e, s| e.activated(&key, s, result));
             }
+            Report::Signals { key, generation, signals } => {
+                self.with(&key, Some(generation), |e, s| e.signals_taken(&key, s, signals));
+            }
             Report::Missing { key, generation } => self.with(&key, Some(generation), |e, s| e.reset(&key, s)),
             Report::Queried { key, token, answer } => {
                 if let Some(reply) = self.asked.remove(&token) {
@@ -494,5 +497,6 @@ fn recorded(slots: &HashMap<Key, Slot>, queue: &QueueName, source: Source, key: 
     let of_source = |item: &Item| item.position().filter(|at| at.source == source).map(|at| at.mark.seq);
     let waits = slot.pending.iter().find_map(of_source).is_some_and(|first| first <= seq);
     let recorded = |tip: &slot::KnownTip| tip.queue.as_ref() == Some(queue) && tip.mark(source).seq >= seq;
-    !waits && slot.known().is_some_and(recorded)
+    let owes = source == Source::Inbox && slot.owes_answer(seq);
+    !waits && !owes && slot.known().is_some_and(recorded)
 }

@@ -4,8 +4,8 @@
 //! they are read in the order in which they were sent, and a repeat that a takeover causes is recognised by the receiver.
 
 use highwater_protocol::{
-    Event, Failure, Key, QueueName, RunId,
-    event::{ExternalRequest, OpId, Origin, Outcome},
+    Event, Failure, Key, QueueName, RunId, Started,
+    event::{ExternalRequest, ExternalScheduled, OpId, Origin, Outcome},
     request::{ChildReport, ChildStart, ChildState, ExternalReport, RunCancel, RunSignal},
     subject::{EngineVerb, Subjects},
     wire,
@@ -95,16 +95,30 @@ impl Engine {
         }
         let Some((run, message)) = slot.outbox.get_mut(&to).and_then(std::collections::VecDeque::pop_front) else {
             slot.outbox.remove(&to);
+            if slot.outbox.is_empty() {
+                slot.answering.clear();
+            }
             return;
         };
         let send = Send::Message { run, to, message };
         self.actions.push(Action::Send { key: key.clone(), generation: slot.generation, send });
     }
 
-    /// Sends what the code wants another workflow to have.
-    pub(super) fn post_external(&mut self, key: &Key, slot: &mut Slot, op: OpId) {
-        let Some(call) = slot.open.externals.get(&op).cloned() else { return };
-        let Some(origin) = slot.origin(op) else { return };
+    /// Sends what the code of a run wants other workflows to have, in the order in which it said so.
+    pub(super) fn post_externals(
+        &mut self,
+        key: &Key,
+        slot: &mut Slot,
+        run: RunId,
+        started: &Started,
+        calls: impl IntoIterator<Item = ExternalScheduled>,
+    ) {
+        for call in calls {
+            self.post_external(key, slot, origin(run, started, call.op), call);
+        }
+    }
+
+    fn post_external(&mut self, key: &Key, slot: &mut Slot, origin: Origin, call: ExternalScheduled) {
         let (run, target) = (origin.run, call.target);
         let message = match call.request {
             ExternalRequest::Signal(signal) => {
@@ -124,12 +138,7 @@ impl Engine {
     }
 }
 
-impl Slot {
-    /// An operation of the run, as others name it.
-    pub(super) fn origin(&self, op: OpId) -> Option<Origin> {
-        let tip = self.known()?;
-        let started = tip.started.as_ref()?;
-        let (workflow_id, queue) = (started.workflow_id.clone(), started.queue.clone());
-        Some(Origin { workflow_id, run: tip.frame.run, queue, op })
-    }
+/// An operation of a run, as others name it.
+pub(super) fn origin(run: RunId, started: &Started, op: OpId) -> Origin {
+    Origin { workflow_id: started.workflow_id.clone(), run, queue: started.queue.clone(), op }
 }

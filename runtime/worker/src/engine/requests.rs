@@ -26,8 +26,12 @@ impl Engine {
         let Item::Request(request) = &item else { return };
         let Ask::Start(start) = &request.request.ask else { return };
         let run = start.run.unwrap_or_else(|| derived_run(&request.message));
-        let taken = if behind.is_some() { slot.open.taken() } else { Vec::new() };
-        let started = Arc::new(Started { taken, ..started(request, start, run, behind) });
+        // An id that is used again begins behind what was said to the run before.
+        let (taken, taken_cancels) = match behind {
+            Some(_) => (slot.open.taken(), slot.open.taken_cancels()),
+            None => (Vec::new(), Vec::new()),
+        };
+        let started = Arc::new(Started { taken, taken_cancels, ..started(request, start, run, behind) });
         let expect = behind.unwrap_or(0);
         slot.unit = request.unit;
         slot.live = false;
@@ -132,6 +136,13 @@ impl Engine {
         if start.expect.is_some_and(|expect| expect != seq) && start.id_conflict != IdConflict::TerminateExisting {
             let text = format!("workflow {key} has had another run since its starter looked; look again");
             self.reject_item(slot, item, Rejection::new(Code::Conflict, text));
+            return Next::Again;
+        }
+        if !slot.confirmed {
+            // What the owner before left unsent of the run that has ended comes first, and what that had taken of others is to
+            // be remembered: the end of it alone does not tell.
+            slot.pending.push_front(item);
+            slot.suspect = true;
             return Next::Again;
         }
         if slot.sending > 0 {

@@ -9,7 +9,7 @@ use highwater_broker::{Message, history::StoredRecord};
 use highwater_core::{open::OpenOperations, run::StepRun};
 use highwater_protocol::{
     Event, Failure, Key, OpId, Payload, QueueName, RunId, Started, Status, Timestamp, TypeName, UpdateId,
-    event::Outcome,
+    event::{ExternalScheduled, Outcome},
     record::{Frame, Mark},
     rejection::Rejection,
     request::Request,
@@ -244,6 +244,8 @@ pub(super) struct Slot {
     pub(super) sending: usize,
     /// Messages to other workflows behind the one that is on its way there.
     pub(super) outbox: BTreeMap<Key, VecDeque<(RunId, Outgoing)>>,
+    /// Requests of other runs whose answer may still be on its way. Only whoever reads them again answers them again.
+    pub(super) answering: BTreeSet<u64>,
     /// What the run before this one left behind, when it was asked for.
     pub(super) left: Option<Left>,
     /// That was looked for.
@@ -280,6 +282,7 @@ impl Slot {
             history: Vec::new(),
             sending: 0,
             outbox: BTreeMap::new(),
+            answering: BTreeSet::new(),
             left: None,
             left_is_known: false,
             steps: BTreeSet::new(),
@@ -296,6 +299,20 @@ impl Slot {
             Tip::Known(tip) => Some(tip),
             Tip::Unknown | Tip::Absent => None,
         }
+    }
+
+    /// The run's messages to other workflows that nobody has answered, in the order in which they were made.
+    pub(super) fn unanswered(&self) -> Vec<ExternalScheduled> {
+        self.open.externals.values().map(|call| (**call).clone()).collect()
+    }
+
+    /// Whether a request of another run has not been answered yet.
+    pub(super) fn owes_answer(&self, seq: u64) -> bool {
+        let is_asked = |item: &Item| match item {
+            Item::Request(request) => request.message.seq == seq && request.request.origin.is_some(),
+            _ => false,
+        };
+        self.answering.contains(&seq) || self.batch.items.iter().any(is_asked)
     }
 
     /// Whether nothing of the run is only in this process's memory: all is recorded, all is sent, and only durable

@@ -1,22 +1,32 @@
 //! The engine alone: what it makes of inputs whose order only a crash or another queue can bring about.
 
-use std::sync::Arc;
+mod repeats;
 
-use highwater_broker::{Message, history::StoredRecord};
-use highwater_core::run::{Limits, Registry, Transition};
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use highwater_broker::{
+    Error, ErrorKind, Message,
+    history::{Appended, StoredRecord},
+};
+use highwater_core::run::{Conclusion, Limits, NextRun, Registry, Transition};
 use highwater_protocol::{
-    Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Started, Timestamp, TypeName, WorkflowId,
+    Event, Failure, FailureKind, Headers, Key, Namespace, OpId, Payload, Payloads, QueueName, Record, RetryPolicy,
+    RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId,
+    event::{Attributes, Class, Origin, Outcome, Signal},
     header,
     ids::RecordId,
     lease::Lease,
     record::{Body, Frame, Mark, Marks},
+    rejection::{Code, Rejection},
+    request::{ChildState, IdReuse, StartRequest},
     subject::{Subjects, Verb},
     timer::{Fire, TimerId},
     wire,
 };
 use tokio::time::Instant;
 
-use super::{Action, Engine, Input, Loaded, Setup, Source, UnitId};
+use super::{Action, Engine, Input, Loaded, Outgoing, Send, Sent, Setup, Source, UnitId};
 use crate::{
     clock::ServerClock,
     executor::{Activated, Job, Report},
@@ -71,8 +81,26 @@ impl Fixture {
         self.feed(Input::Request { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
     }
 
+    fn update(&mut self, seq: u64) -> Vec<Action> {
+        let name = TypeName::new("rename").unwrap();
+        let subject = self.subjects.inbox_public(Verb::Update, &queue(SHOP), Some(&name), &self.key);
+        let (headers, payload) = (Headers::new().with(header::UPDATE_ID, "u-1"), "1".into());
+        self.feed(Input::Request { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
+    }
+
+    /// The record under way is stored, or is not.
+    fn appended(&mut self, result: Result<Appended, Error>) -> Vec<Action> {
+        let key = self.key.clone();
+        let generation = self.engine.slots[&key].generation;
+        self.feed(Input::Appended { key, generation, result })
+    }
+
     fn fire(&mut self, seq: u64, op: u64) -> Vec<Action> {
-        let fire = Fire { key: self.key.clone(), run: self.run, timer: TimerId::Sleep(OpId(op)) };
+        self.fire_timer(seq, TimerId::Sleep(OpId(op)))
+    }
+
+    fn fire_timer(&mut self, seq: u64, timer: TimerId) -> Vec<Action> {
+        let fire = Fire { key: self.key.clone(), run: self.run, timer };
         let (subject, payload) = (self.subjects.fire(0, &queue(SHOP)), wire::encode(&fire));
         let headers = Headers::new();
         self.feed(Input::Fired { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
@@ -80,12 +108,19 @@ impl Fixture {
 
     /// A run of the queue `shop` that sleeps and has consumed its sources up to these sequences.
     fn history(&self, inbox: u64, fires: u64) -> Loaded {
-        let started = Started::new(
+        let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
+        self.history_of(|_| (), vec![sleeps], (inbox, fires))
+    }
+
+    /// A run of the queue `shop` whose only record has these events behind its start.
+    fn history_of(&self, change: impl FnOnce(&mut Started), behind: Vec<Event>, (inbox, fires): (u64, u64)) -> Loaded {
+        let mut started = Started::new(
             WorkflowId::new("acme").unwrap(),
             TypeName::new("account").unwrap(),
             queue(SHOP),
             Payload::null(),
         );
+        change(&mut started);
         let mark = |seq: u64| Mark { seq, time: Timestamp(seq as i64) };
         let frame = Frame {
             run: self.run,
@@ -94,11 +129,11 @@ impl Fixture {
             first_event: 1,
             time: Timestamp(100),
             marks: Marks { inbox: mark(inbox), fires: mark(fires) },
-            closed: false,
+            closed: behind.iter().any(|event| event.class() == Class::Closing),
             back: Vec::new(),
         };
-        let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
-        let events = vec![Event::Started(Box::new(started)), sleeps];
+        let mut events = vec![Event::Started(Box::new(started))];
+        events.extend(behind);
         let record = Record { frame, body: Body { events: events.clone(), previous: None } };
         let headers = Headers::new().with(header::QUEUE, "shop").with(header::TYPE, "account");
         let subject = self.subjects.history(&self.key);
@@ -109,6 +144,16 @@ impl Fixture {
             before: Some(0),
             left: None,
         }
+    }
+
+    /// Somebody starts a run behind the record of the last one.
+    fn start_behind(&mut self, seq: u64) -> Vec<Action> {
+        let name = TypeName::new("account").unwrap();
+        let subject = self.subjects.inbox_public(Verb::Start, &queue(SHOP), Some(&name), &self.key);
+        let start =
+            StartRequest { expect: Some(1), id_reuse: IdReuse::Allow, ..StartRequest::new(name, Payload::null()) };
+        let (headers, payload) = (start.message(None).0, Bytes::new());
+        self.feed(Input::Request { message: Message { subject, headers, payload, seq, time: Timestamp(seq as i64) } })
     }
 
     /// Answers the load among the actions with that history, and the job that builds the run from it.
@@ -126,8 +171,19 @@ impl Fixture {
 
     /// The code has taken what it was given, and asks for nothing.
     fn code_asks_for_nothing(&mut self, generation: u64) -> Vec<Action> {
+        self.code_says(generation, Transition::default())
+    }
+
+    /// The message to the parent is in its inbox.
+    fn posted(&mut self) -> Vec<Action> {
+        let (key, run, to) = (self.key.clone(), self.run, parent().workflow_id.to_key());
+        let generation = self.engine.slots[&key].generation;
+        self.feed(Input::Sent { key, generation, sent: Sent::Posted { run, to, undelivered: None } })
+    }
+
+    fn code_says(&mut self, generation: u64, transition: Transition) -> Vec<Action> {
         let (key, time) = (self.key.clone(), Timestamp(100));
-        let transition = Transition { time, ..Transition::default() };
+        let transition = Transition { time, ..transition };
         let result = Ok(Activated { transition, signals: Vec::new() });
         self.feed(Input::Thread(Report::Activated { key, generation, result }))
     }
@@ -167,6 +223,137 @@ fn given(actions: &[Action]) -> Vec<&'static str> {
         _ => None,
     });
     jobs.flatten().map(Event::name).collect()
+}
+
+/// What parents are told of the ends of their children.
+fn told_to_parents(actions: &[Action]) -> Vec<ChildState> {
+    let messages = actions.iter().filter_map(|action| match action {
+        Action::Send { send: Send::Message { message: Outgoing::Child { report, .. }, .. }, .. } => Some(report),
+        _ => None,
+    });
+    messages.map(|report| report.state.clone()).collect()
+}
+
+fn parent() -> Origin {
+    let workflow_id = WorkflowId::new("parent").unwrap();
+    Origin { workflow_id, run: RunId::generate(), queue: queue(SHOP), op: OpId(3) }
+}
+
+#[test]
+fn a_run_begins_behind_a_closed_one_when_all_is_said_that_the_owner_before_may_not_have() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.start_behind(12);
+    let ends = Event::Completed { result: Payload::null() };
+    let loaded = fixture.history_of(|started| started.parent = Some(parent()), vec![ends], (7, 0));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!((told_to_parents(&actions), given(&actions)), (vec![ChildState::Started], vec![]));
+    let actions = fixture.posted();
+    let end = ChildState::Closed(Outcome::Completed(Payload::null()));
+    assert_eq!((told_to_parents(&actions), given(&actions)), (vec![end], vec![]));
+    assert_eq!(given(&fixture.posted()), ["Started"]);
+}
+
+#[test]
+fn a_run_that_follows_another_continues_when_its_owner_has_looked_what_that_left_behind() {
+    let mut fixture = Fixture::new();
+    let follows = |started: &mut Started| started.continued_from = Some(RunId::generate());
+    let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
+    let actions = fixture.signal(SHOP, 12);
+    let loaded = fixture.history_of(follows, vec![sleeps], (7, 0));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(given(&actions), ["Signaled"]);
+    let next = NextRun {
+        workflow_type: TypeName::new("account").unwrap(),
+        input: Payload::null(),
+        memo: Payloads::default(),
+        attributes: Attributes::default(),
+    };
+    let conclusion = Some(Conclusion::ContinueAsNew(Box::new(next)));
+    let transition = Transition { conclusion, ..Transition::default() };
+    let actions = fixture.code_says(generation_of_job(&actions), transition);
+    let looks = actions.iter().any(|action| matches!(action, Action::Load { left: true, .. }));
+    assert!(looks && !actions.iter().any(|action| matches!(action, Action::Append { .. })), "{actions:?}");
+}
+
+/// The signals that the next run begins with.
+fn signals_of_next(actions: &[Action]) -> Vec<Signal> {
+    let starts = actions.iter().filter_map(|action| match action {
+        Action::Append { record, .. } => record.body.events.first(),
+        _ => None,
+    });
+    let signals = starts.filter_map(|event| match event {
+        Event::Started(started) => Some(started.signals.clone()),
+        _ => None,
+    });
+    signals.last().expect("another run begins")
+}
+
+fn deposit() -> Signal {
+    Signal::new(TypeName::new("deposit").unwrap(), Payload::null())
+}
+
+fn may_try_again(started: &mut Started) {
+    started.run_timeout = Some(Duration::from_secs(1));
+    started.retry = Some(RetryPolicy::default());
+}
+
+#[test]
+fn the_run_behind_one_that_timed_out_has_the_signals_that_its_code_had_not_taken() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.fire_timer(7, TimerId::Run);
+    let loaded = fixture.history_of(may_try_again, vec![Event::Signaled(deposit())], (12, 6));
+    let actions = fixture.load(&actions, loaded);
+    assert!(actions.iter().any(|action| matches!(action, Action::Job(Job::Signals { .. }))), "{actions:?}");
+    let (key, generation) = (fixture.key.clone(), fixture.engine.slots[&fixture.key].generation);
+    let report = Report::Signals { key, generation, signals: vec![deposit()] };
+    let actions = fixture.feed(Input::Thread(report));
+    assert_eq!(signals_of_next(&actions), [deposit()]);
+}
+
+#[test]
+fn the_run_behind_a_blocked_one_that_timed_out_has_all_its_signals() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.fire_timer(7, TimerId::Run);
+    let failure = Failure::new(FailureKind::Panic, "the code is broken");
+    let failed = Event::WorkflowTaskFailed { failure, attempt: 1, retry_at: Timestamp(i64::MAX) };
+    let loaded = fixture.history_of(may_try_again, vec![Event::Signaled(deposit()), failed], (12, 6));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(signals_of_next(&actions), [deposit()]);
+}
+
+#[test]
+fn what_comes_with_the_end_of_a_delay_waits_until_the_code_has_begun() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.fire_timer(7, TimerId::Delay);
+    assert!(fixture.signal(SHOP, 12).is_empty(), "it waits for the history");
+    let delayed = |started: &mut Started| started.delay_until = Some(Timestamp(50));
+    let loaded = fixture.history_of(delayed, Vec::new(), (3, 0));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(given(&actions), ["DelayPassed"]);
+}
+
+#[test]
+fn an_update_that_was_refused_is_not_accepted_when_a_later_record_is_too_large() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.update(12);
+    let sleeps = Event::TimerStarted { op: OpId(1), fire_at: Timestamp(200) };
+    let loaded = fixture.history_of(|_| (), vec![sleeps], (7, 0));
+    let actions = fixture.load(&actions, loaded);
+    assert_eq!(given(&actions), ["UpdateAccepted"]);
+    // So many that they take two records.
+    let sleeps = (2..12_000).map(|op| Event::TimerStarted { op: OpId(op), fire_at: Timestamp(i64::MAX) });
+    let refusal = Rejection::new(Code::Refused, "no");
+    let refused = vec![(UpdateId::new("u-1").unwrap(), refusal.clone())];
+    let transition = Transition { events: sleeps.collect(), refused, ..Transition::default() };
+    fixture.code_says(generation_of_job(&actions), transition);
+    fixture.appended(Ok(Appended::Stored(2)));
+    fixture.appended(Err(Error::new(ErrorKind::TooLarge, "too large")));
+    let actions = fixture.appended(Ok(Appended::Stored(3)));
+    let rejections = actions.iter().filter_map(|action| match action {
+        Action::Reject { rejection, .. } => Some(rejection),
+        _ => None,
+    });
+    assert_eq!(rejections.collect::<Vec<_>>(), [&refusal], "{actions:?}");
 }
 
 #[test]

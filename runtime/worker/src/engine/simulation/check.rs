@@ -88,7 +88,7 @@ pub(super) fn all(world: &World, keys: &[Key]) {
             }
         }
     }
-    tally.check_messages();
+    tally.check_messages(&world.answered());
     for (seq, asked) in &world.asked {
         request(world, &tally, *seq, asked);
     }

@@ -41,7 +41,15 @@ async fn work(n: u64) -> Result<u64, String> {
 }
 
 #[workflow]
-pub(super) async fn plan(ctx: Ctx, mut plan: Plan) -> Result<Vec<u64>, Exit<String>> {
+pub(super) async fn plan(ctx: Ctx, plan: Plan) -> Result<Vec<u64>, Exit<String>> {
+    let farewell = format!("run-{}", Dice(plan.seed.wrapping_add(plan.lives)).roll(4));
+    let ended = live(&ctx, plan).await;
+    // However it ends, this is to arrive, and no code waits for it.
+    ctx.shielded().workflow(&farewell).signal("noise", &0).detach();
+    ended
+}
+
+async fn live(ctx: &Ctx, mut plan: Plan) -> Result<Vec<u64>, Exit<String>> {
     let mut dice = Dice(plan.seed ^ plan.lives);
     ctx.on_update("double", refuse_fives, async |_, number: u64| Ok::<_, Exit<String>>(number * 2));
     ctx.on_update("double later", refuse_fives, async |ctx: Ctx, number: u64| {
@@ -82,9 +90,9 @@ pub(super) async fn plan(ctx: Ctx, mut plan: Plan) -> Result<Vec<u64>, Exit<Stri
                     return Err(Exit::Cancelled);
                 }
                 check(first)?;
-                return Err(ctx.continue_as_new::<plan>(plan));
+                return Err(ctx.continue_as_new::<self::plan>(plan));
             }
-            8 if plan.generations > 0 => raise(&ctx, &plan, &mut dice, short).await?,
+            8 if plan.generations > 0 => raise(ctx, &plan, &mut dice, short).await?,
             // Whether the other one takes it, or is there at all, is not up to this one.
             9 => drop(ctx.workflow(&format!("run-{}", dice.roll(4))).signal("noise", &round).await),
             10 => ctx.workflow(&format!("run-{}", dice.roll(4))).signal("noise", &round).detach(),

@@ -12,11 +12,11 @@ use highwater_broker::{
 };
 use highwater_protocol::{
     Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Status, Timestamp, TypeName, UpdateId,
-    event::Attributes,
+    event::{Attributes, Sender},
     ids::RecordId,
     lease::Lease,
     record::{Body, Frame, Mark, Marks},
-    request::{IdReuse, StartRequest},
+    request::{Ask, IdReuse, StartRequest, parse},
     subject::{EngineVerb, Subjects, Verb},
     task::{ActivityReport, ActivityTask},
     timer::{Fire, TimerId},
@@ -135,6 +135,17 @@ impl World {
     /// A run sends something to another one.
     pub(super) fn post(&mut self, subject: String, payload: Bytes) {
         self.request(subject, Headers::new(), payload);
+    }
+
+    /// The operations of runs whose messages somebody has answered, whether or not they were there to hear it.
+    pub(super) fn answered(&self) -> BTreeSet<Sender> {
+        let request =
+            |message: &Message| parse(&self.subjects, &message.subject, &message.headers, message.payload.clone()).ok();
+        let reports = self.inbox.iter().filter_map(request).filter_map(|request| match request.ask {
+            Ask::External { run, report } => Some(Sender { run, op: report.op }),
+            _ => None,
+        });
+        reports.collect()
     }
 
     pub(super) fn terminate(&mut self, key: &Key, run: RunId) {
