@@ -147,7 +147,7 @@ impl<W> WorkflowHandle<W> {
         self.client().ask(call, &|call| self.ask_query(call).boxed()).await
     }
 
-    async fn ask_query(&self, call: QueryCall) -> Result<Payload, QueryError> {
+    pub(crate) async fn ask_query(&self, call: QueryCall) -> Result<Payload, QueryError> {
         let QueryCall { name, argument, .. } = call;
         let id = || self.id().clone();
         let broker = self.client().broker();

@@ -4,6 +4,7 @@ use highwater_broker::{
     Broker, Stream,
     history::{self, Freshness, HistoryError, StoredRecord},
 };
+use highwater_core::open::OpenOperations;
 use highwater_protocol::{
     Event, Failure, FailureKind, Key, QueueName, RunId, Status, Timestamp, TypeName, header,
     record::{PreviousRun, status_of},
@@ -201,6 +202,23 @@ fn start_subject(subjects: &Subjects, subject: &str) -> Option<(QueueName, TypeN
 /// The last record of an id, by the leader.
 pub(crate) async fn last_of(broker: &dyn Broker, key: &Key) -> Result<Option<StoredRecord>, HistoryError> {
     history::last(broker, key, Freshness::Leader).await
+}
+
+/// What the run with this last record leaves behind for one that uses its id again: among others, which messages of
+/// other runs it has taken.
+pub(crate) async fn remembered(
+    broker: &dyn Broker,
+    last: Option<&StoredRecord>,
+) -> Result<OpenOperations, HistoryError> {
+    let mut open = OpenOperations::default();
+    let Some(last) = last else { return Ok(open) };
+    let tail = Tail::of(last)?;
+    for record in tail.records_before(broker).await? {
+        let body = record.body()?;
+        body.events.iter().for_each(|event| open.apply(event, record.frame.time));
+    }
+    tail.events.iter().for_each(|event| open.apply(event, tail.time));
+    Ok(open)
 }
 
 /// The status of a run that a record closes.

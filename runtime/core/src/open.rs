@@ -17,6 +17,9 @@ pub const TAKEN_MAX: usize = 1_024;
 /// How many children whose start was refused a run remembers: a repeat of the start may still begin one.
 pub const REFUSED_MAX: usize = 128;
 
+/// How many that sent an update again are told its outcome by the owner that read it.
+pub const REPEATERS_MAX: usize = 16;
+
 /// What is under way, and what is remembered.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOperations {
@@ -27,7 +30,8 @@ pub struct OpenOperations {
     /// Children that have not ended, by operation; those that nobody waits for included.
     pub children: BTreeMap<OpId, OpenChild>,
     /// Children that ended without a word that they had begun: their start was refused, as far as the code knows.
-    pub refused_children: BTreeMap<OpId, OpenChild>,
+    /// Oldest first.
+    pub refused_children: VecDeque<OpenChild>,
     /// Messages to other workflows that nobody has accepted or refused.
     pub externals: BTreeMap<OpId, Box<ExternalScheduled>>,
     /// Updates that were accepted, those that have an outcome included.
@@ -38,6 +42,8 @@ pub struct OpenOperations {
     pub delay: Option<Timestamp>,
     /// The messages of other runs that this one has taken, oldest first.
     taken: VecDeque<Sender>,
+    /// Their requests to cancel that it has taken, oldest first.
+    taken_cancels: VecDeque<Sender>,
 }
 
 /// An activity without an outcome.
@@ -69,10 +75,26 @@ pub struct OpenChild {
 pub struct OpenUpdate {
     /// The handler's name.
     pub name: TypeName,
-    /// Where the outcome goes, beside the history.
-    pub reply: Option<String>,
+    reply: Option<String>,
     /// What the handler returned.
     pub outcome: Option<Outcome>,
+    /// Where it goes as well: inboxes of those that sent the update again. No history has them.
+    also: Vec<String>,
+}
+
+impl OpenUpdate {
+    /// Somebody sent the update again and wants to hear the outcome, too. Beyond [`REPEATERS_MAX`] nobody is added: they read
+    /// the outcome where everybody can.
+    pub fn tell_too(&mut self, inbox: &str) {
+        if self.also.len() < REPEATERS_MAX && self.told().all(|known| known != inbox) {
+            self.also.push(inbox.to_owned());
+        }
+    }
+
+    /// Where the outcome goes, beside the history.
+    pub fn told(&self) -> impl Iterator<Item = &str> {
+        self.reply.iter().chain(&self.also).map(String::as_str)
+    }
 }
 
 impl OpenOperations {
@@ -113,7 +135,12 @@ impl OpenOperations {
                 self.change_child(*op, |child| child.cancel_delivered = true);
             }
             Event::UpdateAccepted(update) => {
-                let open = OpenUpdate { name: update.name.clone(), reply: update.reply.clone(), outcome: None };
+                let open = OpenUpdate {
+                    name: update.name.clone(),
+                    reply: update.reply.clone(),
+                    outcome: None,
+                    also: Vec::new(),
+                };
                 self.updates.insert(update.id.clone(), open);
             }
             Event::UpdateClosed { id, outcome } => {
@@ -123,8 +150,8 @@ impl OpenOperations {
             }
             Event::AttributesUpserted { attributes } => self.attributes.upsert(attributes),
             Event::DelayPassed => self.delay = None,
-            Event::CancelRequested { .. }
-            | Event::StepClosed { .. }
+            Event::CancelRequested { from, .. } => self.cancel_requested(*from),
+            Event::StepClosed { .. }
             | Event::Patched { .. }
             | Event::Completed { .. }
             | Event::Failed { .. }
@@ -148,30 +175,40 @@ impl OpenOperations {
         self.taken.iter().copied().collect()
     }
 
+    /// Whether a request of another run to cancel has been taken already.
+    pub fn has_taken_cancel(&self, sender: Sender) -> bool {
+        self.taken_cancels.contains(&sender)
+    }
+
+    /// The requests of other runs to cancel that were taken, for the run that follows this one.
+    pub fn taken_cancels(&self) -> Vec<Sender> {
+        self.taken_cancels.iter().copied().collect()
+    }
+
     fn start(&mut self, started: &Started) {
         *self = Self {
             attributes: started.attributes.clone(),
             delay: started.delay_until,
             taken: started.taken.iter().copied().collect(),
+            taken_cancels: started.taken_cancels.iter().copied().collect(),
             ..Self::default()
         };
         // That it was started is a message too, and one that may be sent again when the run has long ended.
         if let Some(parent) = started.parent.as_ref().filter(|_| started.continued_from.is_none()) {
-            self.take(Sender { run: parent.run, op: parent.op });
+            remember(&mut self.taken, Sender { run: parent.run, op: parent.op });
         }
     }
 
     fn signaled(&mut self, signal: &Signal) {
         if let Some(sender) = signal.from {
-            self.take(sender);
+            remember(&mut self.taken, sender);
         }
     }
 
-    fn take(&mut self, sender: Sender) {
-        if self.taken.len() >= TAKEN_MAX {
-            self.taken.pop_front();
+    fn cancel_requested(&mut self, from: Option<Sender>) {
+        if let Some(sender) = from {
+            remember(&mut self.taken_cancels, sender);
         }
-        self.taken.push_back(sender);
     }
 
     fn cancel_activity(&mut self, op: OpId) {
@@ -187,9 +224,9 @@ impl OpenOperations {
     fn child_closed(&mut self, op: OpId) {
         let Some(child) = self.children.remove(&op).filter(|child| !child.started) else { return };
         if self.refused_children.len() >= REFUSED_MAX {
-            self.refused_children.pop_first();
+            self.refused_children.pop_front();
         }
-        self.refused_children.insert(op, child);
+        self.refused_children.push_back(child);
     }
 
     fn change_child(&mut self, op: OpId, change: impl FnOnce(&mut OpenChild)) {
@@ -199,9 +236,19 @@ impl OpenOperations {
     }
 }
 
+fn remember(taken: &mut VecDeque<Sender>, sender: Sender) {
+    if taken.len() >= TAKEN_MAX {
+        taken.pop_front();
+    }
+    taken.push_back(sender);
+}
+
 #[cfg(test)]
 mod tests {
-    use highwater_protocol::{Payload, QueueName, RunId, WorkflowId, event::Origin};
+    use highwater_protocol::{
+        Failure, FailureKind, Payload, Payloads, QueueName, RunId, WorkflowId,
+        event::{ChildOptions, Origin},
+    };
 
     use super::*;
 
@@ -229,6 +276,46 @@ mod tests {
         assert!(!open.has_taken(sender(0)));
         assert!(open.has_taken(sender(1)) && open.has_taken(sender(TAKEN_MAX)));
         assert_eq!(open.taken().len(), TAKEN_MAX);
+    }
+
+    #[test]
+    fn a_child_that_takes_its_start_has_not_taken_a_request_to_cancel_under_the_same_number() {
+        let sender = Sender { run: RunId::generate(), op: OpId(3) };
+        let mut open = OpenOperations::default();
+        remember(&mut open.taken, sender);
+        assert!(!open.has_taken_cancel(sender));
+        open.apply(&Event::CancelRequested { reason: String::new(), from: Some(sender) }, Timestamp(0));
+        assert!(open.has_taken_cancel(sender));
+        assert_eq!((open.taken(), open.taken_cancels()), (vec![sender], vec![sender]));
+    }
+
+    #[test]
+    fn the_children_that_were_refused_last_are_remembered() {
+        let mut open = OpenOperations::default();
+        // A run may give its children up in another order than it called them.
+        let ops: Vec<u64> = (0..=REFUSED_MAX as u64).rev().collect();
+        for op in &ops {
+            let failure = Failure::new(FailureKind::AlreadyExists, "taken");
+            open.apply(&Event::ChildScheduled(Box::new(child(*op))), Timestamp(0));
+            open.apply(&Event::ChildClosed { op: OpId(*op), outcome: Outcome::Failed(failure) }, Timestamp(0));
+        }
+        let kept: Vec<u64> = open.refused_children.iter().map(|child| child.call.op.0).collect();
+        assert_eq!(kept, ops[1..]);
+    }
+
+    fn child(op: u64) -> ChildScheduled {
+        ChildScheduled {
+            op: OpId(op),
+            workflow_id: WorkflowId::new("child").unwrap(),
+            workflow_type: TypeName::new("t").unwrap(),
+            queue: QueueName::new("q").unwrap(),
+            run: RunId::generate(),
+            input: Payload::null(),
+            options: ChildOptions::default(),
+            memo: Payloads::default(),
+            attributes: Attributes::default(),
+            headers: Payloads::default(),
+        }
     }
 
     #[test]

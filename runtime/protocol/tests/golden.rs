@@ -26,6 +26,7 @@ use highwater_protocol::{
     ids::RecordId,
     lease::Lease,
     namespace::Settings,
+    query::{UnhandledSignal, UnhandledSignals},
     record::{Body, Frame, Mark, Marks, PreviousRun, Record},
     request::{ChildReport, ChildStart, ChildState, ExternalReport, IdReuse, RunCancel, RunSignal},
     retry::RetryPolicy,
@@ -223,7 +224,18 @@ fn later_events() -> Vec<(&'static str, Event)> {
     let waits = ActivityOptions { cancellation: ActivityCancellation::Wait, ..ActivityOptions::default() };
     vec![
         ("event.started.v2", Event::Started(Box::new(started_in_full()))),
+        (
+            "event.started.v3",
+            Event::Started(Box::new(Started {
+                taken_cancels: vec![Sender { run: run(), op: OpId(9) }],
+                ..started_in_full()
+            })),
+        ),
         ("event.signaled.v2", Event::Signaled(signal_in_full())),
+        (
+            "event.cancel-requested.v2",
+            Event::CancelRequested { reason: "late".into(), from: Some(Sender { run: run(), op: OpId(9) }) },
+        ),
         (
             "event.activity-scheduled.v2",
             Event::ActivityScheduled(Box::new(ActivityScheduled { options: waits, headers: payloads(), ..call() })),
@@ -276,7 +288,7 @@ fn events() -> Vec<(&'static str, Event)> {
     vec![
         ("event.started", Event::Started(Box::new(started()))),
         ("event.signaled", Event::Signaled(Signal::new(name("approve"), Payload::json("true")))),
-        ("event.cancel-requested", Event::CancelRequested { reason: "changed my mind".into() }),
+        ("event.cancel-requested", Event::CancelRequested { reason: "changed my mind".into(), from: None }),
         ("event.activity-completed", closed(Outcome::Completed(Payload::json("7")))),
         ("event.activity-failed", closed(Outcome::Failed(failure()))),
         ("event.activity-cancelled", closed(Outcome::Cancelled(Failure::new(FailureKind::Cancelled, "asked to")))),
@@ -427,6 +439,17 @@ fn bucket_entries_are_written_and_read_as_they_always_were() {
     assert_eq!(serde_json::from_slice::<Settings>(&stored).unwrap(), settings);
     assert_eq!(String::from_utf8_lossy(&json), String::from_utf8_lossy(&stored));
     assert!(Namespace::new("shop").is_ok());
+}
+
+#[test]
+fn what_a_run_tells_of_its_signals_is_written_and_read_as_it_always_was() {
+    let misfit = UnhandledSignal { name: name("approve"), problem: Some("no number".into()) };
+    let unknown = UnhandledSignal { name: name("unheard of"), problem: None };
+    let unhandled = UnhandledSignals { run: run(), signals: vec![misfit, unknown], more: 2 };
+    let json = serde_json::to_vec(&unhandled).unwrap();
+    let stored = golden("unhandled-signals.json", &json);
+    assert_eq!(serde_json::from_slice::<UnhandledSignals>(&stored).unwrap(), unhandled);
+    assert_eq!(String::from_utf8_lossy(&json), String::from_utf8_lossy(&stored));
 }
 
 #[test]

@@ -259,9 +259,8 @@ pub(crate) fn run_job(
         Job::Rebuild { key, generation, run, records, time } => {
             let mut machine = Run::new(Arc::clone(registry), limits);
             let replayed = records.iter().try_for_each(|(events, at)| machine.replay(run, events, *at));
-            let result = replayed
-                .and_then(|()| machine.finish_replay(time))
-                .map(|transition| activated(&mut machine, transition));
+            let result =
+                replayed.and_then(|()| machine.finish_replay(time)).map(|transition| activated(&machine, transition));
             runs.insert(key.clone(), machine);
             Some(settle(runs, key, generation, result))
         }
@@ -275,8 +274,8 @@ pub(crate) fn run_job(
             };
             Some(Report::Queried { key, token, answer })
         }
-        Job::Signals { key, generation } => Some(match runs.get_mut(&key) {
-            Some(machine) => Report::Signals { key, generation, signals: machine.take_signals() },
+        Job::Signals { key, generation } => Some(match runs.get(&key) {
+            Some(machine) => Report::Signals { key, generation, signals: machine.signals_left() },
             None => Report::Missing { key, generation },
         }),
         Job::Evict { key } => {
@@ -286,10 +285,10 @@ pub(crate) fn run_job(
     }
 }
 
-fn activated(machine: &mut Run, transition: Transition) -> Activated {
+fn activated(machine: &Run, transition: Transition) -> Activated {
     // Another run may follow, and is to have them.
     let follows = matches!(transition.conclusion, Some(Conclusion::ContinueAsNew(_) | Conclusion::Failed(_)));
-    let signals = if follows { machine.take_signals() } else { Vec::new() };
+    let signals = if follows { machine.signals_left() } else { Vec::new() };
     Activated { transition, signals }
 }
 

@@ -47,6 +47,12 @@ async fn a_signal_of_the_wrong_type_changes_nothing_and_stays_in_the_history() -
     run.signal("unheard-of", &5).await?;
     run.signal("number", &2).await?;
     assert_eq!(within("the result", run.result()).await?, [1, 2]);
+    let described = within("the description", run.describe()).await?;
+    let unhandled = described.unhandled_signals.expect("the worker answers").signals;
+    let names: Vec<&str> = unhandled.iter().map(|signal| signal.name.as_str()).collect();
+    assert_eq!(names, ["number", "unheard-of"]);
+    assert!(unhandled[0].problem.as_ref().is_some_and(|problem| problem.contains("u32")), "{unhandled:?}");
+    assert_eq!(unhandled[1].problem, None);
     let signals = run.history().await?.iter().filter(|event| event.event.name() == "Signaled").count();
     assert_eq!(signals, 4);
     still_works(&highwater).await;

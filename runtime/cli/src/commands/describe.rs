@@ -1,5 +1,8 @@
 use clap::Args;
-use highwater_client::{Description, describe::Progress};
+use highwater_client::{
+    Description,
+    describe::{Progress, UnhandledSignal},
+};
 use highwater_protocol::Timestamp;
 use serde_json::{Value, json};
 
@@ -91,6 +94,9 @@ fn text(d: &Description) -> String {
     for update in &d.pending_updates {
         line("update", format!("{} {}, accepted", clean(update.name.as_str()), clean(update.id.as_str())));
     }
+    for told in unhandled(d) {
+        line("unhandled", told);
+    }
     if let Some(failure) = &d.failure {
         line("failure", indented(&failure.to_string()));
     }
@@ -100,6 +106,20 @@ fn text(d: &Description) -> String {
     }
     line("workers", workers(d));
     lines.join("\n")
+}
+
+/// The signals that nothing takes, in words.
+fn unhandled(d: &Description) -> Vec<String> {
+    let Some(unhandled) = &d.unhandled_signals else {
+        let unknown = d.run.map(|_| "not known, as the run is blocked or no worker answers for it".to_owned());
+        return unknown.into_iter().collect();
+    };
+    let one = |signal: &UnhandledSignal| {
+        let problem = signal.problem.as_ref().map_or_else(|| "nothing takes it".to_owned(), |problem| clean(problem));
+        format!("signal {}: {problem}", clean(signal.name.as_str()))
+    };
+    let more = (unhandled.more > 0).then(|| format!("and {} more signals", unhandled.more));
+    unhandled.signals.iter().map(one).chain(more).collect()
 }
 
 fn status(d: &Description) -> String {
@@ -151,6 +171,10 @@ fn value(d: &Description) -> Value {
     let externals =
         d.pending_externals.iter().map(|sent| json!({ "op": sent.op, "id": sent.workflow_id, "signal": sent.signal }));
     let updates = d.pending_updates.iter().map(|update| json!({ "id": update.id, "name": update.name }));
+    let unhandled = d.unhandled_signals.as_ref().map(|unhandled| {
+        let one = |signal: &UnhandledSignal| json!({ "name": signal.name, "problem": signal.problem });
+        json!({ "signals": unhandled.signals.iter().map(one).collect::<Vec<_>>(), "more": unhandled.more })
+    });
     let parent = d.parent.as_ref().map(|parent| {
         json!({ "id": parent.workflow_id, "run": parent.run.to_string(), "queue": parent.queue, "op": parent.op })
     });
@@ -179,6 +203,7 @@ fn value(d: &Description) -> Value {
         "pending_children": children.collect::<Vec<_>>(),
         "pending_externals": externals.collect::<Vec<_>>(),
         "pending_updates": updates.collect::<Vec<_>>(),
+        "unhandled_signals": unhandled,
         "first_run": d.first_run.map(|run| run.to_string()),
         "attempt": d.attempt,
         "parent": parent,

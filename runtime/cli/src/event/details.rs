@@ -28,7 +28,7 @@ pub(super) fn details(event: &Event) -> Value {
             "attributes": started.attributes,
         }),
         Event::Signaled(signal) => json!({ "name": signal.name, "input": payload_value(&signal.input) }),
-        Event::CancelRequested { reason } | Event::Terminated { reason } => json!({ "reason": reason }),
+        Event::CancelRequested { reason, .. } | Event::Terminated { reason } => json!({ "reason": reason }),
         Event::ActivityClosed { op, attempt, outcome } => {
             with(outcome_value(outcome), json!({ "op": op, "attempt": attempt }))
         }

@@ -1,6 +1,7 @@
 //! Where a run stands.
 
 mod pending;
+mod unhandled;
 
 use std::fmt;
 
@@ -21,6 +22,7 @@ use crate::{
     run::{self, PendingStart},
 };
 
+pub use highwater_protocol::query::{UnhandledSignal, UnhandledSignals};
 pub use pending::{PendingActivity, PendingChild, PendingExternal, PendingTimer, PendingUpdate};
 
 /// A run could not be described.
@@ -130,6 +132,9 @@ pub struct Description {
     pub pending_externals: Vec<PendingExternal>,
     /// The updates that it accepted and has not answered.
     pub pending_updates: Vec<PendingUpdate>,
+    /// The signals that came in and that nothing takes. Only the code can say, so this is absent while the run is blocked, when
+    /// no worker answers for it, and when another run has taken its id.
+    pub unhandled_signals: Option<UnhandledSignals>,
     /// Why its code cannot go on.
     pub blocked: Option<Blocked>,
     /// How it failed.
@@ -164,6 +169,7 @@ impl<W> WorkflowHandle<W> {
         let id = || self.id().clone();
         let failed = |source| DescribeError::Broker { id: self.id().clone(), source };
         let read = self.read_history().await.map_err(|source| DescribeError::History { id: id(), source })?;
+        let signalled = read.as_ref().is_some_and(|history| unhandled::has_signals(&history.events));
         let mut description = if let Some(history) = read {
             Description::of(id(), history).map_err(|source| DescribeError::History { id: id(), source })?
         } else {
@@ -179,6 +185,11 @@ impl<W> WorkflowHandle<W> {
             .filter_map(|announcement| serving(announcement, &description.queue, &description.workflow_type))
             .collect();
         description.workers.sort_by(|a, b| a.name.cmp(&b.name));
+        description.unhandled_signals = match description.run {
+            Some(run) if signalled => self.unhandled_signals(&description).await.filter(|told| told.run == run),
+            Some(run) => Some(UnhandledSignals { run, signals: Vec::new(), more: 0 }),
+            None => None,
+        };
         Ok(description)
     }
 }
@@ -267,6 +278,7 @@ impl Description {
             pending_children: Vec::new(),
             pending_externals: Vec::new(),
             pending_updates: Vec::new(),
+            unhandled_signals: None,
             blocked: None,
             failure: None,
             workers: Vec::new(),

@@ -6,6 +6,7 @@ use highwater_broker::{
     Publish, Stream,
     history::{self, Appended, StoredRecord, Summary},
 };
+use highwater_core::open::OpenOperations;
 use highwater_protocol::{
     Event, Key, Record, RunId, Started, Status,
     ids::RecordId,
@@ -143,7 +144,9 @@ impl Attempt<'_> {
             return self.overtaken(Some(request_seq)).await;
         };
         let mark = Mark { seq: request_seq, time: request.time };
-        let (record, summary) = self.record(mark, last.as_ref(), reply);
+        let remembered = persist(PATIENCE, || run::remembered(broker, last.as_ref())).await;
+        let remembered = remembered.map_err(|error| self.unknown(error.to_string()))?;
+        let (record, summary) = self.record(mark, last.as_ref(), &remembered, reply);
         let headers = summary.headers(&record);
         let appended = timeout(APPEND_WAIT, history::append(broker, self.key, &record, headers, self.expect)).await;
         match appended {
@@ -194,7 +197,13 @@ impl Attempt<'_> {
     }
 
     /// The first record of the run, as its owner would write it before the code's first step.
-    fn record(&self, request: Mark, last: Option<&StoredRecord>, reply: &str) -> (Record, Summary) {
+    fn record(
+        &self,
+        request: Mark,
+        last: Option<&StoredRecord>,
+        remembered: &OpenOperations,
+        reply: &str,
+    ) -> (Record, Summary) {
         let plan = self.plan;
         let before = last.map(|last| last.frame.marks).unwrap_or_default();
         let floor = last.map(|last| last.frame.time).unwrap_or_default();
@@ -202,6 +211,8 @@ impl Attempt<'_> {
         let started = Started {
             reply: Some(reply.to_owned()),
             prior: last.map(|last| last.seq),
+            taken: remembered.taken(),
+            taken_cancels: remembered.taken_cancels(),
             ..self.request().started(plan.id.clone(), plan.queue.clone(), self.run, request.time)
         };
         let (trace, attributes) = (started.trace.clone(), started.attributes.clone());

@@ -101,7 +101,9 @@ async fn a_termination_that_loses_a_race_goes_behind_the_winner() {
             let fixture = fixture.again();
             Fault::After(Box::pin(async move {
                 let last = fixture.last("o").await.unwrap();
-                fixture.append_behind("o", &last, vec![Event::CancelRequested { reason: String::new() }]).await;
+                fixture
+                    .append_behind("o", &last, vec![Event::CancelRequested { reason: String::new(), from: None }])
+                    .await;
             }))
         }
     });

@@ -29,7 +29,8 @@ async fn a_history_of_many_records_is_read_in_order() {
     let fixture = Fixture::new().await;
     let mut last = fixture.begin("long").await;
     for n in 0..250 {
-        let events = vec![Event::CancelRequested { reason: n.to_string() }, Event::TimerFired { op: OpId(n) }];
+        let events =
+            vec![Event::CancelRequested { reason: n.to_string(), from: None }, Event::TimerFired { op: OpId(n) }];
         last = fixture.append_behind("long", &last, events).await;
     }
     let history = fixture.client.handle_by_name("long").unwrap().history().await.unwrap();
@@ -37,7 +38,7 @@ async fn a_history_of_many_records_is_read_in_order() {
     assert!(history.iter().zip(1..).all(|(event, number)| event.number == number));
     assert!(history.is_sorted_by_key(|event| event.record));
     let reasons = history.iter().filter_map(|event| match &event.event {
-        Event::CancelRequested { reason } => Some(reason.clone()),
+        Event::CancelRequested { reason, .. } => Some(reason.clone()),
         _ => None,
     });
     assert!(reasons.eq((0..250).map(|n| n.to_string())));

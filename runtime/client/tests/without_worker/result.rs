@@ -119,7 +119,9 @@ async fn a_result_is_found_behind_later_runs_of_the_same_id() {
         let mut last = fixture.begin("o").await;
         // Long enough for the first record to be out of the last one's reach.
         for _ in 0..70 {
-            last = fixture.append_behind("o", &last, vec![Event::CancelRequested { reason: String::new() }]).await;
+            last = fixture
+                .append_behind("o", &last, vec![Event::CancelRequested { reason: String::new(), from: None }])
+                .await;
         }
         fixture.append_behind("o", &last, vec![completed(result)]).await;
         runs.push((last.frame.run, result));

@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use highwater_broker::{Broker, Stream};
 use highwater_client::{IdConflict, IdReuse, StartError};
 use highwater_protocol::{
-    Event, Failure, Headers, Payload, Status,
-    event::Trace,
+    Event, Failure, Headers, OpId, Payload, RunId, Status, TypeName,
+    event::{Sender, Signal, Trace},
     header,
     record::{Mark, Marks},
     subject::Verb,
@@ -88,6 +88,23 @@ async fn a_hundred_starts_that_use_the_existing_run_all_get_it() {
     });
     let runs: HashSet<_> = join_all(starts).await.into_iter().map(|handle| handle.unwrap().run_id().unwrap()).collect();
     assert_eq!(runs, HashSet::from([fixture.last("o").await.unwrap().frame.run]));
+}
+
+#[tokio::test]
+async fn a_run_that_the_client_records_knows_what_other_runs_said_to_the_one_before() {
+    let fixture = Fixture::new().await;
+    let sender = |op| Sender { run: RunId::generate(), op: OpId(op) };
+    let (signaled, cancelled) = (sender(1), sender(2));
+    let first = fixture.begin("o").await;
+    let signal = Signal { from: Some(signaled), ..Signal::new(TypeName::new("go").unwrap(), Payload::null()) };
+    let told = vec![Event::Signaled(signal), Event::CancelRequested { reason: String::new(), from: Some(cancelled) }];
+    let second = fixture.append_behind("o", &first, told).await;
+    fixture.append_behind("o", &second, vec![completed()]).await;
+
+    fixture.client.start_by_name("order", Payload::null()).id("o").id_reuse(IdReuse::Allow).await.unwrap();
+    let body = fixture.last("o").await.unwrap().body().unwrap();
+    let [Event::Started(started)] = body.events.as_slice() else { panic!("{body:?}") };
+    assert_eq!((started.taken.as_slice(), started.taken_cancels.as_slice()), (&[signaled][..], &[cancelled][..]));
 }
 
 #[tokio::test]

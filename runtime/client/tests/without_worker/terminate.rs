@@ -93,7 +93,7 @@ async fn terminating_moves_no_mark_and_no_time_backwards() {
     let mut frame = next(&first);
     frame.time = highwater_protocol::Timestamp(i64::MAX / 2);
     frame.marks.inbox = Mark { seq: 17, time: highwater_protocol::Timestamp(3) };
-    let events = vec![Event::CancelRequested { reason: String::new() }];
+    let events = vec![Event::CancelRequested { reason: String::new(), from: None }];
     fixture.append("o", frame.clone(), Body { events, previous: None }, first.seq).await;
     fixture.client.handle_by_name("o").unwrap().terminate("enough").await.unwrap();
     let last = fixture.last("o").await.unwrap();

@@ -36,7 +36,7 @@ impl Live {
         match event {
             Event::Signaled(signal) => self.shared.signal(signal),
             Event::UpdateAccepted(update) => self.shared.accept(update)?,
-            Event::CancelRequested { reason } => self.shared.cancel(&self.shared.scope, reason),
+            Event::CancelRequested { reason, .. } => self.shared.cancel(&self.shared.scope, reason),
             Event::ActivityClosed { op, attempt, outcome } => {
                 self.shared.resolve(*op, Kind::Activity, None, Resolution::Outcome(*attempt, outcome.clone()))?;
             }

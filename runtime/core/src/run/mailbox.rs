@@ -11,6 +11,8 @@ pub(super) struct Mailbox {
     /// Those whose argument did not fit what would have taken them.
     unfit: Vec<(u64, Unhandled)>,
     next: u64,
+    /// The place behind the last signal that was looked at for whether something takes it.
+    seen: u64,
 }
 
 /// A signal that came in and that nothing has taken.
@@ -48,10 +50,21 @@ impl Mailbox {
         in_order(names.iter().filter_map(|name| self.by_name.remove(name)).flatten())
     }
 
-    /// All that are left, in the order in which they came.
-    pub(super) fn take(&mut self) -> Vec<Signal> {
-        let unfit = std::mem::take(&mut self.unfit).into_iter().map(|(place, unfit)| (place, unfit.signal));
-        in_order(self.by_name.drain().flat_map(|(_, queue)| queue).chain(unfit))
+    /// All that are left, in the order in which they came. They stay: a run that has ended can still be asked for them.
+    pub(super) fn left(&self) -> Vec<Signal> {
+        let unfit = self.unfit.iter().map(|(place, unfit)| (*place, unfit.signal.clone()));
+        in_order(self.by_name.values().flatten().cloned().chain(unfit))
+    }
+
+    /// Those that came since this was last called and that are left, except those whose name is received and those whose
+    /// argument does not fit.
+    pub(super) fn newly_left(&mut self, received: impl Fn(&TypeName) -> bool) -> Vec<Signal> {
+        let seen = std::mem::replace(&mut self.seen, self.next);
+        if seen == self.next {
+            return Vec::new();
+        }
+        let left = self.by_name.iter().filter(|(name, _)| !received(name)).flat_map(|(_, queue)| queue);
+        in_order(left.filter(|(place, _)| *place >= seen).cloned())
     }
 
     /// All that are left, in the order in which they came, except those whose name is received.
@@ -83,11 +96,12 @@ mod tests {
             mailbox.push(one);
         }
         mailbox.push_unfit(&all[0], "no number".into());
+        assert_eq!(mailbox.newly_left(|name| *name == all[1].name), [&all[..1], &all[2..]].concat());
+        assert_eq!(mailbox.newly_left(|_| false), [], "each is told once");
         assert_eq!(mailbox.pop(&all[0].name), Some(all[0].clone()));
         let names = |unhandled: Vec<Unhandled>| unhandled.into_iter().map(|one| one.signal).collect::<Vec<_>>();
         assert_eq!(names(mailbox.unhandled(|name| *name == all[1].name)), [&all[2..], &all[..1]].concat());
         assert_eq!(mailbox.take_if(|name| *name == all[2].name || *name == all[1].name), all[1..3]);
-        assert_eq!(mailbox.take(), [&all[3..], &all[..1]].concat());
-        assert_eq!(mailbox.take(), []);
+        assert_eq!(mailbox.left(), [&all[3..], &all[..1]].concat());
     }
 }

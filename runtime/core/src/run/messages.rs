@@ -107,8 +107,24 @@ impl Shared {
         self.mailbox.borrow_mut().pop(name)
     }
 
-    pub(crate) fn take_signals(&self) -> Vec<Signal> {
-        self.mailbox.borrow_mut().take()
+    pub(crate) fn signals_left(&self) -> Vec<Signal> {
+        self.mailbox.borrow().left()
+    }
+
+    /// Tells of signals that came in lately and that nothing takes so far.
+    pub(super) fn tell_unhandled(&self) -> Result<(), String> {
+        let new = self.mailbox.borrow_mut().newly_left(|name| self.received.borrow().contains(name));
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.run_code(|| {
+            for signal in new {
+                tracing::warn!(
+                    signal = %signal.name,
+                    "nothing takes signals of this name; this one is kept until something does"
+                );
+            }
+        })
     }
 
     pub(crate) fn unhandled_signals(&self) -> Vec<Unhandled> {

@@ -166,8 +166,14 @@ impl Run {
             self.poll()?;
         }
         self.collect(&mut transition)?;
+        self.tell_unhandled()?;
         self.rest(true);
         Ok(transition)
+    }
+
+    fn tell_unhandled(&self) -> Result<(), TaskFailure> {
+        let Some(live) = self.live.as_ref().filter(|live| !live.shared.is_delayed()) else { return Ok(()) };
+        live.shared.tell_unhandled().map_err(|panic| Self::panicked(&live.shared, &panic))
     }
 
     /// Counts an event of the history.

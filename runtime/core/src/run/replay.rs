@@ -77,6 +77,8 @@ impl Run {
             // The code has most likely been here already, and what it logs was logged.
             self.poll()?;
         }
+        // What the code went through now was told when it came.
+        self.tell_unhandled()?;
         if let Some(live) = &self.live {
             live.shared.go_live();
         }

@@ -8,7 +8,7 @@ use std::{
 
 use highwater_core::{Ctx, Exit};
 use highwater_macros::workflow;
-use tracing::{Instrument, info, info_span};
+use tracing::{Instrument, info, info_span, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::play::{Mode, Play, registry};
@@ -37,6 +37,19 @@ impl<'a> MakeWriter<'a> for Log {
 impl Log {
     fn lines(&self) -> Vec<String> {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// What is told meanwhile.
+    fn of<T>(&self, act: impl FnOnce() -> T) -> Vec<String> {
+        let before = self.lines().len();
+        act();
+        self.lines().split_off(before)
+    }
+
+    /// Hears what this thread tells, as long as what it returns is there.
+    fn hear(&self) -> DefaultGuard {
+        let subscriber = tracing_subscriber::fmt().with_writer(self.clone()).without_time().with_ansi(false).finish();
+        tracing::subscriber::set_default(subscriber)
     }
 }
 
@@ -67,23 +80,34 @@ impl Talks {
 #[test]
 fn what_code_tells_is_heard_once_with_the_ids_of_its_run() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).without_time().with_ansi(false).finish();
-    let _subscribed = tracing::subscriber::set_default(subscriber);
+    let _subscribed = log.hear();
     for mode in [Mode::Kept, Mode::Evicted] {
         log.0.lock().unwrap().clear();
         let mut play = Play::new(&registry(Talks::run), mode);
-        let heard: Vec<Vec<String>> = ["start", "signal knock", "fire 1", "signal knock"]
-            .into_iter()
-            .map(|line| {
-                let before = log.lines().len();
-                play.line(line);
-                log.lines().split_off(before)
-            })
-            .collect();
+        let heard = ["start", "signal knock", "fire 1", "signal knock"].map(|line| log.of(|| play.line(line)));
         let span = "workflow{workflow_id=order-17 workflow_type=talks run=";
         for (lines, told) in heard.iter().zip(["begins", "who is there?", "slept", "who is there?"]) {
             let [line] = &lines[..] else { panic!("not one line for {told:?}, played {mode:?}: {lines:?}") };
             assert!(line.contains(span) && line.ends_with(told), "{line}");
         }
+    }
+}
+
+#[test]
+fn a_signal_that_nothing_takes_is_told_once_and_one_that_the_code_receives_later_is_not() {
+    #[workflow]
+    async fn listens(ctx: Ctx) -> Result<(), Exit> {
+        ctx.signals::<()>("knock").recv().await?;
+        ctx.cancelled().await;
+        Ok(())
+    }
+    let log = Log::default();
+    let _subscribed = log.hear();
+    for mode in [Mode::Kept, Mode::Evicted] {
+        let mut play = Play::new(&registry(listens), mode);
+        let told = ["start", "signal knock", "signal ring", "signal knock", "signal ring"]
+            .map(|line| log.of(|| play.line(line)));
+        assert_eq!(told.each_ref().map(Vec::len), [0, 0, 1, 0, 1], "played {mode:?}: {told:?}");
+        assert!(told[2][0].contains("run=") && told[2][0].contains("signal=ring"), "{told:?}");
     }
 }

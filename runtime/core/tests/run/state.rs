@@ -214,7 +214,7 @@ fn a_run_that_continues_hands_on_the_signals_it_did_not_take_in_their_order() {
         play.line("signal other 0 + signal tick 1 + signal tick 2 + signal else 3"),
         ["continue subscription 2"]
     );
-    let left = play.run.take_signals();
+    let left = play.run.signals_left();
     let words: Vec<_> = left.iter().map(|signal| format!("{} {}", signal.name, signal.input.begin())).collect();
     assert_eq!(words, ["other 0", "tick 2", "else 3"]);
 

@@ -5,7 +5,10 @@ use std::{cell::Cell, rc::Rc, sync::Mutex, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use highwater_core::{CallError, Ctx, Exit, join::try_join_all};
 use highwater_macros::{activity, workflow};
-use highwater_protocol::{Payload, TypeName};
+use highwater_protocol::{
+    Payload, TypeName,
+    query::{UNHANDLED_SIGNALS, UnhandledSignals},
+};
 
 use crate::play::{Mode, Play, check, history, parse, registry, replay};
 
@@ -214,6 +217,10 @@ fn an_operator_hears_which_handlers_a_run_waits_for_and_which_signals_nothing_ta
     assert_eq!(names, ["restock", "other"]);
     assert!(unhandled[0].problem.as_ref().is_some_and(|problem| problem.contains("not a u32")), "{unhandled:?}");
     assert_eq!(unhandled[1].problem, None);
+    let name = TypeName::new(UNHANDLED_SIGNALS).unwrap();
+    let told: UnhandledSignals = play.run.query(&name, &Payload::null()).unwrap().decode().unwrap();
+    let told = told.signals.into_iter().map(|one| (one.name.to_string(), one.problem)).collect::<Vec<_>>();
+    assert_eq!(told, [("restock".to_owned(), unhandled[0].problem.clone()), ("other".to_owned(), None)]);
 }
 
 #[test]

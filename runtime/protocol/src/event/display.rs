@@ -67,8 +67,8 @@ impl fmt::Display for Event {
         match self {
             Self::Started(started) => write!(f, " {} on queue {}", started.workflow_type, started.queue),
             Self::Signaled(signal) => write!(f, " {}", signal.name),
-            Self::CancelRequested { reason } | Self::Terminated { reason } if reason.is_empty() => Ok(()),
-            Self::CancelRequested { reason } | Self::Terminated { reason } => write!(f, ": {reason}"),
+            Self::CancelRequested { reason, .. } | Self::Terminated { reason } if reason.is_empty() => Ok(()),
+            Self::CancelRequested { reason, .. } | Self::Terminated { reason } => write!(f, ": {reason}"),
             Self::ActivityClosed { op, attempt, .. } => write!(f, " #{op} at attempt {attempt}"),
             Self::StepClosed { op, name, attempt: 1, .. } => write!(f, " #{op} {name}"),
             Self::StepClosed { op, name, attempt, .. } => write!(f, " #{op} {name} at attempt {attempt}"),

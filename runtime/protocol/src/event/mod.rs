@@ -53,6 +53,9 @@ pub enum Event {
     CancelRequested {
         /// Why, for people.
         reason: String,
+        /// The run that asked, when it was one that waits to hear that it has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Sender>,
     },
     /// An activity counted as done: its first outcome.
     ActivityClosed {

@@ -45,6 +45,10 @@ pub struct Started {
     /// Which messages of other runs the run before has taken: see [`Sender`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<Sender>,
+    /// Which requests of other runs to cancel it has taken. A child is started and cancelled under one and the same sender,
+    /// so these are apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_cancels: Vec<Sender>,
     /// The run that started this one as its child.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Origin>,
@@ -92,6 +96,7 @@ impl Started {
             continued_from: None,
             signals: Vec::new(),
             taken: Vec::new(),
+            taken_cancels: Vec::new(),
             parent: None,
             first_run: None,
             deadline: None,

@@ -214,6 +214,7 @@ fn follower(
         first_run: Some(started.first_run.unwrap_or(from)),
         signals,
         taken: open.taken(),
+        taken_cancels: open.taken_cancels(),
         attributes: open.attributes,
         ..(**started).clone()
     })

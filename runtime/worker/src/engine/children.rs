@@ -118,7 +118,7 @@ impl Engine {
     pub(super) fn end_stray(&mut self, key: &Key, slot: &mut Slot, of: RunId, report: &ChildReport) {
         let Some((run, Some(started))) = slot.known().map(|tip| (tip.frame.run, tip.started.clone())) else { return };
         let closed = slot.known().is_some_and(KnownTip::is_closed);
-        let refused = slot.open.refused_children.get(&report.op);
+        let refused = slot.open.refused_children.iter().find(|child| child.call.op == report.op);
         let child = slot.open.children.get(&report.op).filter(|_| closed).or(refused).cloned();
         let Some(mut child) = child.filter(|child| child.call.run == report.child) else { return };
         if of != run || !is_start(report) {
@@ -144,9 +144,19 @@ impl Engine {
 
     /// What the answer to a message means to the run that sent it.
     pub(super) fn external_event(slot: &Slot, report: &ExternalReport) -> Option<Event> {
-        let told = slot.open.children.get(&report.op).is_some_and(|c| c.cancel.is_some() && !c.cancel_delivered);
-        let waits = told || slot.open.externals.contains_key(&report.op);
-        waits.then(|| Event::ExternalClosed { op: report.op, failure: report.failure.clone() })
+        let event = Event::ExternalClosed { op: report.op, failure: report.failure.clone() };
+        waits_to_hear(slot, report.op).then_some(event)
+    }
+
+    /// What it means that a message can never be sent. It may have been sent before all the same, by an owner that could not
+    /// say so any more, and be answered.
+    pub(super) fn undelivered_event(slot: &Slot, event: &Event) -> Option<Event> {
+        let waits = match event {
+            Event::ChildClosed { op, .. } => slot.open.children.get(op).is_some_and(|child| !child.started),
+            Event::ExternalClosed { op, .. } => waits_to_hear(slot, *op),
+            _ => false,
+        };
+        waits.then(|| event.clone())
     }
 
     // The child's side.
@@ -216,6 +226,12 @@ impl Engine {
             self.report_child(key, slot, run, to, child, ChildState::Closed(outcome));
         }
     }
+}
+
+/// Whether a run has no answer yet to a message, or to a request that a child cancels itself.
+fn waits_to_hear(slot: &Slot, op: OpId) -> bool {
+    let told = slot.open.children.get(&op).is_some_and(|child| child.cancel.is_some() && !child.cancel_delivered);
+    told || slot.open.externals.contains_key(&op)
 }
 
 /// How a run ended, for the one that started it; nothing when another run follows it.

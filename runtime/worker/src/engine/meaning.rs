@@ -82,7 +82,9 @@ impl Engine {
                 };
                 Meaning::event(Event::ActivityClosed { op: *op, attempt: 0, outcome })
             }
-            Item::Undelivered { run: of, event } if *of == run => Meaning::event(event.clone()),
+            Item::Undelivered { run: of, event } if *of == run => {
+                Meaning::event_if(Self::undelivered_event(slot, event))
+            }
             Item::Step { .. } | Item::Undelivered { .. } | Item::Refused { .. } => Meaning::Nothing,
         }
     }
@@ -134,7 +136,12 @@ fn meaning_of_request(key: &Key, slot: &Slot, run: RunId, item: &RequestItem) ->
         // It was sent again, as its sender did not know that it is here.
         Ask::Signal { signal, .. } if signal.from.is_some_and(|from| slot.open.has_taken(from)) => Meaning::Noted,
         Ask::Signal { signal, .. } => Meaning::event(Event::Signaled(signal.clone())),
-        Ask::Cancel { reason, .. } => Meaning::event(Event::CancelRequested { reason: reason.clone() }),
+        Ask::Cancel { .. } if updates::sender(item).is_some_and(|from| slot.open.has_taken_cancel(from)) => {
+            Meaning::Noted
+        }
+        Ask::Cancel { reason, .. } => {
+            Meaning::event(Event::CancelRequested { reason: reason.clone(), from: updates::sender(item) })
+        }
         Ask::Update { update, .. } => Meaning::noted_unless(updates::new_to(slot, Some(update))),
         Ask::Start(start) => {
             let signals = start.signals.iter().cloned().map(Event::Signaled);

@@ -26,8 +26,12 @@ impl Engine {
         let Item::Request(request) = &item else { return };
         let Ask::Start(start) = &request.request.ask else { return };
         let run = start.run.unwrap_or_else(|| derived_run(&request.message));
-        let taken = if behind.is_some() { slot.open.taken() } else { Vec::new() };
-        let started = Arc::new(Started { taken, ..started(request, start, run, behind) });
+        // An id that is used again begins behind what was said to the run before.
+        let (taken, taken_cancels) = match behind {
+            Some(_) => (slot.open.taken(), slot.open.taken_cancels()),
+            None => (Vec::new(), Vec::new()),
+        };
+        let started = Arc::new(Started { taken, taken_cancels, ..started(request, start, run, behind) });
         let expect = behind.unwrap_or(0);
         slot.unit = request.unit;
         slot.live = false;

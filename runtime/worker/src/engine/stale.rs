@@ -2,9 +2,11 @@
 
 use highwater_core::open::OpenOperations;
 use highwater_protocol::{
-    Key,
+    Key, RunId,
+    event::Update,
     record::Mark,
     rejection::{Code, Rejection},
+    reply::Reply,
     request::{Ask, IdConflict},
 };
 
@@ -14,6 +16,7 @@ use super::{
     children::is_meant,
     requests::derived_run,
     slot::{KnownTip, Position, Slot},
+    updates::{reply_of, update_of},
 };
 
 /// What the sender of a request that is read again is to know.
@@ -76,7 +79,11 @@ impl Engine {
                 (Verdict::Rejected(rejection), _) => self.reject_item(slot, item, rejection),
                 (Verdict::Accepted, Item::Request(_)) => {
                     self.answer_accepted(slot, &item, run);
-                    self.answer_update(slot, run, &item);
+                    match update_of(&item).filter(|update| !slot.open.updates.contains_key(&update.id)) {
+                        // A start that counted, and the update that came with it did not.
+                        Some(update) => self.reply(reply_of(&item), Reply::Rejected(refused_before(run, update))),
+                        None => self.answer_update(slot, run, &item),
+                    }
                     slot.take(&item);
                 }
                 _ => slot.take(&item),
@@ -84,6 +91,11 @@ impl Engine {
         }
         None
     }
+}
+
+fn refused_before(run: RunId, update: &Update) -> Rejection {
+    let text = format!("run {run} refused update {} before; send it again to hear why", update.id);
+    Rejection::new(Code::Refused, text)
 }
 
 fn verdict(key: &Key, tip: &KnownTip, open: &OpenOperations, item: &RequestItem) -> Verdict {
@@ -109,9 +121,7 @@ fn verdict(key: &Key, tip: &KnownTip, open: &OpenOperations, item: &RequestItem)
         {
             reject(Code::Closed, format!("run {meant} of workflow {key} has ended; run {run} took its place"))
         }
-        Ask::Update { update, .. } if within => {
-            reject(Code::Refused, format!("run {run} refused update {} before; send it again to hear why", update.id))
-        }
+        Ask::Update { update, .. } if within => Verdict::Rejected(refused_before(run, update)),
         Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } if within => Verdict::Accepted,
         // A client that nobody answered began the run with its own request as mark; nobody had read this one by then.
         Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Update { .. } | Ask::Terminate { .. } if between => reject(

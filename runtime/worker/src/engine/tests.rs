@@ -1,5 +1,7 @@
 //! The engine alone: what it makes of inputs whose order only a crash or another queue can bring about.
 
+mod repeats;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;

@@ -6,10 +6,11 @@ use highwater_protocol::{
     rejection::{Code, Rejection},
     reply::{Reply, Updated},
     request::Ask,
+    subject::Verb,
 };
 
 use super::{
-    Action, Engine, Item,
+    Action, Engine, Item, RequestItem,
     slot::{Batch, Slot},
 };
 
@@ -23,24 +24,35 @@ pub(super) fn update_of(item: &Item) -> Option<&Update> {
     }
 }
 
-/// Whether an item brings an update, or a signal of another run's, that the batch has already. Whether the one there
+/// Where the sender of an item hears of it.
+pub(super) fn reply_of(item: &Item) -> Option<&str> {
+    let Item::Request(request) = item else { return None };
+    request.request.reply.as_deref()
+}
+
+/// Whether an item brings an update, or a message of another run's, that the batch has already. Whether the one there
 /// counts is not known yet.
 pub(super) fn repeats(batch: &Batch, item: &Item) -> bool {
-    if let Some(from) = sender_of(item) {
-        return batch.items.iter().filter_map(sender_of).any(|other| other == from);
+    if let Some(message) = message_of(item) {
+        return batch.items.iter().filter_map(message_of).any(|other| other == message);
     }
     let Some(update) = update_of(item) else { return false };
     batch.items.iter().filter_map(update_of).any(|other| other.id == update.id)
 }
 
-fn sender_of(item: &Item) -> Option<Sender> {
-    match item {
-        Item::Request(request) => match &request.request.ask {
-            Ask::Signal { signal, .. } => signal.from,
-            _ => None,
-        },
+/// The message of another run's that an item is. A child is cancelled under the number that it was started under.
+fn message_of(item: &Item) -> Option<(Verb, Sender)> {
+    let Item::Request(request) = item else { return None };
+    match &request.request.ask {
+        Ask::Signal { signal, .. } => Some((Verb::Signal, signal.from?)),
+        Ask::Cancel { .. } => Some((Verb::Cancel, sender(request)?)),
         _ => None,
     }
+}
+
+/// The run that sent a request, when it was one that waits for an answer.
+pub(super) fn sender(item: &RequestItem) -> Option<Sender> {
+    item.request.origin.as_ref().map(|origin| Sender { run: origin.run, op: origin.op })
 }
 
 /// The event of an update that the run has not accepted before.
@@ -65,11 +77,14 @@ pub(super) fn refuse_all(events: &mut Vec<Event>, failure: &Failure) -> Vec<(Upd
 }
 
 impl Engine {
-    /// Tells the sender of an update its outcome, when there is one on record.
-    pub(super) fn answer_update(&mut self, slot: &Slot, run: RunId, item: &Item) {
-        let (Item::Request(request), Some(update)) = (item, update_of(item)) else { return };
-        if let Some(outcome) = slot.open.updates.get(&update.id).and_then(|open| open.outcome.clone()) {
-            self.reply(request.request.reply.as_deref(), updated(run, &update.id, outcome));
+    /// Tells the sender of an update its outcome, now when there is one on record, or else when there is.
+    pub(super) fn answer_update(&mut self, slot: &mut Slot, run: RunId, item: &Item) {
+        let Some(update) = update_of(item) else { return };
+        let Some(open) = slot.open.updates.get_mut(&update.id) else { return };
+        match (open.outcome.clone(), reply_of(item)) {
+            (Some(outcome), reply) => self.reply(reply, updated(run, &update.id, outcome)),
+            (None, Some(reply)) => open.tell_too(reply),
+            (None, None) => {}
         }
     }
 
@@ -77,10 +92,13 @@ impl Engine {
     pub(super) fn update_closed(&mut self, key: &Key, slot: &Slot, run: RunId, id: &UpdateId, outcome: &Outcome) {
         let reply = updated(run, id, outcome.clone());
         self.actions.push(Action::Announce { key: key.clone(), reply: reply.clone() });
+        let Some(open) = slot.open.updates.get(id) else { return };
         // Whoever brought it in this very transition is told when that is done.
-        let is_here = slot.batch.items.iter().filter_map(update_of).any(|update| update.id == *id);
-        let to = slot.open.updates.get(id).and_then(|open| open.reply.as_deref()).filter(|_| !is_here);
-        self.reply(to, reply);
+        let brought = slot.batch.items.iter().filter(|item| update_of(item).is_some_and(|update| update.id == *id));
+        let here: Vec<&str> = brought.filter_map(reply_of).collect();
+        for to in open.told().filter(|to| !here.contains(to)) {
+            self.reply(Some(to), reply.clone());
+        }
     }
 
     /// The run has ended, and what it has not answered it never will.
@@ -90,7 +108,9 @@ impl Engine {
                 let never = Outcome::Failed(Failure::new(FailureKind::Closed, "the run ended before the update did"));
                 let reply = updated(run, id, never.clone());
                 self.actions.push(Action::Announce { key: key.clone(), reply: reply.clone() });
-                self.reply(open.reply.as_deref(), reply);
+                for to in open.told() {
+                    self.reply(Some(to), reply.clone());
+                }
                 open.outcome = Some(never);
             }
         }

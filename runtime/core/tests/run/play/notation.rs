@@ -40,7 +40,7 @@ pub(crate) fn parse(play: &mut Play, given: &str) -> Event {
             }))
         }
         "begin" => Event::DelayPassed,
-        "cancel" => Event::CancelRequested { reason: rest.to_owned() },
+        "cancel" => Event::CancelRequested { reason: rest.to_owned(), from: None },
         other => panic!("a script cannot give {other}"),
     }
 }

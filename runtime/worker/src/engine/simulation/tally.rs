@@ -17,6 +17,8 @@ pub(super) struct Tally {
     updates: BTreeMap<(RunId, UpdateId), bool>,
     /// How often each signal of another run was taken by a run and those that follow it.
     messages: BTreeMap<(Sender, RunId), u32>,
+    /// How often each request of another run to cancel was taken by a run and those that follow it.
+    cancels: BTreeMap<(Sender, RunId), u32>,
     /// Signals to other runs, and what their senders were told.
     sent: BTreeMap<Sender, Option<bool>>,
     children: BTreeMap<(RunId, OpId), RunId>,
@@ -32,6 +34,7 @@ impl Tally {
             Event::Signaled(Signal { from: Some(from), .. }) => {
                 *self.messages.entry((*from, chain)).or_default() += 1;
             }
+            Event::CancelRequested { from: Some(from), .. } => *self.cancels.entry((*from, chain)).or_default() += 1,
             Event::Signaled(signal) => *self.signals.entry(signal.input.decode().unwrap()).or_default() += 1,
             Event::UpdateAccepted(update) => {
                 let before = self.updates.insert((run, update.id.clone()), false);
@@ -68,6 +71,9 @@ impl Tally {
     pub(super) fn check_messages(&self, answered: &BTreeSet<Sender>) {
         for ((sender, chain), taken) in &self.messages {
             assert_eq!(*taken, 1, "{sender:?} is taken {taken} times by {chain} and those that follow it");
+        }
+        for ((sender, chain), taken) in &self.cancels {
+            assert_eq!(*taken, 1, "{sender:?} cancels {chain} and those that follow it {taken} times");
         }
         for (sender, told) in &self.sent {
             let taken = self.messages.keys().any(|(from, _)| from == sender);
