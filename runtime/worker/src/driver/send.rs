@@ -133,7 +133,7 @@ async fn cancel(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) ->
     tell_workers(broker, run, op, queue).await;
     // A task that nobody has taken yet is never to be taken. Where one works on it, its acknowledgement finds nothing.
     delete_task(broker, run, op, queue).await;
-    Sent::Done
+    Sent::Cancelled
 }
 
 /// Tells the activity's worker that the run wants it to end. Whoever writes first decides whether there is one: this process,

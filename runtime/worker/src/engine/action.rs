@@ -76,6 +76,8 @@ pub(crate) enum Send {
 pub(crate) enum Sent {
     /// It is there.
     Done,
+    /// Whoever has an activity knows that it is not wanted, and nobody takes it later.
+    Cancelled,
     /// A message is in the other one's inbox; otherwise what the run is to be told.
     Posted { run: RunId, to: Key, undelivered: Option<Event> },
     /// An outcome that may be this activity's waits in the inbox at this sequence.

@@ -208,8 +208,9 @@ impl Engine {
             return;
         };
         slot.stage = Stage::Appending;
-        if draft.continues.is_some() && slot.sending > 0 {
+        if slot.cancelling > 0 || draft.continues.is_some() && slot.sending > 0 {
             // A takeover sends again what the run before the present one left unsent, and what earlier ones did it cannot know.
+            // Of the cancellations of a run it knows those of the last record.
             slot.batch.drafts.push_front(draft);
             return;
         }

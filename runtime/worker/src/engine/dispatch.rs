@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use highwater_core::open::OpenActivity;
 use highwater_protocol::{
-    Event, Key, OpId, RunId, Status, Timestamp, event::ActivityCancellation, task::ActivityTask, timer::TimerId,
+    Event, Key, OpId, QueueName, RunId, Status, Timestamp, event::ActivityCancellation, task::ActivityTask,
+    timer::TimerId,
 };
 
 use super::{
@@ -31,10 +32,11 @@ impl Engine {
         match sent {
             Sent::Posted { run, to, undelivered } => self.posted(key, slot, run, to, undelivered),
             Sent::Done => {}
+            Sent::Cancelled => slot.cancelling = slot.cancelling.saturating_sub(1),
             Sent::Waits { run, op, seq } => slot.verify.push((seq, run, op)),
             Sent::Refused { run, op, failure } => slot.pending.push_back(Item::Refused { run, op, failure }),
         }
-        if slot.sending == 0 && slot.stage == Stage::Appending && slot.batch.appending.is_none() {
+        if slot.stage == Stage::Appending && slot.batch.appending.is_none() {
             self.append_next(key, slot);
         }
     }
@@ -103,6 +105,7 @@ impl Engine {
         let started = tip.started.clone();
         let end = started.as_ref().and_then(|started| RunEnd::of(started, started_at));
         self.close_left(key, slot);
+        self.repeat_last(key, slot, run, status);
         if closed {
             if let Some(started) = started {
                 self.report_started(key, slot, run, &started);
@@ -114,27 +117,6 @@ impl Engine {
         }
         let now = self.time();
         self.arm_limits(key, slot, run, end, slot.open.delay, now);
-        let last = slot.history.iter().rev().find(|(_, events)| !events.is_empty());
-        let (ordinal, last_events) =
-            last.map(|(record, events)| (record.frame.ordinal, events.clone())).unwrap_or_default();
-        for event in &last_events {
-            match event {
-                Event::WorkflowTaskFailed { retry_at, .. } if status == Status::Blocked => {
-                    self.arm(key, slot, run, TimerId::TaskRetry(ordinal), *retry_at, now);
-                }
-                Event::ActivityCancelRequested { op } if !slot.open.activities.contains_key(op) => {
-                    let call = slot.history.iter().flat_map(|(_, events)| events).find_map(|event| match event {
-                        Event::ActivityScheduled(call) if call.op == *op => Some(call.queue.clone()),
-                        _ => None,
-                    });
-                    if let Some(queue) = call {
-                        self.send(key, slot, Send::CancelActivity { run, op: *op, queue, wait: false });
-                    }
-                }
-                Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
-                _ => {}
-            }
-        }
         for (op, activity) in slot.open.activities.clone() {
             if activity.cancelling {
                 // Whoever has it hears of it again; if nobody has it, nobody is to get it.
@@ -151,6 +133,40 @@ impl Engine {
             self.report_started(key, slot, run, &started);
         }
         self.post_again(key, slot);
+    }
+
+    /// Sends again what the last record asked for and what is not open any more. No record is made before the cancellations of
+    /// the one before are sent, so there is no need to look further back.
+    fn repeat_last(&mut self, key: &Key, slot: &mut Slot, run: RunId, status: Status) {
+        let now = self.time();
+        let last = slot.history.iter().rev().find(|(_, events)| !events.is_empty());
+        let (ordinal, last_events) =
+            last.map(|(record, events)| (record.frame.ordinal, events.clone())).unwrap_or_default();
+        for event in &last_events {
+            match event {
+                Event::WorkflowTaskFailed { retry_at, .. } if status == Status::Blocked => {
+                    self.arm(key, slot, run, TimerId::TaskRetry(ordinal), *retry_at, now);
+                }
+                Event::ActivityCancelRequested { op } if !slot.open.activities.contains_key(op) => {
+                    let call = slot.history.iter().flat_map(|(_, events)| events).find_map(|event| match event {
+                        Event::ActivityScheduled(call) if call.op == *op => Some(call.queue.clone()),
+                        _ => None,
+                    });
+                    if let Some(queue) = call {
+                        self.cancel_activity(key, slot, run, *op, queue);
+                    }
+                }
+                Event::UpdateClosed { id, outcome } => self.update_closed(key, slot, run, id, outcome),
+                _ => {}
+            }
+        }
+    }
+
+    /// Tells whoever has an activity, or takes it later, that it is not wanted. Nothing is known of that once the next record
+    /// stands behind, so that one waits.
+    pub(super) fn cancel_activity(&mut self, key: &Key, slot: &mut Slot, run: RunId, op: OpId, queue: QueueName) {
+        slot.cancelling += 1;
+        self.send(key, slot, Send::CancelActivity { run, op, queue, wait: false });
     }
 
     /// Looks again at activities whose task was gone while outcomes waited in the inbox, once those are consumed.
@@ -234,7 +250,11 @@ impl Engine {
             let wait =
                 options.cancellation == ActivityCancellation::Wait && !slot.known().is_some_and(KnownTip::is_closed);
             let queue = activity.call.queue.clone();
-            self.send(key, slot, Send::CancelActivity { run, op, queue, wait });
+            if wait {
+                self.send(key, slot, Send::CancelActivity { run, op, queue, wait });
+            } else {
+                self.cancel_activity(key, slot, run, op, queue);
+            }
         }
     }
 

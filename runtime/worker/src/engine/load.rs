@@ -189,6 +189,7 @@ impl Engine {
         slot.suspect = true;
         slot.confirmed = false;
         slot.sending = 0;
+        slot.cancelling = 0;
         slot.outbox.clear();
         slot.answering.clear();
         slot.left = None;

@@ -99,7 +99,7 @@ impl Engine {
                 let text = format!("activity {} had no outcome in time", open.call.name);
                 let failure = Failure::timeout(TimeoutKind::ScheduleToClose, text);
                 let queue = open.call.queue.clone();
-                self.send(key, slot, Send::CancelActivity { run, op, queue, wait: false });
+                self.cancel_activity(key, slot, run, op, queue);
                 Meaning::event(Event::ActivityClosed { op, attempt: 0, outcome: Outcome::Failed(failure) })
             }
             TimerId::ScheduleToStart(op) => {

@@ -242,6 +242,8 @@ pub(super) struct Slot {
     pub(super) history: Vec<(StoredRecord, Vec<Event>)>,
     /// How much is on its way or waits for its turn.
     pub(super) sending: usize,
+    /// How many activities are being cancelled that count as ended already.
+    pub(super) cancelling: usize,
     /// Messages to other workflows behind the one that is on its way there.
     pub(super) outbox: BTreeMap<Key, VecDeque<(RunId, Outgoing)>>,
     /// Requests of other runs whose answer may still be on its way. Only whoever reads them again answers them again.
@@ -281,6 +283,7 @@ impl Slot {
             confirmed: false,
             history: Vec::new(),
             sending: 0,
+            cancelling: 0,
             outbox: BTreeMap::new(),
             answering: BTreeSet::new(),
             left: None,

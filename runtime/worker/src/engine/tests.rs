@@ -13,7 +13,7 @@ use highwater_core::run::{Conclusion, Limits, NextRun, Registry, Transition};
 use highwater_protocol::{
     Event, Failure, FailureKind, Headers, Key, Namespace, OpId, Payload, Payloads, QueueName, Record, RetryPolicy,
     RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId,
-    event::{Attributes, Class, Origin, Outcome, Signal},
+    event::{ActivityOptions, ActivityScheduled, Attributes, Class, Origin, Outcome, Signal},
     header,
     ids::RecordId,
     lease::Lease,
@@ -354,6 +354,56 @@ fn an_update_that_was_refused_is_not_accepted_when_a_later_record_is_too_large()
         _ => None,
     });
     assert_eq!(rejections.collect::<Vec<_>>(), [&refusal], "{actions:?}");
+}
+
+/// An activity and its cancellation.
+fn cancelled() -> Vec<Event> {
+    let call = ActivityScheduled {
+        op: OpId(1),
+        name: TypeName::new("ship").unwrap(),
+        queue: queue(SHOP),
+        input: Payload::null(),
+        options: ActivityOptions::default(),
+        headers: Payloads::default(),
+    };
+    vec![Event::ActivityScheduled(Box::new(call)), Event::ActivityCancelRequested { op: OpId(1) }]
+}
+
+fn cancels_activity(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Send { send: Send::CancelActivity { wait: false, .. }, .. }))
+}
+
+fn appends(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Append { .. }))
+}
+
+#[test]
+fn no_record_is_made_before_the_cancellations_of_the_last_one_are_sent() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.signal(SHOP, 12);
+    let loaded = fixture.history_of(|_| (), vec![cancelled().remove(0)], (7, 0));
+    let actions = fixture.load(&actions, loaded);
+    let transition = |events: Vec<Event>| Transition { events, ..Transition::default() };
+    fixture.code_says(generation_of_job(&actions), transition(vec![cancelled().remove(1)]));
+    assert!(cancels_activity(&fixture.appended(Ok(Appended::Stored(2)))));
+    let actions = fixture.signal(SHOP, 13);
+    let sleeps = Event::TimerStarted { op: OpId(2), fire_at: Timestamp(200) };
+    let actions = fixture.code_says(generation_of_job(&actions), transition(vec![sleeps]));
+    assert!(!appends(&actions), "{actions:?}");
+    let (key, generation) = (fixture.key.clone(), fixture.engine.slots[&fixture.key].generation);
+    let actions = fixture.feed(Input::Sent { key, generation, sent: Sent::Cancelled });
+    assert!(appends(&actions), "{actions:?}");
+}
+
+#[test]
+fn what_the_last_record_of_a_closed_run_cancels_is_cancelled_by_a_takeover() {
+    let mut fixture = Fixture::new();
+    let actions = fixture.fire(7, 2);
+    let mut events = cancelled();
+    events.push(Event::Completed { result: Payload::null() });
+    let loaded = fixture.history_of(|_| (), events, (7, 0));
+    let actions = fixture.load(&actions, loaded);
+    assert!(cancels_activity(&actions), "{actions:?}");
 }
 
 #[test]

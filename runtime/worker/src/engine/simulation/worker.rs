@@ -276,8 +276,9 @@ impl Worker {
             Send::DeleteTimer { run, timer } => {
                 world.timers.remove(&(key.clone(), run, timer));
             }
-            Send::CancelActivity { run, op, .. } => {
+            Send::CancelActivity { run, op, wait, .. } => {
                 world.tasks.remove(&(run, op));
+                return if wait { Sent::Done } else { Sent::Cancelled };
             }
             Send::Message { run, to, message } => {
                 world.post(message.subject(&world.subjects, run, &to), message.payload());
