@@ -189,7 +189,7 @@ async fn a_wrong_configuration_is_explained_with_the_log() {
     let error = DevServer::builder().config("max_connections: many").start().await.unwrap_err();
     assert!(matches!(error, StartError::Exited { .. }), "{error}");
     assert!(!error.is_retryable());
-    assert!(error.to_string().contains("nats-server.conf:6"), "{error}");
+    assert!(error.to_string().contains("nats-server.conf:7"), "{error}");
 }
 
 #[tokio::test]
