@@ -16,11 +16,17 @@ use super::{
 };
 
 impl Engine {
-    /// Tells everybody who waits that the run has ended.
-    pub(super) fn announce(&mut self, key: &Key, slot: &mut Slot) {
+    /// Does what the end of the run asks for, and tells the run that started it.
+    pub(super) fn wind_up(&mut self, key: &Key, slot: &mut Slot) {
         let Some((run, started)) = slot.known().map(|tip| (tip.frame.run, tip.started.clone())) else { return };
         self.close_operations(key, slot, run, started.as_deref());
         self.report_end(key, slot);
+    }
+
+    /// Winds the run up, and tells everybody who waits that it has ended.
+    pub(super) fn announce(&mut self, key: &Key, slot: &mut Slot) {
+        self.wind_up(key, slot);
+        let Some(started) = slot.known().map(|tip| tip.started.clone()) else { return };
         let Some(closed) = slot.known().and_then(closed) else { return };
         let to = started.as_ref().and_then(|started| started.reply.clone());
         let reply = Reply::Closed(closed);

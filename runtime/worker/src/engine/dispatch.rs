@@ -112,7 +112,12 @@ impl Engine {
                 let externals = slot.unanswered();
                 self.post_externals(key, slot, run, &started, externals);
             }
-            self.announce(key, slot);
+            if slot.is_wanted_anew() {
+                // Its starter heard of the end long ago, or reads of it: an answer now could be taken for the next run's.
+                self.wind_up(key, slot);
+            } else {
+                self.announce(key, slot);
+            }
             return;
         }
         let now = self.time();

@@ -12,7 +12,7 @@ use highwater_protocol::{
     event::{ExternalScheduled, Outcome},
     record::{Frame, Mark},
     rejection::Rejection,
-    request::Request,
+    request::{Ask, Request},
     timer::{Fire, TimerId},
 };
 
@@ -333,6 +333,11 @@ impl Slot {
     /// Whether nobody would miss it.
     pub(super) fn is_forgettable(&self) -> bool {
         self.is_quiescent() && self.taken.is_empty() && self.questions.is_empty() && self.asking == 0
+    }
+
+    /// Whether a start waits to begin another run under the id.
+    pub(super) fn is_wanted_anew(&self) -> bool {
+        matches!(self.pending.front(), Some(Item::Request(item)) if matches!(item.request.ask, Ask::Start(_)))
     }
 
     /// An item is dealt with: its event is done when the run is quiescent.
