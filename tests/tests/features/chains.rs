@@ -13,7 +13,7 @@ use highwater_tests::{
     space::{self, Running},
 };
 
-use crate::SERVER;
+use crate::{SERVER, timeouts::endless};
 
 /// Short waits, whatever the attempt.
 fn quickly(maximum_attempts: u32) -> RetryPolicy {
@@ -67,12 +67,6 @@ async fn attempts_end_with_the_failure_of_the_last_one() -> Result<()> {
     assert!(matches!(&error, ResultError::Failed(text) if text == "no luck"), "{error:?}");
     assert_eq!(run.describe().await?.attempt, 2);
     worker.stop().await;
-    Ok(())
-}
-
-#[workflow]
-async fn endless(ctx: Ctx, (): ()) -> Result<(), Exit> {
-    ctx.signals::<()>("never").recv().await?;
     Ok(())
 }
 

@@ -90,8 +90,9 @@ async fn every_timeout_of_an_activity_ends_the_call_and_says_which_it_was() -> R
     Ok(())
 }
 
+/// Waits for what never comes.
 #[workflow]
-async fn endless(ctx: Ctx, (): ()) -> Result<(), Exit> {
+pub(crate) async fn endless(ctx: Ctx, (): ()) -> Result<(), Exit> {
     ctx.signals::<()>("never").recv().await?;
     Ok(())
 }
