@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use highwater_protocol::{
     Headers, Key, QueueName, Record, RunId, Status, Timestamp, TypeName,
     event::Attributes,
     header,
+    ids::RecordId,
     record::{Body, Frame},
     wire,
 };
@@ -27,7 +29,7 @@ pub struct StoredRecord {
     pub headers: Headers,
     /// What the engine needs to append behind it.
     pub frame: Frame,
-    body: bytes::Bytes,
+    body: Bytes,
 }
 
 /// A history cannot be read.
@@ -122,11 +124,49 @@ pub struct Summary {
     pub trace: Option<highwater_protocol::event::Trace>,
 }
 
+/// A record that is to be appended, encoded once however often that is tried.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    id: RecordId,
+    run: RunId,
+    time: Timestamp,
+    payload: Bytes,
+    summary: Summary,
+}
+
+impl NewRecord {
+    /// Encodes a record.
+    pub fn new(record: &Record, summary: Summary) -> Self {
+        let Frame { run, record: id, time, .. } = record.frame;
+        Self { id, run, time, payload: record.encode(), summary }
+    }
+
+    /// The record's own id.
+    pub fn id(&self) -> RecordId {
+        self.id
+    }
+
+    /// The record as it is stored.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// What its headers tell.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Its headers.
+    pub fn headers(&self) -> Headers {
+        self.summary.headers(self.run, self.time)
+    }
+}
+
 impl Summary {
-    /// The headers of a record.
-    pub fn headers(&self, record: &Record) -> Headers {
+    /// The headers of a record of `run` made at `time`.
+    fn headers(&self, run: RunId, time: Timestamp) -> Headers {
         let headers = Headers::new()
-            .with(header::RUN, record.frame.run.to_string())
+            .with(header::RUN, run.to_string())
             .with(header::TYPE, self.workflow_type.to_key().to_string())
             .with(header::QUEUE, self.queue.to_key().to_string())
             .with(header::STATUS, self.status.as_str())
@@ -137,7 +177,7 @@ impl Summary {
                 .with_opt(header::TRACESTATE, trace.state.clone()),
             None => headers,
         };
-        let closed = self.status.is_closed().then(|| record.frame.time.as_micros().to_string());
+        let closed = self.status.is_closed().then(|| time.as_micros().to_string());
         let attributes = (!self.attributes.is_empty()).then(|| self.attributes.to_json());
         headers.with_opt(header::CLOSED_AT, closed).with_opt(header::ATTRIBUTES, attributes)
     }
@@ -209,22 +249,15 @@ pub enum Appended {
 /// Appends a record behind the one at sequence `expect` (0: as the first of its subject) and waits until it is clear
 /// what became of it: an answer that got lost is looked up by the record's own id. Only an error that a retry cannot
 /// mend is returned.
-pub async fn append(
-    broker: &dyn Broker,
-    key: &Key,
-    record: &Record,
-    headers: Headers,
-    expect: u64,
-) -> Result<Appended, Error> {
+pub async fn append(broker: &dyn Broker, key: &Key, record: &NewRecord, expect: u64) -> Result<Appended, Error> {
     const PAUSE_MAX: Duration = Duration::from_secs(2);
     let subject = broker.subjects().history(key);
-    let payload = record.encode();
     let mut pause = Duration::from_millis(50);
     loop {
         let publish = Publish {
             subject: subject.clone(),
-            headers: headers.clone(),
-            payload: payload.clone(),
+            headers: record.headers(),
+            payload: record.payload.clone(),
             expect_last: Some(expect),
             ..Publish::default()
         };
@@ -235,9 +268,8 @@ pub async fn append(
                 match broker.last_from_leader(Stream::History, subject.clone()).await {
                     Ok(last) => {
                         let last_seq = last.as_ref().map_or(0, |message| message.seq);
-                        let ours = last.is_some_and(|m| {
-                            Frame::decode(&m.payload).is_ok_and(|(f, _)| f.record == record.frame.record)
-                        });
+                        let ours =
+                            last.is_some_and(|m| Frame::decode(&m.payload).is_ok_and(|(f, _)| f.record == record.id));
                         if ours {
                             return Ok(Appended::Stored(last_seq));
                         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use highwater_broker::{
     Broker, Error, PlainMessage,
-    history::{self, Appended, HistoryError, StoredRecord, Summary},
+    history::{self, Appended, HistoryError, NewRecord, StoredRecord, Summary},
 };
 use highwater_protocol::{
     Event, Key, Payload, QueueName, Record, RunId, Status, Timestamp, WorkflowId, header,
@@ -170,8 +170,8 @@ pub(crate) async fn close(
     for _ in 0..APPENDS_MAX {
         let now = persist(PATIENCE, || broker.server_time()).await;
         let (record, summary) = closing(&last, &queue, now.unwrap_or(last.time), reason).map_err(unreadable)?;
-        let headers = summary.headers(&record);
-        match timeout(APPEND_WAIT, history::append(broker, key, &record, headers, last.seq)).await {
+        let record = NewRecord::new(&record, summary);
+        match timeout(APPEND_WAIT, history::append(broker, key, &record, last.seq)).await {
             Ok(Ok(Appended::Stored(_))) => {
                 tell(broker, key, run, reason).await;
                 return Ok(Ended::Closed);

@@ -1,5 +1,7 @@
 //! Message headers: names, and values that cannot break the line they stand on.
 
+use std::borrow::Cow;
+
 /// Content type of a payload; JSON when absent.
 pub const CONTENT_TYPE: &str = "Content-Type";
 /// W3C trace context.
@@ -47,13 +49,40 @@ pub const ATTRIBUTES: &str = "Hw-Attributes";
 /// On a rejected message: the subject it came in on.
 pub const SUBJECT: &str = "Hw-Subject";
 
+/// All of these names.
+pub const ALL: &[&str] = &[
+    CONTENT_TYPE,
+    TRACEPARENT,
+    TRACESTATE,
+    REPLY,
+    REPLY_KIND,
+    RUN,
+    EXPECT,
+    ID_REUSE,
+    ID_CONFLICT,
+    RUN_TIMEOUT,
+    EXECUTION_TIMEOUT,
+    START_DELAY,
+    UPDATE_ID,
+    CONTEXT,
+    REASON,
+    CODE,
+    TYPE,
+    QUEUE,
+    STATUS,
+    STARTED_AT,
+    CLOSED_AT,
+    ATTRIBUTES,
+    SUBJECT,
+];
+
 /// The longest header value, in bytes; a longer one is cut. All headers of a message together may take 64 KiB.
 pub const VALUE_MAX: usize = 4 * 1024;
 
 /// A few headers, in order. Values are made safe when they are added: line breaks and other control characters become
 /// spaces, so that no header of a user's can forge another one or break the connection's framing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, String)>);
+pub struct Headers(Vec<(Cow<'static, str>, String)>);
 
 impl Headers {
     /// No headers.
@@ -62,7 +91,7 @@ impl Headers {
     }
 
     /// Adds one. The name is one of ours; the value can be anything.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {
+    pub fn insert(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
         let mut value: String = value.into();
         if value.len() > VALUE_MAX {
             value.truncate(value.floor_char_boundary(VALUE_MAX));
@@ -74,17 +103,22 @@ impl Headers {
     }
 
     /// Adds one, in a chain.
-    pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.insert(name, value);
         self
     }
 
     /// Adds one when there is a value.
-    pub fn with_opt(self, name: &str, value: Option<impl Into<String>>) -> Self {
+    pub fn with_opt(self, name: &'static str, value: Option<impl Into<String>>) -> Self {
         match value {
             Some(value) => self.with(name, value),
             None => self,
         }
+    }
+
+    /// Adds those of another message whose names are `wanted`.
+    pub fn insert_from(&mut self, other: &Self, wanted: impl Fn(&str) -> bool) {
+        self.0.extend(other.0.iter().filter(|(name, _)| wanted(name)).cloned());
     }
 
     /// The first value of a header. Names compare without regard to case, as other languages' clients differ in it.
@@ -94,7 +128,17 @@ impl Headers {
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+        self.0.iter().map(|(n, v)| (n.as_ref(), v.as_str()))
+    }
+
+    /// All of them, in order, to be taken apart.
+    pub fn into_parts(self) -> impl Iterator<Item = (Cow<'static, str>, String)> {
+        self.0.into_iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether there is none.

@@ -3,16 +3,18 @@
 //! Letters, digits, `-` and `_` stand for themselves; every other byte is `=` and two upper-case hex digits.
 //! The escape is injective and canonical: one text has one key, so one id lives in one partition.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::{InvalidId, LENGTH_MAX};
 
-/// An escaped id: one subject token, also legal as a key of a NATS bucket.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Key(Box<str>);
+/// An escaped id: one subject token, also legal as a key of a NATS bucket. A clone shares the text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
 
 impl Key {
     /// Escapes `value`; `what` names the id in errors.
@@ -24,7 +26,7 @@ impl Key {
         if escaped.len() > LENGTH_MAX {
             return Err(InvalidId::TooLong { what, length: escaped.len() });
         }
-        Ok(Self(escaped.into_boxed_str()))
+        Ok(Self(escaped.into()))
     }
 
     /// The text behind a token that somebody published. A token that is not the canonical escape of its text is
@@ -35,7 +37,7 @@ impl Key {
         if canonical.as_str() == token {
             return Ok(text);
         }
-        Err(InvalidId::NotCanonical { what, token: token.into(), canonical: canonical.0.into() })
+        Err(InvalidId::NotCanonical { what, token: token.into(), canonical: canonical.as_str().into() })
     }
 
     /// The token.
@@ -46,6 +48,19 @@ impl Key {
     /// The key's partition out of `partitions`.
     pub fn partition(&self, partitions: u16) -> u16 {
         crate::partition::of(&self.0, partitions)
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Takes a token back from where it was stored.
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(String::deserialize(deserializer)?.into()))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +20,9 @@ use highwater_protocol::{
     Event, Key, Payload, RunId, Timestamp, TypeName, event::Signal, partition::fnv1a32, query::QueryRejected,
 };
 use tokio::sync::mpsc::UnboundedSender;
+
+/// Jobs that wait for each other until their thread gets them together.
+const TOGETHER_MAX: usize = 16;
 
 /// Work for a run's thread. The generation tells a report about a run that was dropped since from one that counts.
 #[derive(Debug)]
@@ -109,7 +113,9 @@ struct Setup {
 
 #[derive(Debug)]
 struct Thread {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Vec<Job>>,
+    /// Jobs to be handed in together: waking a thread costs more than most jobs.
+    next: Vec<Job>,
     /// Tells of every job that is reported on, when somebody waits for that.
     done: mpsc::Receiver<()>,
     watch: Arc<Watch>,
@@ -154,13 +160,26 @@ impl Executor {
         fnv1a32(key.as_str().as_bytes()) as usize % self.threads.len()
     }
 
-    /// Hands a job to its run's thread.
+    /// Has a job for its run's thread, which gets it with the next [`flush`](Self::flush).
     pub(crate) fn send(&mut self, job: Job) {
         match self.setup.in_step {
             Some(_) if matches!(job, Job::Evict { .. }) => self.to_evict.push(job),
             Some(timeout) => self.send_and_wait(job, timeout),
-            // A thread ends only when it is abandoned, and then another one is in its place.
-            None => drop(self.threads[self.thread_of(job.key())].jobs.send(job)),
+            None => {
+                let thread = self.thread_of(job.key());
+                let thread = &mut self.threads[thread];
+                thread.next.push(job);
+                if thread.next.len() >= TOGETHER_MAX {
+                    thread.flush();
+                }
+            }
+        }
+    }
+
+    /// Hands the jobs to their threads.
+    pub(crate) fn flush(&mut self) {
+        for thread in &mut self.threads {
+            thread.flush();
         }
     }
 
@@ -168,9 +187,7 @@ impl Executor {
         let index = self.thread_of(job.key());
         let (key, generation) = (job.key().clone(), job.generation());
         let thread = &self.threads[index];
-        for job in self.to_evict.drain(..).chain([job]) {
-            let _ = thread.jobs.send(job);
-        }
+        let _ = thread.jobs.send(self.to_evict.drain(..).chain([job]).collect());
         if thread.done.recv_timeout(timeout).is_err() {
             self.abandon(index, key, generation, timeout);
         }
@@ -218,14 +235,23 @@ impl Thread {
             .name(format!("highwater-workflow-{index}"))
             .spawn(move || run_jobs(&inbox, &setup, &watched, &tell))
             .expect("the operating system can start a thread");
-        Self { jobs, done, watch }
+        Self { jobs, next: Vec::new(), done, watch }
     }
 }
 
-fn run_jobs(jobs: &mpsc::Receiver<Job>, setup: &Setup, watch: &Watch, done: &mpsc::Sender<()>) {
+impl Thread {
+    fn flush(&mut self) {
+        if !self.next.is_empty() {
+            // A thread ends only when it is abandoned, and then another one is in its place.
+            let _ = self.jobs.send(mem::take(&mut self.next));
+        }
+    }
+}
+
+fn run_jobs(jobs: &mpsc::Receiver<Vec<Job>>, setup: &Setup, watch: &Watch, done: &mpsc::Sender<()>) {
     watch.trail.install();
     let mut runs: HashMap<Key, Run> = HashMap::new();
-    while let Ok(job) = jobs.recv() {
+    for job in jobs.iter().flatten() {
         watch.set(Some((job.key().clone(), job.generation(), Instant::now())));
         let report = run_job(job, &mut runs, &setup.registry, setup.limits);
         watch.set(None);

@@ -17,7 +17,7 @@ use crate::{
 impl Link {
     /// Sends a message.
     pub(super) async fn send(&self, message: PlainMessage) -> Result<(), Error> {
-        let map = headers::to_nats(&message.headers)?;
+        let map = headers::to_nats(message.headers)?;
         let subject = message.subject;
         let post = self.post(subject.clone().into(), message.reply.map(Into::into), map, message.payload);
         tokio::time::timeout(ANSWER_WAIT, post)
@@ -27,7 +27,7 @@ impl Link {
 
     /// Asks and waits for one answer.
     pub(super) async fn request(&self, message: PlainMessage, wait: Duration) -> Result<PlainMessage, Error> {
-        let map = headers::to_nats(&message.headers)?;
+        let map = headers::to_nats(message.headers)?;
         let subject = message.subject;
         let answer = self.ask(subject.clone().into(), map, message.payload, wait).await?;
         if is_unanswered(&answer) {

@@ -1,7 +1,9 @@
 //! Headers between ours and async-nats's.
 
-use async_nats::{HeaderMap, HeaderName, HeaderValue};
-use highwater_protocol::Headers;
+use std::borrow::Cow;
+
+use async_nats::{HeaderMap, HeaderName};
+use highwater_protocol::{Headers, header};
 
 pub(super) use crate::rules::MARKER_REASON;
 use crate::{
@@ -28,25 +30,34 @@ pub(super) const SUBJECT: &str = "Nats-Subject";
 
 /// Headers as async-nats sends them. It would panic on some values, so everything is checked. Those that give the server
 /// orders are not for callers to set.
-pub(super) fn to_nats(headers: &Headers) -> Result<HeaderMap, Error> {
+pub(super) fn to_nats(headers: Headers) -> Result<HeaderMap, Error> {
     let mut map = HeaderMap::new();
-    for (name, value) in headers.iter() {
-        check_header(name)?;
+    for (name, value) in headers.into_parts() {
+        check_header(&name)?;
         append(&mut map, name, value)?;
     }
     Ok(map)
 }
 
 /// Adds a header, or says why it cannot be one.
-pub(super) fn append(map: &mut HeaderMap, name: &str, value: &str) -> Result<(), Error> {
-    // async-nats takes an empty name for one.
-    let parsed = if name.is_empty() { None } else { name.parse::<HeaderName>().ok() };
-    let name =
-        parsed.ok_or_else(|| Error::new(ErrorKind::Other, format!("{name:?} cannot be the name of a header")))?;
-    let value: HeaderValue = value
-        .parse()
-        .map_err(|_| Error::new(ErrorKind::Other, format!("the value of the header {name} has a line break")))?;
-    map.append(name, value);
+pub(super) fn append(
+    map: &mut HeaderMap,
+    name: impl Into<Cow<'static, str>>,
+    value: impl Into<String>,
+) -> Result<(), Error> {
+    let name = name.into();
+    // async-nats takes an empty name for one, and any character of a static one on trust.
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+        return Err(Error::new(ErrorKind::Other, format!("{name:?} cannot be the name of a header")));
+    }
+    let value = value.into();
+    if value.contains(['\r', '\n']) {
+        return Err(Error::new(ErrorKind::Other, format!("the value of the header {name} has a line break")));
+    }
+    match name {
+        Cow::Borrowed(name) => map.append(HeaderName::from_static(name), value),
+        Cow::Owned(name) => map.append(name, value),
+    }
     Ok(())
 }
 
@@ -60,10 +71,18 @@ pub(super) fn from_nats(map: Option<&HeaderMap>) -> Headers {
             continue;
         }
         for value in values {
-            headers.insert(name, value.as_str());
+            headers.insert(known(name), value.as_str());
         }
     }
     headers
+}
+
+/// A header's name, without a copy of it where it is one of ours.
+fn known(name: &str) -> Cow<'static, str> {
+    match header::ALL.iter().find(|known| **known == name) {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(name.to_owned()),
+    }
 }
 
 /// One header of a message.
@@ -81,7 +100,7 @@ pub(super) fn from_wire(bytes: &[u8]) -> Headers {
             && name.parse::<HeaderName>().is_ok()
             && !is_servers_header(name)
         {
-            headers.insert(name, value.trim());
+            headers.insert(known(name), value.trim());
         }
     }
     headers
@@ -94,23 +113,23 @@ mod tests {
     #[test]
     fn headers_come_back_as_they_were() {
         let headers = Headers::new().with("Hw-Run", "7").with("Hw-Reason", "because");
-        let back = from_nats(Some(&to_nats(&headers).unwrap()));
+        let back = from_nats(Some(&to_nats(headers).unwrap()));
         assert_eq!((back.get("Hw-Run"), back.get("Hw-Reason")), (Some("7"), Some("because")));
     }
 
     #[test]
     fn the_servers_headers_neither_come_in_nor_go_out() {
-        let mut map = to_nats(&Headers::new().with("Hw-Run", "7")).unwrap();
+        let mut map = to_nats(Headers::new().with("Hw-Run", "7")).unwrap();
         append(&mut map, MSG_ID, "id").unwrap();
         assert_eq!(from_nats(Some(&map)), Headers::new().with("Hw-Run", "7"));
         assert_eq!(from_wire(b"NATS/1.0\r\nnats-msg-id: x\r\nHw-Run: 7\r\n\r\n"), Headers::new().with("Hw-Run", "7"));
-        assert!(to_nats(&Headers::new().with("nats-rollup", "all")).is_err());
+        assert!(to_nats(Headers::new().with("nats-rollup", "all")).is_err());
     }
 
     #[test]
     fn a_name_that_would_break_the_line_is_an_error() {
-        assert!(to_nats(&Headers::new().with("a: b\r\nc", "x")).is_err());
-        assert!(to_nats(&Headers::new().with("", "x")).is_err());
+        assert!(to_nats(Headers::new().with("a: b\r\nc", "x")).is_err());
+        assert!(to_nats(Headers::new().with("", "x")).is_err());
     }
 
     #[test]

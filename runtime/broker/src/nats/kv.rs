@@ -72,7 +72,7 @@ impl Kv {
     async fn store(&self, subject: String, value: Bytes, expect: Option<u64>) -> Result<u64, Error> {
         let mut map = HeaderMap::new();
         if let Some(seq) = expect {
-            headers::append(&mut map, headers::EXPECTED_LAST, &seq.to_string())?;
+            headers::append(&mut map, headers::EXPECTED_LAST, seq.to_string())?;
         }
         Ok(self.link.store(subject, map, value).await?.seq)
     }

@@ -28,16 +28,16 @@ struct Answer {
 impl Link {
     /// Stores a message and waits for the acknowledgement.
     pub(super) async fn publish(&self, message: Publish) -> Result<PubAck, Error> {
-        let mut map = headers::to_nats(&message.headers)?;
+        let mut map = headers::to_nats(message.headers)?;
         if let Some(seq) = message.expect_last {
-            headers::append(&mut map, headers::EXPECTED_LAST, &seq.to_string())?;
+            headers::append(&mut map, headers::EXPECTED_LAST, seq.to_string())?;
         }
-        if let Some(id) = &message.id {
+        if let Some(id) = message.id {
             headers::append(&mut map, headers::MSG_ID, id)?;
         }
-        if let Some(schedule) = &message.schedule {
-            headers::append(&mut map, headers::SCHEDULE, &format!("@at {}", schedule.at.to_rfc3339()))?;
-            headers::append(&mut map, headers::SCHEDULE_TARGET, &schedule.target)?;
+        if let Some(schedule) = message.schedule {
+            headers::append(&mut map, headers::SCHEDULE, format!("@at {}", schedule.at.to_rfc3339()))?;
+            headers::append(&mut map, headers::SCHEDULE_TARGET, schedule.target)?;
         }
         self.store(message.subject, map, message.payload).await.map_err(Error::from)
     }

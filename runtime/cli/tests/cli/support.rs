@@ -10,7 +10,7 @@ use std::{
 };
 
 use highwater_broker::{
-    history::{self, Appended, Freshness, Summary},
+    history::{self, Appended, Freshness, NewRecord, Summary},
     nats::{ConnectOptions, NatsBroker, NatsConnection},
 };
 use highwater_devserver::DevServer;
@@ -146,8 +146,8 @@ impl Fixture {
             trace: None,
         };
         let record = Record { frame, body: Body { events, previous: None } };
-        let headers = summary.headers(&record);
-        let appended = history::append(&broker, &key, &record, headers, last.seq).await.unwrap();
+        let record = NewRecord::new(&record, summary);
+        let appended = history::append(&broker, &key, &record, last.seq).await.unwrap();
         assert!(matches!(appended, Appended::Stored(_)));
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use highwater_broker::{
     Publish, Stream,
-    history::{self, Appended, StoredRecord, Summary},
+    history::{self, Appended, NewRecord, StoredRecord, Summary},
 };
 use highwater_core::open::OpenOperations;
 use highwater_protocol::{
@@ -147,8 +147,8 @@ impl Attempt<'_> {
         let remembered = persist(PATIENCE, || run::remembered(broker, last.as_ref())).await;
         let remembered = remembered.map_err(|error| self.unknown(error.to_string()))?;
         let (record, summary) = self.record(mark, last.as_ref(), &remembered, reply);
-        let headers = summary.headers(&record);
-        let appended = timeout(APPEND_WAIT, history::append(broker, self.key, &record, headers, self.expect)).await;
+        let record = NewRecord::new(&record, summary);
+        let appended = timeout(APPEND_WAIT, history::append(broker, self.key, &record, self.expect)).await;
         match appended {
             Ok(Ok(Appended::Stored(_))) => Ok(Sent::Ours),
             Ok(Ok(Appended::Lost)) => self.overtaken(Some(request_seq)).await,

@@ -10,7 +10,7 @@ use std::{
 
 use highwater_broker::{
     Broker, Publish, Stream,
-    history::{self, Appended, Freshness, StoredRecord, Summary},
+    history::{self, Appended, Freshness, NewRecord, StoredRecord, Summary},
     nats::{ConnectOptions, NatsBroker, NatsConnection},
 };
 use highwater_client::Client;
@@ -100,8 +100,8 @@ impl Fixture {
             attributes: Attributes::default(),
             trace: None,
         };
-        let headers = summary.headers(&record);
-        match history::append(&*self.broker, &key(id), &record, headers, expect).await.unwrap() {
+        let record = NewRecord::new(&record, summary);
+        match history::append(&*self.broker, &key(id), &record, expect).await.unwrap() {
             Appended::Stored(seq) => seq,
             Appended::Lost => panic!("somebody else wrote the history of {id}"),
         }

@@ -97,9 +97,7 @@ pub(super) async fn reject(host: &Host, lease: &Lease, message: &Message, error:
 }
 
 fn with(headers: &Headers, mut more: Headers) -> Headers {
-    for (name, value) in headers.iter() {
-        more.insert(name, value);
-    }
+    more.insert_from(headers, |_| true);
     more
 }
 

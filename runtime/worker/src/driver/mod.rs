@@ -3,6 +3,7 @@
 //! One task owns the engine and is never blocked: everything that waits runs beside it and answers through a channel.
 //! Thousands of appends and sends are under way at once, one per run.
 
+mod flights;
 mod load;
 mod perform;
 mod readers;
@@ -19,7 +20,7 @@ use highwater_protocol::{Key, QueueName, RunId, timer::TimerId};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, time::DelayQueue};
 
@@ -30,6 +31,7 @@ use crate::{
     membership::{Command, Note, Offsets},
     tick::Tick,
 };
+use flights::Flights;
 use readers::{Read, Readers};
 
 /// Events under way above which nothing more is read.
@@ -42,6 +44,8 @@ const OFFSETS_AFTER: Duration = Duration::from_millis(250);
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// How often the server is asked for its time.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
+/// How long the end waits for what is on its way.
+const LAND_MAX: Duration = Duration::from_secs(1);
 /// How long a partition may take to come to rest before it is handed over as it is.
 const RELEASE_MAX: Duration = Duration::from_secs(10);
 
@@ -75,6 +79,7 @@ pub(crate) struct Driver {
     commands: UnboundedSender<Command>,
     evictions: UnboundedReceiver<Key>,
     readers: Readers,
+    flights: Flights,
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
     steps: JoinSet<()>,
@@ -112,6 +117,7 @@ impl Driver {
             commands,
             evictions,
             readers,
+            flights: Flights::default(),
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
             steps: JoinSet::new(),
@@ -151,6 +157,11 @@ impl Driver {
                 Some(note) = self.notes.recv() => self.noted(note),
                 Some(report) = self.reports.recv() => self.burst(Input::Thread(report)),
                 Some(input) = self.inputs.recv() => self.burst(input),
+                Some(input) = self.flights.next(), if !self.flights.is_empty() => {
+                    if let Some(input) = input {
+                        self.burst(input);
+                    }
+                }
                 Some(expired) = futures_util::StreamExt::next(&mut self.timers), if !self.timers.is_empty() => {
                     let (key, run, timer) = expired.into_inner();
                     self.feed(Input::Due { key, run, timer });
@@ -159,8 +170,11 @@ impl Driver {
                 Some(_) = self.steps.join_next(), if !self.steps.is_empty() => {}
                 Some(key) = self.evictions.recv() => self.feed(Input::Evict { key }),
             }
+            self.executor.flush();
         }
         self.steps.abort_all();
+        // Answers that were on their way: whoever misses one reads the history.
+        let _ = timeout(LAND_MAX, self.flights.land()).await;
     }
 
     fn feed(&mut self, input: Input) {
@@ -177,6 +191,10 @@ impl Driver {
                 self.feed(Input::Thread(report));
             } else if let Ok(input) = self.inputs.try_recv() {
                 self.feed(input);
+            } else if let Some(landed) = self.flights.try_next() {
+                if let Some(input) = landed {
+                    self.feed(input);
+                }
             } else {
                 return;
             }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
 use highwater_protocol::{
     Headers, Payload, QueueName, TypeName, WorkflowId, header,
@@ -26,10 +26,11 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 const LOCAL_TIMER_MAX: Duration = Duration::from_hours(365 * 24);
 
 impl Driver {
-    pub(super) fn perform_all(&mut self, actions: Vec<Action>) {
-        for action in actions {
+    pub(super) fn perform_all(&mut self, mut actions: Vec<Action>) {
+        for action in actions.drain(..) {
             self.perform(action);
         }
+        self.engine.reuse(actions);
     }
 
     fn perform(&mut self, action: Action) {
@@ -48,22 +49,21 @@ impl Driver {
                 let actions = self.engine.rebuild(|key| executor.thread_of(key) == thread, Instant::now());
                 self.perform_all(actions);
             }
-            Action::Append { key, generation, record, summary, expect } => {
-                let headers = summary.headers(&record);
-                tokio::spawn(async move {
-                    let result = history::append(&*broker, &key, &record, headers, expect).await;
+            Action::Append { key, generation, record, expect } => {
+                self.flights.add(async move {
+                    let result = history::append(&*broker, &key, &record, expect).await;
                     if result.is_err() {
                         // It will be tried again, and most likely with the same end.
                         tokio::time::sleep(REFUSED_PAUSE).await;
                     }
-                    let _ = answer.send(Input::Appended { key, generation, result });
+                    Some(Input::Appended { key, generation, result })
                 });
             }
             Action::Send { key, generation, send } => {
                 let queues = Arc::clone(&self.queues);
-                tokio::spawn(async move {
+                self.flights.add(async move {
                     let sent = send::send(broker, queues, key.clone(), send).await;
-                    let _ = answer.send(Input::Sent { key, generation, sent });
+                    Some(Input::Sent { key, generation, sent })
                 });
             }
             Action::Reject { unit, message, verb, rejection } => {
@@ -73,7 +73,7 @@ impl Driver {
                 tokio::spawn(forward(broker, answer, unit, message, queue));
             }
             Action::Reply { subject, reply } => {
-                tokio::spawn(send_reply(broker, subject, reply));
+                self.flights.add(send_reply(broker, subject, reply).map(|()| None));
             }
             Action::Announce { key, reply } => {
                 let subjects = broker.subjects();
@@ -81,7 +81,7 @@ impl Driver {
                     Reply::Updated(_) => subjects.updated(&key),
                     Reply::Accepted { .. } | Reply::Rejected(_) | Reply::Closed(_) => subjects.closed(&key),
                 };
-                tokio::spawn(send_reply(broker, subject, reply));
+                self.flights.add(send_reply(broker, subject, reply).map(|()| None));
             }
             Action::Step { key, generation, run, step, started } => {
                 self.steps.spawn(step::run(answer, key, generation, run, step, started));
@@ -93,7 +93,7 @@ impl Driver {
                 }
             }
             Action::Answer { reply, answer } => {
-                tokio::spawn(send_answer(broker, reply, answer));
+                self.flights.add(send_answer(broker, reply, answer).map(|()| None));
             }
         }
     }
@@ -166,6 +166,11 @@ async fn send_answer(broker: Arc<dyn Broker>, reply: String, answer: Result<Payl
     let _ = broker.send(PlainMessage { subject: reply, reply: None, headers, payload }).await;
 }
 
+/// Whether a header goes along when a message is passed on.
+fn is_senders(name: &str) -> bool {
+    !name.to_ascii_lowercase().starts_with("nats-")
+}
+
 /// Stores a request that cannot be accepted, whole and with the reason, and then tells its sender.
 pub(crate) async fn store_rejected(
     broker: &dyn Broker,
@@ -175,9 +180,7 @@ pub(crate) async fn store_rejected(
     rejection: &Rejection,
 ) -> bool {
     let mut headers = rejection.headers().with(header::SUBJECT, message.subject.clone());
-    for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-")) {
-        headers.insert(name, value);
-    }
+    headers.insert_from(&message.headers, is_senders);
     let mut publish = Publish {
         subject: broker.subjects().rejected(partition, verb),
         headers,
@@ -222,10 +225,7 @@ async fn forward(
 ) {
     if let Some(subject) = forwarded(&*broker, &message, &queue) {
         let mut headers = Headers::new();
-        for (name, value) in message.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-"))
-        {
-            headers.insert(name, value);
-        }
+        headers.insert_from(&message.headers, is_senders);
         let publish = Publish { subject, headers, payload: message.payload.clone(), ..Publish::default() };
         if let Err(error) = insist("forwarding a request", || broker.publish(publish.clone())).await {
             tracing::error!(subject = message.subject, %error, "a request could not be forwarded to its run's queue");

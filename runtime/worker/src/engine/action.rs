@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use highwater_broker::{
     Message,
-    history::{HistoryError, StoredRecord, Summary},
+    history::{HistoryError, NewRecord, StoredRecord},
 };
 use highwater_core::{
     open::{OpenChild, OpenOperations},
     run::StepRun,
 };
 use highwater_protocol::{
-    Event, Failure, Key, OpId, Payload, QueueName, Record, RunId, Started, Timestamp, event::ExternalScheduled,
+    Event, Failure, Key, OpId, Payload, QueueName, RunId, Started, Timestamp, event::ExternalScheduled,
     query::QueryRejected, rejection::Rejection, reply::Reply, task::ActivityTask, timer::TimerId,
 };
 
@@ -34,7 +34,7 @@ pub(crate) enum Action {
     /// Call [`Engine::rebuild`](super::Engine::rebuild) for the runs of this thread.
     RunsOfThread { thread: usize },
     /// Append a record.
-    Append { key: Key, generation: u64, record: Record, summary: Summary, expect: u64 },
+    Append { key: Key, generation: u64, record: NewRecord, expect: u64 },
     /// Send what a record asks for.
     Send { key: Key, generation: u64, send: Send },
     /// Store a request that cannot be accepted, tell its sender, and report it as handled.

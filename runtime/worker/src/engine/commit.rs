@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use highwater_broker::{
     Error, ErrorKind,
-    history::{Appended, Summary},
+    history::{Appended, NewRecord, Summary},
 };
 use highwater_core::run::{TaskFailure, may_cut};
 use highwater_protocol::{
     Event, Failure, FailureKind, Key, Record, RunId, Started, Status, Timestamp,
-    event::Class,
+    event::{Class, Outcome},
     ids::RecordId,
     record::{Body, Frame, PreviousRun, status_of},
     wire,
@@ -276,9 +276,10 @@ impl Engine {
         let begins = draft.continues.as_ref().map(|(next, _)| next.clone()).or(starting);
         let summary = self.summary(slot, begins.as_ref().map(|starting| &*starting.started), &draft);
         let record = Record { frame, body: Body { events: draft.events, previous } };
-        let (frame, events) = (record.frame.clone(), record.body.events.clone());
+        let new = NewRecord::new(&record, summary);
+        let Record { frame, body: Body { events, .. } } = record;
         slot.batch.appending = Some(Appending { frame, events, status: draft.status, begins, ended });
-        self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record, summary, expect });
+        self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record: new, expect });
     }
 
     /// Whether the next run would hide one from takeovers that nobody knows to have sent all it had to: they look back at
@@ -449,7 +450,12 @@ fn event_weight(event: &Event) -> usize {
     const FIXED: usize = 128;
     match event {
         Event::ActivityScheduled(call) => call.input.data.len() + FIXED,
-        Event::Completed { result } => result.data.len() + FIXED,
+        Event::Completed { result } | Event::ActivityClosed { outcome: Outcome::Completed(result), .. } => {
+            result.data.len() + FIXED
+        }
+        Event::StepClosed { name, outcome: Outcome::Completed(result), .. } => {
+            name.as_str().len() + result.data.len() + FIXED
+        }
         Event::TimerStarted { .. }
         | Event::TimerCancelled { .. }
         | Event::ActivityCancelRequested { .. }

@@ -166,6 +166,14 @@ impl Engine {
         }
     }
 
+    /// Takes an emptied list of actions back, to be filled again.
+    pub(crate) fn reuse(&mut self, actions: Vec<Action>) {
+        debug_assert!(actions.is_empty(), "what is to be done is done");
+        if self.actions.capacity() == 0 {
+            self.actions = actions;
+        }
+    }
+
     /// Takes what happened at `now`, and returns what is to be done.
     pub(crate) fn handle(&mut self, input: Input, now: Instant) -> Vec<Action> {
         self.now = now;

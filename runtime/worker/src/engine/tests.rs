@@ -278,11 +278,11 @@ fn a_run_that_follows_another_continues_when_its_owner_has_looked_what_that_left
 /// The signals that the next run begins with.
 fn signals_of_next(actions: &[Action]) -> Vec<Signal> {
     let starts = actions.iter().filter_map(|action| match action {
-        Action::Append { record, .. } => record.body.events.first(),
+        Action::Append { record, .. } => Record::decode(record.payload()).unwrap().body.events.into_iter().next(),
         _ => None,
     });
     let signals = starts.filter_map(|event| match event {
-        Event::Started(started) => Some(started.signals.clone()),
+        Event::Started(started) => Some(started.signals),
         _ => None,
     });
     signals.last().expect("another run begins")

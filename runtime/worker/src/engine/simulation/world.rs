@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use highwater_broker::{
     Message,
-    history::{StoredRecord, Summary},
+    history::{NewRecord, StoredRecord, Summary},
 };
 use highwater_protocol::{
     Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Status, Timestamp, TypeName, UpdateId,
@@ -207,7 +207,7 @@ impl World {
         self.history_seq += 1;
         records.push(Message {
             subject: self.subjects.history(key),
-            headers: summary.headers(record),
+            headers: NewRecord::new(record, summary.clone()).headers(),
             payload: record.encode(),
             seq: self.history_seq,
             time: self.time,

@@ -1,0 +1,49 @@
+//! What is on its way to the broker: thousands of calls at once, polled by the driver itself.
+//!
+//! A task for each would be scheduled twice more for every record, and the calls of one burst would reach the connection
+//! one by one, each with a write of its own. Here they begin together.
+
+use std::fmt;
+
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use highwater_broker::BoxFuture;
+use tokio::task::unconstrained;
+
+use crate::engine::Input;
+
+/// The calls under way. Each ends with what the engine is to be told, if anything.
+#[derive(Default)]
+pub(super) struct Flights(FuturesUnordered<BoxFuture<'static, Option<Input>>>);
+
+impl Flights {
+    /// Adds one. It begins when this is polled next, with all others that were added meanwhile.
+    pub(super) fn add(&mut self, flight: impl Future<Output = Option<Input>> + Send + 'static) {
+        // Without the runtime's budget: it is one for the whole driver, which would soon poll in vain.
+        self.0.push(Box::pin(unconstrained(flight)));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next one that ends. Never when there is none.
+    pub(super) async fn next(&mut self) -> Option<Option<Input>> {
+        self.0.next().await
+    }
+
+    /// One that has ended by now. All others have begun then.
+    pub(super) fn try_next(&mut self) -> Option<Option<Input>> {
+        self.0.next().now_or_never().flatten()
+    }
+
+    /// Waits until all have ended.
+    pub(super) async fn land(&mut self) {
+        while self.0.next().await.is_some() {}
+    }
+}
+
+impl fmt::Debug for Flights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Flights").field(&self.0.len()).finish()
+    }
+}
