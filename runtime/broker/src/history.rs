@@ -3,20 +3,23 @@
 //! Both the owner of a run and a client that acts in its place go through here, so that both mean the same by
 //! "the last record" and by "appended".
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use highwater_protocol::{
     Headers, Key, QueueName, Record, RunId, Status, Timestamp, TypeName,
     event::Attributes,
-    header,
+    header::{self, field},
     ids::RecordId,
     record::{Body, Frame},
     wire,
 };
 
 use crate::{Broker, Error, ErrorKind, Message, Publish, Stream};
+
+/// About how long the fields of a record's header are.
+const FIELDS_ABOUT: usize = 128;
 
 /// A record as the stream holds it. The body is decoded when it is asked for, as this build may not be able to.
 #[derive(Clone, Debug)]
@@ -93,12 +96,21 @@ impl StoredRecord {
 
     /// The queue of the run, by its header.
     pub fn queue(&self) -> Option<QueueName> {
-        QueueName::from_token(self.headers.get(header::QUEUE)?).ok()
+        QueueName::from_token(self.field(field::QUEUE)?).ok()
     }
 
     /// The workflow type of the run, by its header.
     pub fn workflow_type(&self) -> Option<TypeName> {
-        TypeName::from_token(self.headers.get(header::TYPE)?).ok()
+        TypeName::from_token(self.field(field::TYPE)?).ok()
+    }
+
+    /// When the run started, by its header.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        self.field(field::STARTED_AT)?.parse().ok().map(Timestamp)
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        field::get(self.headers.get(header::RECORD)?, name)
     }
 
     /// What the run can be found by after this record, by its header.
@@ -130,6 +142,8 @@ pub struct NewRecord {
     id: RecordId,
     run: RunId,
     time: Timestamp,
+    /// It begins its run.
+    first: bool,
     payload: Bytes,
     summary: Summary,
 }
@@ -137,8 +151,8 @@ pub struct NewRecord {
 impl NewRecord {
     /// Encodes a record.
     pub fn new(record: &Record, summary: Summary) -> Self {
-        let Frame { run, record: id, time, .. } = record.frame;
-        Self { id, run, time, payload: record.encode(), summary }
+        let Frame { run, record: id, time, ordinal, .. } = record.frame;
+        Self { id, run, time, first: ordinal == 0, payload: record.encode(), summary }
     }
 
     /// The record's own id.
@@ -158,28 +172,35 @@ impl NewRecord {
 
     /// Its headers.
     pub fn headers(&self) -> Headers {
-        self.summary.headers(self.run, self.time)
+        self.summary.headers(self.run, self.time, self.first)
     }
 }
 
 impl Summary {
     /// The headers of a record of `run` made at `time`.
-    fn headers(&self, run: RunId, time: Timestamp) -> Headers {
-        let headers = Headers::new()
-            .with(header::RUN, run.to_string())
-            .with(header::TYPE, self.workflow_type.to_key().to_string())
-            .with(header::QUEUE, self.queue.to_key().to_string())
-            .with(header::STATUS, self.status.as_str())
-            .with(header::STARTED_AT, self.started_at.as_micros().to_string());
-        let headers = match &self.trace {
-            Some(trace) => headers
-                .with(header::TRACEPARENT, trace.parent.clone())
-                .with_opt(header::TRACESTATE, trace.state.clone()),
-            None => headers,
-        };
-        let closed = self.status.is_closed().then(|| time.as_micros().to_string());
+    fn headers(&self, run: RunId, time: Timestamp, first: bool) -> Headers {
+        let mut fields = String::with_capacity(FIELDS_ABOUT);
+        let (workflow_type, queue) = (self.workflow_type.to_key(), self.queue.to_key());
+        let started_at = self.started_at.as_micros();
+        let _ = write!(
+            fields,
+            "{}={run};{}={workflow_type};{}={queue};{}={started_at}",
+            field::RUN,
+            field::TYPE,
+            field::QUEUE,
+            field::STARTED_AT
+        );
+        if self.status.is_closed() {
+            let _ = write!(fields, ";{}={}", field::CLOSED_AT, time.as_micros());
+        }
+        let mut headers = Headers::new().with(header::STATUS, self.status.as_str()).with(header::RECORD, fields);
+        // Between the first and the last record nobody looks for it there.
+        if let Some(trace) = self.trace.as_ref().filter(|_| first || self.status.is_closed()) {
+            headers.insert(header::TRACEPARENT, trace.parent.clone());
+            headers = headers.with_opt(header::TRACESTATE, trace.state.clone());
+        }
         let attributes = (!self.attributes.is_empty()).then(|| self.attributes.to_json());
-        headers.with_opt(header::CLOSED_AT, closed).with_opt(header::ATTRIBUTES, attributes)
+        headers.with_opt(header::ATTRIBUTES, attributes)
     }
 }
 

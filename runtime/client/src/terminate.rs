@@ -7,7 +7,7 @@ use highwater_broker::{
     history::{self, Appended, HistoryError, NewRecord, StoredRecord, Summary},
 };
 use highwater_protocol::{
-    Event, Key, Payload, QueueName, Record, RunId, Status, Timestamp, WorkflowId, header,
+    Event, Key, Payload, QueueName, Record, RunId, Status, Timestamp, WorkflowId,
     ids::RecordId,
     record::{Body, Frame},
     rejection::Rejection,
@@ -244,12 +244,11 @@ fn closing(
         },
         body: Body { events: vec![Event::Terminated { reason: reason.to_owned() }], previous: None },
     };
-    let started_at = last.headers.get(header::STARTED_AT).and_then(|micros| micros.parse().ok());
     let summary = Summary {
         workflow_type,
         queue: queue.clone(),
         status: Status::Terminated,
-        started_at: Timestamp(started_at.unwrap_or_default()),
+        started_at: last.started_at().unwrap_or_default(),
         attributes: last.attributes(),
         trace: request::trace(&last.headers),
     };

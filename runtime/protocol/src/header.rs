@@ -34,20 +34,34 @@ pub const CONTEXT: &str = "Hw-Context";
 pub const REASON: &str = "Hw-Reason";
 /// The code of a rejection: see [`crate::rejection::Code`].
 pub const CODE: &str = "Hw-Code";
-/// On a record: the workflow type, escaped as in subjects, since a header cannot hold every character.
-pub const TYPE: &str = "Hw-Type";
-/// On a record: the queue, likewise.
-pub const QUEUE: &str = "Hw-Queue";
 /// On a record: the run's status.
 pub const STATUS: &str = "Hw-Status";
-/// On a record: when the run started, in microseconds since the epoch.
-pub const STARTED_AT: &str = "Hw-Started";
-/// On a closing record: when the run closed, in microseconds since the epoch.
-pub const CLOSED_AT: &str = "Hw-Closed";
+/// On a record: what else a run is found by, as `name=value` with `;` in between. One header of many fields, because every
+/// header of every record is paid for by whoever writes, stores and reads it. See [`field`].
+pub const RECORD: &str = "Hw-Record";
 /// On a record: the run's search attributes, as JSON in ASCII.
 pub const ATTRIBUTES: &str = "Hw-Attributes";
 /// On a rejected message: the subject it came in on.
 pub const SUBJECT: &str = "Hw-Subject";
+
+/// The fields of [`RECORD`].
+pub mod field {
+    /// The run id.
+    pub const RUN: &str = "run";
+    /// The workflow type, escaped as in subjects, since a header cannot hold every character.
+    pub const TYPE: &str = "type";
+    /// The queue, likewise.
+    pub const QUEUE: &str = "queue";
+    /// When the run started, in microseconds since the epoch.
+    pub const STARTED_AT: &str = "started";
+    /// On a closing record: when the run closed, in microseconds since the epoch.
+    pub const CLOSED_AT: &str = "closed";
+
+    /// The value of a field.
+    pub fn get<'a>(fields: &'a str, name: &str) -> Option<&'a str> {
+        fields.split(';').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+    }
+}
 
 /// All of these names.
 pub const ALL: &[&str] = &[
@@ -67,11 +81,8 @@ pub const ALL: &[&str] = &[
     CONTEXT,
     REASON,
     CODE,
-    TYPE,
-    QUEUE,
     STATUS,
-    STARTED_AT,
-    CLOSED_AT,
+    RECORD,
     ATTRIBUTES,
     SUBJECT,
 ];
@@ -150,6 +161,15 @@ impl Headers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_found_by_its_whole_name() {
+        let fields = "run=1;type=a=2Eb;queue=shop";
+        assert_eq!(
+            [field::RUN, field::TYPE, "typ"].map(|name| field::get(fields, name)),
+            [Some("1"), Some("a=2Eb"), None]
+        );
+    }
 
     #[test]
     fn a_value_cannot_break_its_line() {

@@ -4,7 +4,8 @@ use futures_util::StreamExt;
 use highwater_broker::{Broker, Stream};
 use highwater_client::{Delivered, TerminateError};
 use highwater_protocol::{
-    Event, Headers, Status, header,
+    Event, Headers, Status, Timestamp,
+    header::{self, field},
     record::{Body, Mark},
     reply::Reply,
     request::{Ask, parse},
@@ -29,8 +30,9 @@ async fn a_run_is_terminated_without_a_worker() {
     assert_eq!(last.frame.marks, first.frame.marks, "what lies behind the marks has not been consumed");
     assert_eq!(last.body().unwrap().events, [Event::Terminated { reason: "enough".into() }]);
     assert_eq!(status(&last), Status::Terminated);
-    assert_eq!(last.headers.get(header::STARTED_AT), Some("1"));
-    assert!(last.headers.get(header::CLOSED_AT).is_some());
+    assert_eq!(last.started_at(), Some(Timestamp(1)));
+    let fields = last.headers.get(header::RECORD).unwrap();
+    assert!(field::get(fields, field::CLOSED_AT).is_some(), "{fields}");
 
     let told = timeout(DEADLINE, closed.next()).await.unwrap().unwrap();
     let Some(Reply::Closed(told)) = Reply::decode(&told.headers, &told.payload) else { panic!("{told:?}") };

@@ -19,7 +19,7 @@ use highwater_core::run::{Limits, Registry};
 use highwater_protocol::{Key, QueueName, RunId, timer::TimerId};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, time::DelayQueue};
@@ -171,6 +171,8 @@ impl Driver {
                 Some(key) = self.evictions.recv() => self.feed(Input::Evict { key }),
             }
             self.executor.flush();
+            // What has come for others meanwhile is handed out first, so that the next turn finds more to do at once.
+            yield_now().await;
         }
         self.steps.abort_all();
         // Answers that were on their way: whoever misses one reads the history.

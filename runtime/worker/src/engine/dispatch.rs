@@ -285,6 +285,8 @@ impl Engine {
         let unit = slot.unit;
         self.send(key, slot, Send::Timer { unit, run, timer, at });
         if at.since(now) <= NEAR {
+            // The record that sets it took its time to be stored.
+            let now = self.time();
             self.actions.push(Action::LocalTimer { key: key.clone(), run, timer, at, now });
         }
     }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use highwater_broker::history::{HistoryError, StoredRecord};
 use highwater_core::open::OpenOperations;
 use highwater_protocol::{
-    Event, Failure, FailureKind, Key, Status, Timestamp,
+    Event, Failure, FailureKind, Key, Status,
     event::Class,
-    header,
     query::QueryRejected,
     record::status_of,
     rejection::{Code, Rejection},
@@ -89,7 +88,7 @@ impl Engine {
             seq: last.seq,
             frame: last.frame.clone(),
             status,
-            started_at: started_at(&last.headers).unwrap_or(last.frame.time),
+            started_at: last.started_at().unwrap_or(last.frame.time),
             queue: last.queue(),
             workflow_type: last.workflow_type(),
             began: started.as_ref().and(records.first()).map(|(first, _)| first.frame.marks.inbox.seq),
@@ -109,7 +108,7 @@ impl Engine {
         slot.tip = Tip::Known(Box::new(KnownTip {
             seq: last.seq,
             status: last.status().unwrap_or(Status::Blocked),
-            started_at: started_at(&last.headers).unwrap_or(last.frame.time),
+            started_at: last.started_at().unwrap_or(last.frame.time),
             queue: last.queue(),
             workflow_type: last.workflow_type(),
             started: None,
@@ -238,8 +237,4 @@ impl Slot {
     pub(super) fn batch_run(&self) -> Option<highwater_protocol::RunId> {
         self.batch.starting.as_ref().map(|starting| starting.run).or_else(|| self.known().map(|tip| tip.frame.run))
     }
-}
-
-fn started_at(headers: &highwater_protocol::Headers) -> Option<Timestamp> {
-    headers.get(header::STARTED_AT)?.parse().ok().map(Timestamp)
 }

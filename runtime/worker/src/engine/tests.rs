@@ -135,7 +135,7 @@ impl Fixture {
         let mut events = vec![Event::Started(Box::new(started))];
         events.extend(behind);
         let record = Record { frame, body: Body { events: events.clone(), previous: None } };
-        let headers = Headers::new().with(header::QUEUE, "shop").with(header::TYPE, "account");
+        let headers = Headers::new().with(header::RECORD, "queue=shop;type=account");
         let subject = self.subjects.history(&self.key);
         let message = Message { subject, headers, payload: record.encode(), seq: 1, time: Timestamp(100) };
         Loaded::Records {
