@@ -18,6 +18,12 @@ pub(super) const MSG_ID: &str = "Nats-Msg-Id";
 pub(super) const SCHEDULE: &str = "Nats-Schedule";
 /// To which subject.
 pub(super) const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
+/// The id that all messages of a batch bear.
+pub(super) const BATCH_ID: &str = "Nats-Batch-Id";
+/// The place of a message in its batch, from 1 on.
+pub(super) const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+/// On the last message of a batch.
+pub(super) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 /// What a bucket's message does, when it is not a value.
 pub(super) const KV_OPERATION: &str = "KV-Operation";
 /// On a direct get's answer: the message's sequence.

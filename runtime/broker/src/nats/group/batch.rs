@@ -22,10 +22,6 @@ use crate::{
     },
 };
 
-/// The id that all messages of a batch bear.
-pub(in crate::nats) const BATCH_ID: &str = "Nats-Batch-Id";
-const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
-const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 /// What these headers take at most, names included.
 pub(super) const HEADERS_MAX: usize = 128;
 
@@ -102,11 +98,11 @@ async fn send(
     let sending = async {
         for ((item, map), number) in batch.iter().zip(1..) {
             let mut map = map.clone();
-            headers::append(&mut map, BATCH_ID, id)?;
-            headers::append(&mut map, BATCH_SEQUENCE, &number.to_string())?;
+            headers::append(&mut map, headers::BATCH_ID, id)?;
+            headers::append(&mut map, headers::BATCH_SEQUENCE, &number.to_string())?;
             let is_end = number == batch.len();
             let reply = if is_end {
-                headers::append(&mut map, BATCH_COMMIT, "1")?;
+                headers::append(&mut map, headers::BATCH_COMMIT, "1")?;
                 Some(end_reply.clone())
             } else {
                 (number == 1).then(|| first_reply.clone())
