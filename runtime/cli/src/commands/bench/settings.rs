@@ -1,0 +1,42 @@
+//! How much is asked of the engine, and for how long.
+
+use std::time::Duration;
+
+use clap::{Args, builder::RangedU64ValueParser};
+
+/// The most units of work that may be under way at once.
+const CONCURRENCY_MAX: u64 = 65_536;
+/// The most threads for workflow code.
+const THREADS_MAX: u64 = 1_024;
+/// The shortest and the longest time for a row.
+const DURATION_MIN: Duration = Duration::from_millis(50);
+const DURATION_MAX: Duration = Duration::from_hours(1);
+
+/// What rows are measured with.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Load {
+    /// How many runs are under way at once
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N",
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=CONCURRENCY_MAX),
+        default_values_t = [1, 64, 512]
+    )]
+    pub(crate) concurrency: Vec<usize>,
+    /// How long each row is measured at each concurrency
+    #[arg(long, value_parser = duration, default_value = "5s")]
+    pub(crate) duration: Duration,
+    /// Threads that run workflow code [default: one a core]
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=THREADS_MAX))]
+    pub(crate) threads: Option<usize>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (DURATION_MIN..=DURATION_MAX).contains(&duration) {
+        return Ok(duration);
+    }
+    let [min, max] = [DURATION_MIN, DURATION_MAX].map(humantime::format_duration);
+    Err(format!("a row is measured for {min} at least and {max} at most"))
+}
