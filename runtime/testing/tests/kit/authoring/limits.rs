@@ -89,7 +89,7 @@ async fn endless(ctx: Ctx) -> Result<(), Exit> {
 async fn stubborn(ctx: Ctx) -> Result<(), Exit> {
     ctx.on_update(
         "later",
-        |_, _: &()| Ok::<_, String>(()),
+        |(), (): &()| Ok::<_, String>(()),
         async |ctx: Ctx, (): ()| {
             ctx.sleep(days(1)).await?;
             Ok::<_, Exit>(())
