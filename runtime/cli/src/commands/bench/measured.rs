@@ -20,6 +20,8 @@ pub(crate) struct Measured {
     pub(crate) concurrency: Option<usize>,
     /// What the engine did.
     pub(crate) engine: Option<Series>,
+    /// What the pattern with no engine did in the same run.
+    pub(crate) pattern: Option<Series>,
     /// What else there is to tell.
     pub(crate) figures: Vec<Figure>,
 }
@@ -45,13 +47,17 @@ pub(crate) struct Series {
     pub(crate) worker: Option<Usage>,
     /// What NATS used meanwhile, where that can be told.
     pub(crate) nats: Option<Usage>,
+    /// What this process used meanwhile, where that can be told: the load, and with the pattern everything but NATS.
+    pub(crate) load: Option<Usage>,
+    /// How much longer the histories got with each, in bytes.
+    pub(crate) kept: Option<f64>,
 }
 
 impl Series {
     /// Nothing yet.
     pub(crate) fn new() -> Result<Self, Error> {
         let times = Histogram::new_with_bounds(1, LONGEST_US, 3).map_err(Error::failed)?;
-        Ok(Self { times, slices: Vec::new(), worker: None, nats: None })
+        Ok(Self { times, slices: Vec::new(), worker: None, nats: None, load: None, kept: None })
     }
 
     /// Notes how long one took.
@@ -103,7 +109,7 @@ impl Series {
 impl Measured {
     /// A row without a concurrency, which figures are added to.
     pub(crate) fn new(row: &'static str) -> Self {
-        Self { row, concurrency: None, engine: None, figures: Vec::new() }
+        Self { row, concurrency: None, engine: None, pattern: None, figures: Vec::new() }
     }
 
     /// Adds a number.

@@ -7,6 +7,7 @@
 
 mod load;
 mod measured;
+mod pattern;
 mod place;
 mod rows;
 mod settings;

@@ -17,6 +17,9 @@ pub(super) fn render(measured: &[Measured]) -> String {
         if let Some(engine) = &row.engine {
             table.add_row(cells(row, engine));
         }
+        if let Some(pattern) = &row.pattern {
+            table.add_row(cells(row, pattern));
+        }
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
