@@ -54,13 +54,11 @@ impl Asker {
     }
 
     async fn answer(&self, answers: &mut Subscriber) -> Result<(), Error> {
-        match timeout(ANSWER_MAX, answers.next()).await {
-            Ok(Some(_)) => Ok(()),
-            _ => {
-                let reason = self.plot.failed.get().map_or("nobody answers", String::as_str);
-                Err(Error::failed(format_args!("the pattern without an engine stands still: {reason}")))
-            }
+        if let Ok(Some(_)) = timeout(ANSWER_MAX, answers.next()).await {
+            return Ok(());
         }
+        let reason = self.plot.failed.get().map_or("nobody answers", String::as_str);
+        Err(Error::failed(format_args!("the pattern without an engine stands still: {reason}")))
     }
 
     async fn query(&self, key: &Key) -> Result<(), Error> {
