@@ -8,9 +8,10 @@ use highwater_broker::Stream;
 use crate::{
     commands::bench::{
         load::{Lanes, Unit},
-        measured::{Measured, Series},
+        measured::Measured,
         pattern::{Pattern, Story},
         place::Nats,
+        series::Series,
         stage::Stage,
         usage::{self, Usage},
         worker_process::{WorkerProcess, WorkerSettings},
@@ -104,10 +105,7 @@ impl Growing {
         for ((sum, before), after) in sums.into_iter().zip(before).zip(after) {
             *sum = added(*sum, before, after);
         }
-        series.slices.push((slice.times.len() as u64, slice.elapsed));
-        for took in slice.times {
-            series.record(took);
-        }
+        series.add(slice.times, slice.elapsed);
         self.done += slice.done;
         Ok(())
     }
