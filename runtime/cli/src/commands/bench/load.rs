@@ -17,7 +17,7 @@ const SETTLE: u32 = 5;
 /// How often is looked whether enough has ended of what takes longer than a slice.
 const LOOK: Duration = Duration::from_millis(5);
 /// How long nothing may end before that is an error.
-const STALL_MAX: Duration = Duration::from_mins(2);
+pub(super) const STALL_MAX: Duration = Duration::from_mins(2);
 
 /// What is done again and again: a run, a signal, a query.
 pub(crate) trait Unit: Send + Sync + 'static {

@@ -44,8 +44,13 @@ impl Measured {
 
     /// Adds a number.
     pub(crate) fn figure(mut self, name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        self.figures.push(Figure { name: name.into(), value, unit });
+        self.add(name, value, unit);
         self
+    }
+
+    /// Adds a number to a row that is there.
+    pub(crate) fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.figures.push(Figure { name: name.into(), value, unit });
     }
 
     /// How the engine stands to the pattern, when both were measured.

@@ -5,10 +5,12 @@
 
 #![allow(dead_code, reason = "rows that are about to come use the rest")]
 
+mod beyond;
 mod compare;
 mod load;
 mod machine;
 mod measured;
+mod offered;
 mod pattern;
 mod place;
 mod report;
@@ -82,6 +84,7 @@ impl Bench {
             stage.close().await;
             measured.extend(outcome?);
         }
+        beyond::add(rows, &mut measured);
         Ok((frame, measured))
     }
 }

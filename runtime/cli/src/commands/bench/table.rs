@@ -31,9 +31,9 @@ const HEADER: [&str; COLUMNS] = [
 
 /// What the columns mean, for the help.
 pub(super) const EXPLAINED: &str = "\
-How to read the table. Each row is measured at each concurrency, and the line below it is the same done with no engine: the
-same messages, as durably stored, from the same client library, measured in turn with the engine. Its messages are listed in
-the source, in bench/pattern/story.rs.
+How to read the table. Each row is measured at each concurrency, and the line below it is the same done with no engine:
+the same messages, as durably stored, from the same client library, measured in turn with the engine. Which messages
+these are is told in the source, in bench/pattern/story.rs.
 
   at once     how many runs, signals, queries … are under way at the same time
   per s       how many are done in a second
@@ -44,8 +44,8 @@ the source, in bench/pattern/story.rs.
   written     bytes that NATS had the system write to disk for each
   kept        bytes that stay in the history of each
 
-What is not known, as of a server elsewhere, is -. The open-loop row starts runs at half of the rate that it has measured
-before, whatever comes of those under way; a time counts from when the run should have begun.";
+What is not known, as of a server elsewhere, is -. The open-loop row starts runs at half of the rate that it has just
+measured, whatever becomes of those under way; a time counts from when the run should have begun.";
 
 pub(super) fn render(measured: &[Measured]) -> String {
     let lines = measured.iter().flat_map(|row| {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Calls of a run that makes them one after the other.
-const IN_SEQUENCE: u64 = 10;
+const IN_SEQUENCE: u32 = 10;
 /// Calls of a run that makes them at the same time.
 const AT_ONCE: u64 = 100;
 
@@ -32,15 +32,19 @@ impl Row for Activities {
         "Ten remote activities, one after the other"
     }
 
+    fn operations(&self) -> Option<(&'static str, u32)> {
+        Some(("an activity", IN_SEQUENCE))
+    }
+
     fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
         worker.workflow(bench_activities).activities(Nothing)
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
-        Box::pin(ordinary::measure(self.name(), stage, Story::Activities(IN_SEQUENCE), || {
+        Box::pin(ordinary::measure(self.name(), stage, Story::Activities(IN_SEQUENCE.into()), || {
             let client = stage.client();
-            let sum = (0..IN_SEQUENCE).sum();
-            Runs(move || run(client.start(bench_activities, IN_SEQUENCE).queue(QUEUE), sum))
+            let sum = (0..IN_SEQUENCE.into()).sum();
+            Runs(move || run(client.start(bench_activities, IN_SEQUENCE.into()).queue(QUEUE), sum))
         }))
     }
 }

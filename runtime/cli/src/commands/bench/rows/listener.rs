@@ -37,10 +37,6 @@ impl Row for Talk {
         }
     }
 
-    fn unit(&self) -> &'static str {
-        self.name()
-    }
-
     fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
         // It is one workflow for all of them, and a worker takes it once.
         if *self == Self::Signal { worker.workflow(Listener::run) } else { worker }

@@ -2,8 +2,10 @@
 
 mod activities;
 mod child;
+mod growing;
 mod listener;
 mod no_op;
+mod open_loop;
 mod ordinary;
 mod payload;
 mod run;
@@ -34,6 +36,7 @@ pub(super) const ALL: &[&dyn Row] = &[
     &no_op::StartOnly,
     &payload::SIZES[0],
     &payload::SIZES[1],
+    &open_loop::OpenLoop,
 ];
 
 /// Something that can be measured.
@@ -44,9 +47,9 @@ pub(crate) trait Row: fmt::Debug + Sync {
     /// What is measured, for the help.
     fn about(&self) -> &'static str;
 
-    /// What is counted, in the singular.
-    fn unit(&self) -> &'static str {
-        "run"
+    /// What one of the operations is called that a run does one after the other, and how many there are.
+    fn operations(&self) -> Option<(&'static str, u32)> {
+        None
     }
 
     /// Adds its workflows and activities to a worker. Each is added by one row only.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Steps of a run.
-const STEPS: u64 = 10;
+const STEPS: u32 = 10;
 
 #[derive(Debug)]
 pub(super) struct Steps;
@@ -27,14 +27,18 @@ impl Row for Steps {
         "Ten local steps, one after the other"
     }
 
+    fn operations(&self) -> Option<(&'static str, u32)> {
+        Some(("a step", STEPS))
+    }
+
     fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
         worker.workflow(bench_steps)
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
-        Box::pin(ordinary::measure(self.name(), stage, Story::Steps(STEPS), || {
+        Box::pin(ordinary::measure(self.name(), stage, Story::Steps(STEPS.into()), || {
             let client = stage.client();
-            Runs(move || run(client.start(bench_steps, STEPS).queue(QUEUE), (0..STEPS).sum()))
+            Runs(move || run(client.start(bench_steps, STEPS.into()).queue(QUEUE), (0..STEPS.into()).sum()))
         }))
     }
 }
