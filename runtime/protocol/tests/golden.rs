@@ -252,6 +252,7 @@ fn later_events() -> Vec<(&'static str, Event)> {
         ("event.update-accepted", Event::UpdateAccepted(Box::new(update()))),
         ("event.update-completed", Event::UpdateClosed { id, outcome: Outcome::Completed(Payload::json("2")) }),
         ("event.delay-passed", Event::DelayPassed),
+        ("event.continue-as-new-suggested", Event::ContinueAsNewSuggested { events: 100_000, bytes: 1 << 27 }),
         ("event.patched", Event::Patched { id: name("new-price"), deprecated: false }),
         ("event.patch-deprecated", Event::Patched { id: name("new-price"), deprecated: true }),
         ("event.attributes-upserted", Event::AttributesUpserted { attributes: attributes() }),

@@ -1,7 +1,15 @@
 //! What can be measured: one file a row, or a few that are alike. A new one is a file, a `mod` and a line in [`ALL`].
 
+mod activities;
+mod child;
+mod growing;
+mod listener;
 mod no_op;
+mod open_loop;
 mod ordinary;
+mod payload;
+mod run;
+mod steps;
 
 use std::fmt;
 
@@ -16,7 +24,20 @@ use crate::exit::Error;
 pub(crate) const QUEUE: &str = "bench";
 
 /// All rows, in the order in which they are measured.
-pub(super) const ALL: &[&dyn Row] = &[&no_op::NoOp];
+pub(super) const ALL: &[&dyn Row] = &[
+    &no_op::NoOp,
+    &steps::Steps,
+    &activities::Activities,
+    &activities::Parallel,
+    &listener::Talk::Signal,
+    &listener::Talk::Query,
+    &listener::Talk::Update,
+    &child::Child,
+    &no_op::StartOnly,
+    &payload::SIZES[0],
+    &payload::SIZES[1],
+    &open_loop::OpenLoop,
+];
 
 /// Something that can be measured.
 pub(crate) trait Row: fmt::Debug + Sync {
@@ -26,7 +47,12 @@ pub(crate) trait Row: fmt::Debug + Sync {
     /// What is measured, for the help.
     fn about(&self) -> &'static str;
 
-    /// Adds its workflows and activities to a worker.
+    /// What one of the operations is called that a run does one after the other, and how many there are.
+    fn operations(&self) -> Option<(&'static str, u32)> {
+        None
+    }
+
+    /// Adds its workflows and activities to a worker. Each is added by one row only.
     fn register(&self, worker: WorkerBuilder) -> WorkerBuilder;
 
     /// Measures it: one line for each concurrency, or one in all.
