@@ -123,6 +123,15 @@ async fn a_measurement_is_compared_with_an_earlier_one_on_a_server_that_is_there
 }
 
 #[tokio::test]
+async fn a_server_that_syncs_always_is_measured_and_told() {
+    let arguments = ["--sync-always", "--rows", "no-op", "--duration", "50ms", "--concurrency", "2", "-o", "json"];
+    let report = report(&bench(&arguments).await);
+    assert_eq!(report["server"]["sync_interval"], "always");
+    assert_eq!((&report["server"]["replicas"], &report["server"]["group_commit"]), (&1.into(), &false.into()));
+    assert!(report["rows"][0]["engine"]["count"].as_u64() > Some(0), "{report}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_measured_is_told_at_once() {
     for (wrong, named) in [
         (&["--concurrency", "0"][..], "--concurrency"),
