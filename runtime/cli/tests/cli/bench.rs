@@ -82,6 +82,8 @@ async fn every_ordinary_row_is_measured_beside_the_pattern() {
         assert!(row["of_pattern"]["per_second"].as_f64() > Some(0.0), "{row}");
         assert!(row["of_pattern"]["p50"].as_f64() > Some(0.0), "{row}");
     }
+    let unit = |name: &str| measured.iter().find(|row| row["row"] == name).unwrap()["unit"].as_str().unwrap();
+    assert_eq!(["steps", "query", "start-only"].map(unit), ["run", "query", "start"]);
     let step = measured.iter().find(|row| row["row"] == "steps" && row["concurrency"] == 1).unwrap();
     assert_eq!(step["figures"].as_array().unwrap().len(), 3, "{step}");
     assert!(report["machine"]["cores"].as_u64() > Some(0), "{report}");
