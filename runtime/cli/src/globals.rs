@@ -1,6 +1,6 @@
 //! Where NATS is, which namespace is meant, and how the output looks: the same for every command.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use highwater_broker::nats::{ConnectOptions, NatsBroker, NatsConnection};
@@ -67,7 +67,7 @@ impl Globals {
 
     /// Connects.
     pub(crate) async fn connect(&self) -> Result<NatsConnection, Error> {
-        Ok(NatsConnection::connect(self.options()?).await?)
+        Ok(NatsConnection::connect(self.connect_options()?).await?)
     }
 
     /// Connects and opens the namespace.
@@ -81,7 +81,27 @@ impl Globals {
         Ok(Client::new(Arc::new(self.broker().await?)))
     }
 
-    fn options(&self) -> Result<ConnectOptions, Error> {
+    /// What another process of this program needs in its environment to connect in the same way.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let texts = [
+            ("NATS_URL", &self.url),
+            ("NATS_USER", &self.user),
+            ("NATS_PASSWORD", &self.password),
+            ("NATS_TOKEN", &self.token),
+        ];
+        let files = [
+            ("NATS_CREDS", &self.creds),
+            ("NATS_NKEY", &self.nkey),
+            ("NATS_CA", &self.tls_ca),
+            ("NATS_CERT", &self.tls_cert),
+            ("NATS_KEY", &self.tls_key),
+        ];
+        let texts = texts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?.into())));
+        texts.chain(files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?.into())))).collect()
+    }
+
+    /// How to connect.
+    pub(crate) fn connect_options(&self) -> Result<ConnectOptions, Error> {
         let url = text(self.url.as_deref()).unwrap_or(ConnectOptions::URL);
         let mut options = ConnectOptions::new(url).name("highwater");
         if let Some(user) = text(self.user.as_deref()) {

@@ -46,4 +46,5 @@ commands! {
     Replay = replay::Replay,
     Lints = lints::Lints,
     Bench = bench::Bench,
+    BenchWorker = bench::BenchWorker,
 }

@@ -8,7 +8,7 @@ use highwater_broker::{
 };
 use highwater_core::run::{TaskFailure, may_cut};
 use highwater_protocol::{
-    Event, Failure, FailureKind, Key, Record, RunId, Started, Status, Timestamp,
+    Event, Failure, FailureKind, Key, Payload, Record, RunId, Started, Status, Timestamp,
     event::{Class, Outcome},
     ids::RecordId,
     record::{Body, Frame, PreviousRun, status_of},
@@ -71,10 +71,11 @@ impl Engine {
     /// Cuts a transition into as many records as the server's message size asks for: inbound events first, so that every
     /// prefix replays.
     fn draft(&self, slot: &mut Slot, events: Vec<Event>, time: Timestamp, continues: Option<Starting>) {
-        let mut pieces: Vec<Vec<Event>> = vec![Vec::new()];
+        let mut pieces: Vec<Vec<Event>> = vec![Vec::with_capacity(events.len())];
         let mut size = 0;
+        let alone = events.len() < 2;
         for event in events {
-            let weight = event_weight(&event);
+            let weight = if alone { 0 } else { event_weight(&event) };
             let last = pieces.last().and_then(|piece| piece.last());
             let cut = last.is_some_and(|last| event.class() != Class::Inbound && may_cut(last, &event));
             if cut && size + weight > self.limits.payload_max {
@@ -348,6 +349,7 @@ impl Engine {
             _ => (0, None),
         };
         let closing = events.last().filter(|event| event.class() == Class::Closing).cloned();
+        let is_first = begins.is_some();
         match (&mut slot.tip, begins) {
             (Tip::Known(tip), None) => {
                 tip.seq = seq;
@@ -382,6 +384,7 @@ impl Engine {
             }
             (_, None) => unreachable!("a record either begins a history or follows one"),
         }
+        self.lengthen(key, slot, is_first, &events);
         self.dispatch(key, slot, &events, time);
         if continues {
             self.begin_next(key, slot, events, time);
@@ -445,16 +448,16 @@ fn retry_delay(failure: &Failure, attempt: u32) -> Duration {
     Duration::from_secs(1).saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(longest)
 }
 
-/// About how many bytes an event takes in a record.
+/// At most how many bytes an event takes in a record. Those of every step are told without encoding them.
 fn event_weight(event: &Event) -> usize {
     const FIXED: usize = 128;
+    let payload = |payload: &Payload| payload.data.len() + payload.content_type.as_ref().map_or(0, |name| name.len());
     match event {
-        Event::ActivityScheduled(call) => call.input.data.len() + FIXED,
         Event::Completed { result } | Event::ActivityClosed { outcome: Outcome::Completed(result), .. } => {
-            result.data.len() + FIXED
+            payload(result) + FIXED
         }
         Event::StepClosed { name, outcome: Outcome::Completed(result), .. } => {
-            name.as_str().len() + result.data.len() + FIXED
+            name.as_str().len() + payload(result) + FIXED
         }
         Event::TimerStarted { .. }
         | Event::TimerCancelled { .. }

@@ -15,6 +15,7 @@ mod children;
 mod closing;
 mod commit;
 mod dispatch;
+mod limits;
 mod load;
 mod meaning;
 mod outgoing;
@@ -56,6 +57,7 @@ pub(crate) use unit::{Source, UnitId};
 use crate::{
     clock::ServerClock,
     executor::{Held, Report},
+    history_limits::HistoryLimits,
 };
 use slot::{Item, RequestItem, Slot, Stage};
 use unit::Unit;
@@ -112,6 +114,7 @@ pub(crate) struct Setup {
     pub(crate) queues: Vec<QueueName>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) limits: Limits,
+    pub(crate) history_limits: HistoryLimits,
     /// Runs kept in memory between their events.
     pub(crate) cache_max: usize,
     pub(crate) clock: ServerClock,
@@ -124,11 +127,13 @@ pub(crate) struct Engine {
     queues: Vec<QueueName>,
     registry: Arc<Registry>,
     limits: Limits,
+    history_limits: HistoryLimits,
     cache_max: usize,
     clock: ServerClock,
     now: Instant,
     units: HashMap<UnitId, Unit>,
-    slots: HashMap<Key, Slot>,
+    /// Boxed, as each is taken out for every event and put back.
+    slots: HashMap<Key, Box<Slot>>,
     /// Runs whose code held its thread, with what it was at: not to be tried again by this process.
     quarantine: HashMap<RunId, String>,
     known_types: HashMap<usize, Vec<TypeName>>,
@@ -144,12 +149,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { subjects, queues, registry, limits, cache_max, clock } = setup;
+        let Setup { subjects, queues, registry, limits, history_limits, cache_max, clock } = setup;
         Self {
             subjects,
             queues,
             registry,
             limits,
+            history_limits,
             cache_max,
             clock,
             now: Instant::now(),
@@ -290,7 +296,7 @@ impl Engine {
     fn slot_for(&mut self, unit: UnitId, key: &Key) {
         if !self.slots.contains_key(key) {
             let slot = self.new_slot(unit);
-            self.slots.insert(key.clone(), slot);
+            self.slots.insert(key.clone(), Box::new(slot));
         }
     }
 
@@ -392,7 +398,7 @@ impl Engine {
 
     /// Changes a slot and lets its run go on. Outcomes for a slot that is gone, or that was reset since, concern nobody.
     fn with(&mut self, key: &Key, generation: Option<u64>, change: impl FnOnce(&mut Self, &mut Slot)) {
-        let Some(mut slot) = self.slots.remove(key) else { return };
+        let Some((own, mut slot)) = self.slots.remove_entry(key) else { return };
         if generation.is_none_or(|generation| generation == slot.generation) {
             change(self, &mut slot);
             self.advance(key, &mut slot);
@@ -410,9 +416,10 @@ impl Engine {
         self.uses += 1;
         slot.used = self.uses;
         if slot.is_forgettable() {
-            self.idle.push_back((key.clone(), self.uses));
+            slot.shrink();
+            self.idle.push_back((own.clone(), self.uses));
         }
-        self.slots.insert(key.clone(), slot);
+        self.slots.insert(own, slot);
         self.trim_cache();
     }
 
@@ -500,7 +507,7 @@ impl Engine {
 
 /// Whether an event of a queue is in its run's history. Marks say nothing about other queues than the run's. One that waits
 /// may be passed by a mark all the same: whether it counted or is to be refused is not known before it had its turn.
-fn recorded(slots: &HashMap<Key, Slot>, queue: &QueueName, source: Source, key: &Key, seq: u64) -> bool {
+fn recorded(slots: &HashMap<Key, Box<Slot>>, queue: &QueueName, source: Source, key: &Key, seq: u64) -> bool {
     let Some(slot) = slots.get(key) else { return false };
     let of_source = |item: &Item| item.position().filter(|at| at.source == source).map(|at| at.mark.seq);
     let waits = slot.pending.iter().find_map(of_source).is_some_and(|first| first <= seq);

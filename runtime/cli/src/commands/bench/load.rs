@@ -1,121 +1,165 @@
-//! The load: so many runs under way at once, for so long.
+//! The load: so many units of work under way at once, for so long.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use hdrhistogram::Histogram;
-use highwater::Client;
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
-use super::workflows::{QUEUE, Row, bench_activities, bench_no_op, bench_steps};
 use crate::exit::Error;
 
-/// Steps and activities of a run.
-const STEPS: u64 = 10;
-/// The longest time that is told apart, in µs.
-const LONGEST: u64 = 120_000_000;
+/// The part of a slice that passes before it counts.
+const SETTLE: u32 = 5;
+/// How often is looked whether enough has ended of what takes longer than a slice.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long nothing may end before that is an error.
+pub(super) const STALL_MAX: Duration = Duration::from_mins(2);
 
-/// A row as measured.
+/// What is done again and again: a run, a signal, a query.
+pub(crate) trait Unit: Send + Sync + 'static {
+    /// What one of those who ask at the same time keeps, such as the run that it signals.
+    type Lane: Send + 'static;
+
+    /// Prepares what one of those who ask at the same time needs.
+    fn open(&self) -> impl Future<Output = Result<Self::Lane, Error>> + Send;
+
+    /// Comes before each time and is not measured.
+    fn prepare(&self, _lane: &mut Self::Lane) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Does it once, and checks what comes of it.
+    fn once(&self, lane: &mut Self::Lane) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes away what was prepared.
+    fn close(&self, _lane: Self::Lane) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// Those who ask at the same time. Between slices they rest.
 #[derive(Debug)]
-pub(super) struct Measured {
-    pub(super) row: Row,
-    pub(super) concurrency: usize,
-    pub(super) runs: u64,
-    pub(super) elapsed: Duration,
-    pub(super) times: Histogram<u64>,
+pub(crate) struct Lanes<U: Unit> {
+    unit: Arc<U>,
+    lanes: Vec<U::Lane>,
 }
 
-impl Measured {
-    pub(super) fn runs_per_second(&self) -> f64 {
-        self.runs as f64 / self.elapsed.as_secs_f64()
-    }
-
-    pub(super) fn percentile(&self, quantile: f64) -> Duration {
-        Duration::from_micros(self.times.value_at_quantile(quantile))
-    }
-
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "row": self.row.to_string(),
-            "concurrency": self.concurrency,
-            "runs": self.runs,
-            "seconds": self.elapsed.as_secs_f64(),
-            "runs_per_second": self.runs_per_second(),
-            "p50_us": self.times.value_at_quantile(0.5),
-            "p99_us": self.times.value_at_quantile(0.99),
-            "max_us": self.times.max(),
-        })
-    }
-}
-
-/// Keeps `concurrency` runs under way and measures each from its start to its result.
-pub(super) async fn measure(
-    client: &Client,
-    row: Row,
-    concurrency: usize,
-    duration: Duration,
-) -> Result<Measured, Error> {
-    let counting = Arc::new(AtomicBool::new(false));
-    let over = Arc::new(AtomicBool::new(false));
-    let mut lanes = JoinSet::new();
-    for _ in 0..concurrency {
-        lanes.spawn(lane(client.clone(), row, Arc::clone(&counting), Arc::clone(&over)));
-    }
-    tokio::time::sleep(duration / 5).await;
-    counting.store(true, Ordering::Relaxed);
-    let begun = Instant::now();
-    tokio::time::sleep(duration).await;
-    counting.store(false, Ordering::Relaxed);
-    let elapsed = begun.elapsed();
-    over.store(true, Ordering::Relaxed);
-    let mut times = histogram()?;
-    while let Some(lane) = lanes.join_next().await {
-        let lane = lane.map_err(Error::failed)??;
-        times.add(lane).map_err(Error::failed)?;
-    }
-    Ok(Measured { row, concurrency, runs: times.len(), elapsed, times })
-}
-
-fn histogram() -> Result<Histogram<u64>, Error> {
-    Histogram::new_with_bounds(1, LONGEST, 3).map_err(Error::failed)
-}
-
-/// One run after the other; those that end while counting are counted.
-async fn lane(
-    client: Client,
-    row: Row,
-    counting: Arc<AtomicBool>,
+/// What those who ask share while a slice lasts.
+#[derive(Clone, Debug, Default)]
+struct Going {
     over: Arc<AtomicBool>,
-) -> Result<Histogram<u64>, Error> {
-    let mut times = histogram()?;
-    while !over.load(Ordering::Relaxed) {
-        let begun = Instant::now();
-        run(&client, row).await?;
-        if counting.load(Ordering::Relaxed) {
-            times.saturating_record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(LONGEST));
-        }
-    }
-    Ok(times)
+    ended: Arc<AtomicU64>,
 }
 
-/// One run, from its start to its result, which is checked.
-async fn run(client: &Client, row: Row) -> Result<(), Error> {
-    let (expected, result) = match row {
-        Row::NoOp => (7, client.start(bench_no_op, 7).queue(QUEUE).await.map_err(Error::failed)?.result().await),
-        Row::Steps => (45, client.start(bench_steps, STEPS).queue(QUEUE).await.map_err(Error::failed)?.result().await),
-        Row::Activities => {
-            (45, client.start(bench_activities, STEPS).queue(QUEUE).await.map_err(Error::failed)?.result().await)
-        }
-    };
-    match result {
-        Ok(value) if value == expected => Ok(()),
-        Ok(other) => Err(Error::failed(format_args!("a run of {row} gave {other} instead of {expected}"))),
-        Err(error) => Err(Error::failed(error)),
+/// What was done in a slice. `T` is what was seen at its edges.
+#[derive(Debug)]
+pub(crate) struct Slice<T> {
+    /// What it was seen to begin and to end with.
+    pub(crate) edges: [T; 2],
+    pub(crate) elapsed: Duration,
+    /// How long each took that ended meanwhile.
+    pub(crate) times: Vec<Duration>,
+    /// How many were done in all, also before and after it counted.
+    pub(crate) done: u64,
+}
+
+impl<U: Unit> Lanes<U> {
+    /// Prepares this many.
+    pub(crate) async fn open(unit: U, concurrency: usize) -> Result<Self, Error> {
+        let unit = Arc::new(unit);
+        let opened = (0..concurrency).map(|_| {
+            let unit = Arc::clone(&unit);
+            async move { unit.open().await }
+        });
+        let lanes = at_once(opened).await?;
+        Ok(Self { unit, lanes })
     }
+
+    /// Takes away what was prepared.
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        let unit = self.unit;
+        let closed = self.lanes.into_iter().map(|lane| {
+            let unit = Arc::clone(&unit);
+            async move { unit.close(lane).await }
+        });
+        at_once(closed).await.map(drop)
+    }
+
+    /// Has all of them ask, one unit after the other, for so long and until as many units have ended as there are who ask.
+    /// What ends in the first part of it does not count, as not all are under way by then; unless nothing ended, when
+    /// units take longer than that, and the slice counts from its beginning.
+    pub(crate) async fn slice<T>(
+        &mut self,
+        length: Duration,
+        mut look: impl FnMut() -> T + Send,
+    ) -> Result<Slice<T>, Error> {
+        let going = Going::default();
+        let lanes = self.lanes.len() as u64;
+        let (mut first, mut begun) = (look(), Instant::now());
+        let asking = self.lanes.drain(..).map(|lane| ask(Arc::clone(&self.unit), lane, going.clone()));
+        let mut under_way: JoinSet<_> = asking.collect();
+        tokio::time::sleep(length / SETTLE).await;
+        let mut early = going.ended.load(Ordering::Relaxed);
+        if early > 0 {
+            (first, begun) = (look(), Instant::now());
+            early = going.ended.load(Ordering::Relaxed);
+        }
+        tokio::time::sleep(length.saturating_sub(begun.elapsed())).await;
+        while going.ended.load(Ordering::Relaxed) < early + lanes {
+            if let Some(failed) = under_way.try_join_next() {
+                failed.map_err(Error::failed)??;
+            }
+            if begun.elapsed() > length + STALL_MAX {
+                return Err(Error::failed(format_args!("what is measured stands still for {STALL_MAX:?}")));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let (over, last) = (Instant::now(), look());
+        going.over.store(true, Ordering::Relaxed);
+        let mut slice = Slice { edges: [first, last], elapsed: over - begun, times: Vec::new(), done: 0 };
+        while let Some(asked) = timeout(STALL_MAX, under_way.join_next()).await.map_err(Error::failed)? {
+            let Asked { lane, ended } = asked.map_err(Error::failed)??;
+            self.lanes.push(lane);
+            slice.done += ended.len() as u64;
+            slice.times.extend(ended.into_iter().filter(|(at, _)| (begun..over).contains(at)).map(|(_, took)| took));
+        }
+        Ok(slice)
+    }
+}
+
+/// What one of those who ask at the same time has done in a slice.
+struct Asked<L> {
+    lane: L,
+    /// When each unit ended, and how long it took.
+    ended: Vec<(Instant, Duration)>,
+}
+
+/// One unit after the other, until it is over.
+async fn ask<U: Unit>(unit: Arc<U>, lane: U::Lane, going: Going) -> Result<Asked<U::Lane>, Error> {
+    let mut asked = Asked { lane, ended: Vec::new() };
+    while !going.over.load(Ordering::Relaxed) {
+        unit.prepare(&mut asked.lane).await?;
+        let begun = Instant::now();
+        unit.once(&mut asked.lane).await?;
+        let ended = Instant::now();
+        asked.ended.push((ended, ended - begun));
+        going.ended.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(asked)
+}
+
+/// Does all of these at the same time.
+async fn at_once<T: Send + 'static>(
+    work: impl Iterator<Item = impl Future<Output = Result<T, Error>> + Send + 'static>,
+) -> Result<Vec<T>, Error> {
+    let mut under_way: JoinSet<_> = work.collect();
+    let mut done = Vec::with_capacity(under_way.len());
+    while let Some(one) = under_way.join_next().await {
+        done.push(one.map_err(Error::failed)??);
+    }
+    Ok(done)
 }

@@ -1,100 +1,109 @@
 //! Measures the engine.
+//!
+//! A *row* is a file in [`rows`]. It gets a [`Stage`](stage::Stage), which has a server, a namespace, and worker processes
+//! to start and to kill, and returns what it [`Measured`].
 
+#![allow(dead_code, reason = "rows that are about to come use the rest")]
+
+mod beyond;
+mod compare;
 mod load;
+mod machine;
+mod measured;
+mod offered;
+mod pattern;
+mod place;
+mod report;
+mod rows;
+mod series;
+mod settings;
+mod stage;
 mod table;
-mod workflows;
+mod usage;
+mod worker_process;
+mod worker_program;
 
-use std::{sync::Arc, time::Duration};
+use std::path::PathBuf;
 
 use clap::Args;
-use highwater::{Client, ConnectOptions, Highwater};
-use highwater_devserver::{DevServer, Locator};
-use serde_json::json;
+use serde_json::Value;
 
 use crate::{exit::Error, globals::Globals};
-use load::{Measured, measure};
-use workflows::Row;
+use measured::Measured;
+use place::Place;
+use report::Frame;
+use rows::Row;
+use settings::{Load, Nature};
 
-/// Measure the engine: runs per second and how long one takes
+pub(crate) use worker_program::BenchWorker;
+
+/// Measure the engine, and beside it what NATS can do without one
 ///
-/// Runs a worker and the load in this process, by default on a private NATS server with the settings of `highwater dev`.
-/// With --url (or `NATS_URL`) it measures the server there, in the given namespace. Use a release build.
+/// The worker runs in a process of its own and the load in this one, by default on a private NATS server with the
+/// settings of `highwater dev`. With --url (or `NATS_URL`) it measures the server there, in the given namespace, whose
+/// histories grow by what is measured. Use a release build, and a machine that does nothing else.
 #[derive(Debug, Args)]
+#[command(after_long_help = table::EXPLAINED)]
 pub(crate) struct Bench {
     /// Rows to measure [default: all]
-    #[arg(long, value_enum, value_delimiter = ',')]
-    rows: Vec<Row>,
-    /// How many runs are under way at once
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 64])]
-    concurrency: Vec<usize>,
-    /// How long each row is measured, after a warm-up of a fifth of it
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "5s")]
-    duration: Duration,
-    /// Threads that run workflow code [default: one a core]
-    #[arg(long)]
-    threads: Option<usize>,
+    #[arg(long, value_parser = rows::parser(), value_delimiter = ',', value_name = "ROW")]
+    rows: Vec<&'static dyn Row>,
+    #[command(flatten)]
+    load: Load,
+    #[command(flatten)]
+    nature: Nature,
+    /// Show how this stands to an earlier measurement: what -o json has printed
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
 }
 
 impl Bench {
     pub(crate) async fn run(self, globals: &Globals) -> Result<(), Error> {
-        let private = if globals.url_given() { None } else { Some(private_server().await?) };
-        let outcome = self.on_server(globals, private.as_ref()).await;
-        if let Some(server) = private {
-            server.stop().await.map_err(Error::failed)?;
-        }
-        outcome
-    }
-
-    async fn on_server(&self, globals: &Globals, private: Option<&DevServer>) -> Result<(), Error> {
+        // What cannot be compared is told before an hour is spent.
+        let before = self.compare.as_deref().map(compare::read).transpose()?;
         if cfg!(debug_assertions) {
             eprintln!(
                 "this is a debug build: the figures say little; use `cargo run --release -p highwater-cli -- bench`"
             );
         }
-        // The worker and the load each have a connection of their own, as in two processes.
-        let working = open(globals, private).await?;
-        let asking = open(globals, private).await?;
-        let mut builder = working.worker().queue(workflows::QUEUE).activities(workflows::Nothing);
-        if let Some(threads) = self.threads {
-            builder = builder.workflow_threads(threads);
-        }
-        let worker = workflows::register(builder).build().map_err(Error::failed)?;
-        let stop = worker.stop_handle();
-        let worked = tokio::spawn(worker.run());
-        let outcome = self.measure_all(globals, &asking.client()).await;
-        stop.stop();
-        worked.await.map_err(Error::failed)?.map_err(Error::failed)?;
-        outcome
+        let place = Place::open(globals, self.nature).await?;
+        let outcome = self.measure(&place).await;
+        let closed = place.close().await;
+        let (frame, measured) = outcome?;
+        closed?;
+        print(globals, &frame, &measured, before.as_ref())
     }
 
-    async fn measure_all(&self, globals: &Globals, client: &Client) -> Result<(), Error> {
-        let rows = if self.rows.is_empty() { Row::ALL.to_vec() } else { self.rows.clone() };
-        let mut measured: Vec<Measured> = Vec::new();
+    async fn measure(&self, place: &Place) -> Result<(Frame, Vec<Measured>), Error> {
+        let rows = if self.rows.is_empty() { rows::ALL } else { &self.rows[..] };
+        let frame = Frame::new(place, &self.load).await?;
+        let mut measured = Vec::new();
         for row in rows {
-            for concurrency in &self.concurrency {
-                eprintln!(
-                    "measuring {row} at concurrency {concurrency} for {}",
-                    humantime::format_duration(self.duration)
-                );
-                measured.push(measure(client, row, (*concurrency).max(1), self.duration).await?);
-            }
+            let stage = place.stage(row.name(), &self.load).await?;
+            let outcome = row.measure(&stage).await;
+            stage.close().await;
+            measured.extend(outcome?);
         }
-        let printer = globals.printer();
-        printer.print(|| table::render(&measured), || json!(measured.iter().map(Measured::json).collect::<Vec<_>>()))
+        beyond::add(rows, &mut measured);
+        Ok((frame, measured))
     }
 }
 
-async fn private_server() -> Result<DevServer, Error> {
-    let locator = Locator::from_env().on_progress(|step| eprintln!("{step}"));
-    DevServer::builder().locator(locator).start().await.map_err(Error::failed)
-}
-
-async fn open(globals: &Globals, private: Option<&DevServer>) -> Result<Highwater, Error> {
-    if let Some(server) = private {
-        Highwater::open(ConnectOptions::new(server.url()), "bench").await.map_err(Error::failed)
-    } else {
-        let connection = globals.connect().await?;
-        let broker = connection.open_or_create(&globals.namespace()?).await.map_err(Error::failed)?;
-        Ok(Highwater::on(Arc::new(broker)))
+/// Prints what was measured, and how it stands to what was measured before.
+fn print(globals: &Globals, frame: &Frame, measured: &[Measured], before: Option<&Value>) -> Result<(), Error> {
+    let mut report = frame.with(measured);
+    let compared = before.map(|before| {
+        for difference in compare::differences(before, &report) {
+            eprintln!("not measured alike: {difference}");
+        }
+        compare::compare(before, &report)
+    });
+    if let Some(compared) = &compared {
+        report["compared"] = compare::json(compared);
     }
+    let text = || {
+        let tables = [Some(table::render(measured)), compared.as_deref().map(compare::render)];
+        tables.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
+    };
+    globals.printer().print(text, || report.clone())
 }

@@ -1,0 +1,67 @@
+//! What a row is measured with.
+
+use std::{ffi::OsString, sync::Arc};
+
+use highwater::{Client, ConnectOptions, Highwater};
+use highwater_broker::{
+    Stream,
+    nats::{NamespaceStatus, NatsConnection},
+};
+use highwater_protocol::Namespace;
+
+use super::{
+    place::Nats,
+    settings::Load,
+    worker_process::{WorkerProcess, WorkerSettings},
+};
+use crate::exit::Error;
+
+/// A namespace on a server, with a connection for the load.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// The load's connection.
+    pub(crate) highwater: Highwater,
+    /// On a private server this namespace is the row's own.
+    pub(crate) namespace: Namespace,
+    /// What the person who measures asked for.
+    pub(crate) load: Load,
+    /// The processes of NATS.
+    pub(crate) nats: Nats,
+    pub(super) options: ConnectOptions,
+    pub(super) environment: Vec<(&'static str, OsString)>,
+}
+
+impl Stage {
+    /// The load's client.
+    pub(crate) fn client(&self) -> Client {
+        self.highwater.client()
+    }
+
+    /// Another connection to the same namespace.
+    pub(crate) async fn connect(&self) -> Result<Highwater, Error> {
+        let connection = NatsConnection::connect(self.options.clone()).await?;
+        Ok(Highwater::on(Arc::new(connection.open_namespace(&self.namespace).await?)))
+    }
+
+    /// Starts a worker in a process of its own and waits until it is at work. Every worker knows the workflows of all rows.
+    pub(crate) async fn start_worker(&self, settings: WorkerSettings) -> Result<WorkerProcess, Error> {
+        let threads = settings.threads.or(self.load.threads);
+        WorkerProcess::start(&self.environment, WorkerSettings { threads, ..settings }).await
+    }
+
+    /// How much there is in the namespace's streams.
+    pub(crate) async fn stored(&self) -> Result<NamespaceStatus, Error> {
+        Ok(self.highwater.broker().connection().describe(&self.namespace).await?)
+    }
+
+    /// The bytes that the histories take.
+    pub(crate) async fn history_bytes(&self) -> Result<u64, Error> {
+        let streams = self.stored().await?.streams;
+        Ok(streams.iter().filter(|status| status.stream == Stream::History).map(|status| status.bytes).sum())
+    }
+
+    /// Closes the load's connection.
+    pub(crate) async fn close(self) {
+        self.highwater.close().await;
+    }
+}
