@@ -251,7 +251,7 @@ impl Engine {
     /// Whether a partition that is being handed over needs nothing of this process any more.
     pub(crate) fn is_quiet(&self, unit: UnitId) -> bool {
         let open = |slot: &Slot| slot.unit == unit && !slot.is_quiescent();
-        self.units.get(&unit).is_none_or(Unit::is_quiet) && !self.slots.values().any(open)
+        self.units.get(&unit).is_none_or(Unit::is_quiet) && !self.slots.values().any(|slot| open(slot))
     }
 
     // Partitions.
@@ -435,7 +435,7 @@ impl Engine {
     }
 
     fn evict(&mut self, key: Key) {
-        if self.slots.get(&key).is_some_and(Slot::is_forgettable) {
+        if self.slots.get(&key).is_some_and(|slot| slot.is_forgettable()) {
             self.slots.remove(&key);
             self.actions.push(Action::Evict { key });
         }
