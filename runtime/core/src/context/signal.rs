@@ -32,7 +32,7 @@ impl<T> fmt::Debug for Signals<T> {
 impl<T: DeserializeOwned> Signals<T> {
     #[track_caller]
     pub(super) fn new(at: Scoped, name: &str) -> Self {
-        let name = TypeName::new(name).unwrap_or_else(|error| panic!("no signal can have this name: {error}"));
+        let name = TypeName::try_from(name).unwrap_or_else(|error| panic!("no signal can have this name: {error}"));
         at.shared.receive(&name);
         Self { at, name, types: PhantomData }
     }
