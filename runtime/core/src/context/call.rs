@@ -116,7 +116,7 @@ fn scheduled<I: Serialize + ?Sized>(
     input: &I,
 ) -> Result<ActivityScheduled, Failure> {
     let refused = |text: String| Failure::new(FailureKind::Payload, text);
-    let name = TypeName::try_from(name).map_err(|e| refused(e.to_string()))?;
+    let name = shared.name(name).map_err(|e| refused(e.to_string()))?;
     let queue = match queue {
         Some(queue) => QueueName::try_from(queue).map_err(|e| refused(e.to_string()))?,
         None => shared.queue.clone(),

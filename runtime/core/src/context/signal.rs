@@ -14,7 +14,7 @@ use highwater_protocol::TypeName;
 use serde::de::DeserializeOwned;
 
 use super::{operation::Scoped, wait::Waiter};
-use crate::fault::Cancelled;
+use crate::{fault::Cancelled, run::Awaited};
 
 /// Receives the signals of one name, in the order in which they came.
 pub struct Signals<T> {
@@ -39,7 +39,7 @@ impl<T: DeserializeOwned> Signals<T> {
 
     /// Waits for the next signal.
     pub fn recv(&mut self) -> Received<'_, T> {
-        let waiter = Waiter::new(Rc::clone(&self.at.shared), format!("signal {}", self.name));
+        let waiter = Waiter::new(Rc::clone(&self.at.shared), Awaited::Signal(self.name.clone()));
         Received { signals: self, waiter, done: false }
     }
 

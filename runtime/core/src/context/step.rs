@@ -69,7 +69,7 @@ impl<F, E> fmt::Debug for StepCall<F, E> {
 
 impl<F, E> StepCall<F, E> {
     pub(super) fn new(at: Scoped, name: &str, code: F) -> Self {
-        let name = TypeName::try_from(name).map_err(|error| Failure::new(FailureKind::Payload, error.to_string()));
+        let name = at.shared.name(name).map_err(|error| Failure::new(FailureKind::Payload, error.to_string()));
         Self { at, name, code, again: None, policy: RetryPolicy::none(), non_retryable: |_| false }
     }
 

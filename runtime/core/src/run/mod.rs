@@ -60,7 +60,7 @@ use patches::Patches;
 pub use patches::may_cut;
 pub(crate) use scope::Scope;
 use state::Beginning;
-pub(crate) use state::Shared;
+pub(crate) use state::{Awaited, Shared};
 pub(crate) use tasks::{Ended, Role};
 pub use trail::Trail;
 pub use transition::{Conclusion, NextRun, TaskFailure, Transition};
@@ -169,6 +169,7 @@ impl Run {
         self.collect(&mut transition)?;
         self.tell_unhandled()?;
         self.rest(true);
+        self.release_room();
         Ok(transition)
     }
 
@@ -187,6 +188,14 @@ impl Run {
     fn rest(&self, rests: bool) {
         if let Some(live) = &self.live {
             live.shared.tasks.rest(rests);
+        }
+    }
+
+    /// Nothing may come for months: only what is needed then is kept.
+    fn release_room(&mut self) {
+        self.unmatched.shrink_to_fit();
+        if let Some(live) = &self.live {
+            live.shared.release_room();
         }
     }
 

@@ -60,7 +60,8 @@ impl Role {
 /// The tasks of a run.
 pub(super) struct Tasks {
     next: Cell<u64>,
-    list: RefCell<BTreeMap<u64, Task>>,
+    /// Boxed, since a map takes room for eleven at once.
+    list: RefCell<BTreeMap<u64, Box<Task>>>,
     woken: Arc<Woken>,
 }
 
@@ -104,15 +105,27 @@ impl Tasks {
         let number = self.next.replace(self.next.get() + 1);
         let waker = Arc::new(TaskWaker { number, queued: AtomicBool::new(false), woken: Arc::clone(&self.woken) });
         waker.wake_by_ref();
-        self.list.borrow_mut().insert(number, Task { role, code: Some(code), waker });
+        self.list.borrow_mut().insert(number, Box::new(Task { role, code: Some(code), waker }));
         number
     }
 
     /// Those that were woken since the last call, in the order in which they were made.
     pub(super) fn take_woken(&self) -> Vec<u64> {
-        let mut woken = mem::take(&mut self.woken.lock().tasks);
+        let mut queue = self.woken.lock();
+        // An empty list keeps its room.
+        let mut woken = if queue.tasks.is_empty() { Vec::new() } else { mem::take(&mut queue.tasks) };
+        drop(queue);
         woken.sort_unstable();
         woken
+    }
+
+    /// Gives back the list that [`take_woken`](Self::take_woken) gave, for those that are woken next.
+    pub(super) fn reuse(&self, mut list: Vec<u64>) {
+        let mut queue = self.woken.lock();
+        if queue.tasks.is_empty() {
+            list.clear();
+            queue.tasks = list;
+        }
     }
 
     /// Takes a task out to be polled, unless it is gone.
@@ -155,7 +168,7 @@ impl Tasks {
     /// The handlers that are under way, in words.
     pub(super) fn handlers(&self) -> Vec<String> {
         let list = self.list.borrow();
-        let words = |task: &Task| match &task.role {
+        let words = |task: &Box<Task>| match &task.role {
             Role::Signal(name, _) => Some(format!("handler of signal {name}")),
             Role::Update(id, _) => Some(format!("handler of update {id}")),
             Role::Main | Role::Spawned => None,
