@@ -9,10 +9,7 @@ use std::{hint::black_box, sync::Arc};
 
 use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use highwater_core::{
-    Run, Transition,
-    run::Registry,
-};
+use highwater_core::{Run, Transition, run::Registry};
 use highwater_paths::{
     messages::{self, Inbound},
     runs::{self, History, Live},

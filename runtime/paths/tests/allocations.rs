@@ -40,7 +40,12 @@ fn messages_are_encoded_and_decoded_in_few_allocations() {
 #[test]
 fn transitions_take_few_allocations() {
     let registry = runs::registry();
-    check("a whole run that ends at once", (1, 1), || runs::started("noop", 1), |started| runs::whole(&registry, started.clone()));
+    check(
+        "a whole run that ends at once",
+        (1, 1),
+        || runs::started("noop", 1),
+        |started| runs::whole(&registry, started.clone()),
+    );
     let live = |workflow_type: &'static str| {
         let registry = runs::registry();
         move || Live::at(&registry, workflow_type, 100, 20)
@@ -61,7 +66,10 @@ fn check_replay(workflow_type: &str, most: u64) {
         measure(|| run = Some(runs::replay(&registry, &history))).count_total
     };
     let more = count(1_100) - count(1_000);
-    assert!(true || more <= most, "a replay of {workflow_type} allocates {more} times for 100 events; the bound is {most}");
+    assert!(
+        true || more <= most,
+        "a replay of {workflow_type} allocates {more} times for 100 events; the bound is {most}"
+    );
     eprintln!("{workflow_type}: {more} allocations for 100 events");
 }
 

@@ -45,6 +45,7 @@ use highwater_protocol::{
     rejection::{Code, Rejection},
 };
 
+use crate::panic;
 use beside::Beside;
 use live::Live;
 
@@ -241,7 +242,12 @@ impl Run {
             let text = format!("event {event_number} ({event}) comes before Started: the history is damaged");
             return Err(TaskFailure { failure: Failure::new(FailureKind::Nondeterminism, text) });
         };
-        let applied = live.shared.run_code(|| live.apply(&live.shared.inbound_event(event)));
+        let applied = if live.shared.may_reach_code(event) {
+            live.shared.run_code(|| live.apply(&live.shared.inbound_event(event)))
+        } else {
+            // No code of the user's but the wakers of futures.
+            panic::catch(|| live.apply(event))
+        };
         match applied {
             Ok(Ok(())) => Ok(()),
             Ok(Err(found)) => Err(self.nondeterminism(event, &found)),

@@ -32,11 +32,12 @@ impl Run {
         live.shared.set_history_size(self.event_number, self.bytes);
         run_tasks(&live.shared)?;
         let unmatched = &mut self.unmatched;
-        let taken = live.shared.run_code(|| {
+        let mut take = || {
             let conclusion = live.shared.conclusion().map(|conclusion| live.shared.outbound_conclusion(conclusion));
             live.shared.take_commands(unmatched);
             conclusion
-        });
+        };
+        let taken = if live.shared.is_intercepted() { live.shared.run_code(take) } else { Ok(take()) };
         let conclusion = taken.map_err(|panic| Self::panicked(&live.shared, &panic))?;
         self.conclusion = conclusion.map(|conclusion| {
             live.shared.mute();
