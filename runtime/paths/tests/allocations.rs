@@ -1,4 +1,4 @@
-//! How often the hot paths allocate, and how much. Each is held to a bound a little above what it takes now, so whoever
+//! How often the hot paths allocate, and how much. Each is held to what it takes now, or a little more, so whoever
 //! makes one cost more has to say so here.
 
 use std::hint::black_box;
@@ -18,23 +18,22 @@ fn check<T, R>(what: &str, (count, bytes): (u64, u64), prepare: impl Fn() -> T, 
     let mut result = None;
     let AllocationInfo { count_total, bytes_total, .. } = measure(|| result = Some(black_box(work(&mut prepared))));
     assert!(
-        true || count_total <= count && bytes_total <= bytes,
+        count_total <= count && bytes_total <= bytes,
         "{what} allocates {count_total} times, {bytes_total} bytes; the bounds are {count} times, {bytes} bytes"
     );
-    eprintln!("{what}: {count_total} allocations of {bytes_total} bytes");
 }
 
 #[test]
 fn messages_are_encoded_and_decoded_in_few_allocations() {
-    check("encoding a record", (1, 1), messages::record, |record| record.encode());
-    check("decoding a record", (1, 1), || messages::record().encode(), |bytes| messages::decode(bytes));
-    check("decoding a frame", (1, 1), || messages::record().encode(), |bytes| messages::decode_frame(bytes));
+    check("encoding a record", (2, 800), messages::record, |record| record.encode());
+    check("decoding a record", (7, 700), || messages::record().encode(), |bytes| messages::decode(bytes));
+    check("decoding a frame", (1, 100), || messages::record().encode(), |bytes| messages::decode_frame(bytes));
     let subjects = messages::subjects();
-    check("parsing a start", (1, 1), messages::start, |inbound| messages::parse(&subjects, inbound));
-    check("parsing a signal", (1, 1), messages::signal, |inbound| messages::parse(&subjects, inbound));
-    check("parsing an outcome", (1, 1), messages::outcome, |inbound| messages::parse(&subjects, inbound));
+    check("parsing a start", (5, 500), messages::start, |inbound| messages::parse(&subjects, inbound));
+    check("parsing a signal", (4, 120), messages::signal, |inbound| messages::parse(&subjects, inbound));
+    check("parsing an outcome", (3, 100), messages::outcome, |inbound| messages::parse(&subjects, inbound));
     let queue = QueueName::new("shop").unwrap();
-    check("making three subjects", (3, 1), messages::key, |key| messages::make_subjects(&subjects, &queue, key));
+    check("making three subjects", (3, 180), messages::key, |key| messages::make_subjects(&subjects, &queue, key));
 }
 
 #[test]
@@ -42,7 +41,7 @@ fn transitions_take_few_allocations() {
     let registry = runs::registry();
     check(
         "a whole run that ends at once",
-        (1, 1),
+        (21, 3_800),
         || runs::started("noop", 1),
         |started| runs::whole(&registry, started.clone()),
     );
@@ -50,9 +49,9 @@ fn transitions_take_few_allocations() {
         let registry = runs::registry();
         move || Live::at(&registry, workflow_type, 100, 20)
     };
-    check("a step's transition", (1, 1), live("steps"), Live::go_on);
-    check("an activity's transition", (1, 1), live("calls"), Live::go_on);
-    check("a signal's transition", (1, 1), live("signals"), Live::go_on);
+    check("a step's transition", (6, 1_400), live("steps"), Live::go_on);
+    check("an activity's transition", (8, 1_800), live("calls"), Live::go_on);
+    check("a signal's transition", (5, 1_900), live("signals"), Live::go_on);
 }
 
 /// Allocations for a hundred more events in a replay.
@@ -66,19 +65,18 @@ fn check_replay(workflow_type: &str, most: u64) {
         measure(|| run = Some(runs::replay(&registry, &history))).count_total
     };
     let more = count(1_100) - count(1_000);
-    assert!(
-        true || more <= most,
-        "a replay of {workflow_type} allocates {more} times for 100 events; the bound is {most}"
-    );
-    eprintln!("{workflow_type}: {more} allocations for 100 events");
+    assert!(more <= most, "a replay of {workflow_type} allocates {more} times for 100 events; the bound is {most}");
 }
 
 #[test]
 fn a_replay_takes_few_allocations_for_each_event() {
-    check_replay("steps", 1);
-    check_replay("calls", 1);
-    check_replay("signals", 1);
+    check_replay("steps", 210);
+    check_replay("calls", 210);
+    check_replay("signals", 210);
 }
+
+/// What a run with ten events behind it may hold in memory while it waits for a signal, in bytes.
+const RESTING_MAX: i64 = 3_000;
 
 #[test]
 fn a_run_that_rests_takes_little_memory() {
@@ -89,6 +87,5 @@ fn a_run_that_rests_takes_little_memory() {
     let mut run = None;
     let bytes = measure(|| run = Some(runs::replay(&registry, &history))).bytes_current;
     let bytes = bytes + size_of_val(&run) as i64;
-    eprintln!("{bytes} bytes");
-    assert!(true || bytes <= 1, "a run with 10 events that waits for a signal takes {bytes} bytes");
+    assert!(bytes <= RESTING_MAX, "a run with 10 events that waits for a signal takes {bytes} bytes");
 }

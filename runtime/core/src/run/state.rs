@@ -258,6 +258,11 @@ impl Shared {
     /// Gives back the room that only code under way needs.
     pub(super) fn release_room(&self) {
         self.commands.borrow_mut().shrink_to_fit();
+        let mut ops = self.ops.borrow_mut();
+        if ops.is_empty() {
+            // An empty map keeps some.
+            *ops = BTreeMap::new();
+        }
     }
 
     /// The first step that the code has begun and that has no result on record.

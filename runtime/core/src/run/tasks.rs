@@ -5,7 +5,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -60,9 +59,40 @@ impl Role {
 /// The tasks of a run.
 pub(super) struct Tasks {
     next: Cell<u64>,
-    /// Boxed, since a map takes room for eleven at once.
-    list: RefCell<BTreeMap<u64, Box<Task>>>,
+    list: RefCell<List>,
     woken: Arc<Woken>,
+}
+
+/// By their numbers, in order. Most runs have one, and many wait for years, so it has no room to spare.
+#[derive(Default)]
+struct List(Vec<(u64, Box<Task>)>);
+
+impl List {
+    /// Adds one behind all that are there.
+    fn push(&mut self, number: u64, task: Task) {
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(self.0.len().max(1));
+        }
+        self.0.push((number, Box::new(task)));
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        self.0.binary_search_by_key(&number, |(number, _)| *number).ok()
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Task> {
+        let at = self.place(number)?;
+        Some(&mut self.0[at].1)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Box<Task>> {
+        let at = self.place(number)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Task> {
+        self.0.iter().map(|(_, task)| &**task)
+    }
 }
 
 struct Task {
@@ -105,7 +135,7 @@ impl Tasks {
         let number = self.next.replace(self.next.get() + 1);
         let waker = Arc::new(TaskWaker { number, queued: AtomicBool::new(false), woken: Arc::clone(&self.woken) });
         waker.wake_by_ref();
-        self.list.borrow_mut().insert(number, Box::new(Task { role, code: Some(code), waker }));
+        self.list.borrow_mut().push(number, Task { role, code: Some(code), waker });
         number
     }
 
@@ -131,7 +161,7 @@ impl Tasks {
     /// Takes a task out to be polled, unless it is gone.
     pub(super) fn lend(&self, number: u64) -> Option<Lent> {
         let mut list = self.list.borrow_mut();
-        let task = list.get_mut(&number)?;
+        let task = list.get_mut(number)?;
         // What wakes it from here on wants it to be polled again.
         task.waker.queued.store(false, Ordering::Release);
         let waker = Waker::from(Arc::clone(&task.waker));
@@ -141,7 +171,7 @@ impl Tasks {
     /// Puts a task back that has not ended. One that was dropped meanwhile comes back, to be dropped now.
     #[must_use]
     pub(super) fn put_back(&self, number: u64, code: Code) -> Option<Code> {
-        match self.list.borrow_mut().get_mut(&number) {
+        match self.list.borrow_mut().get_mut(number) {
             Some(task) => task.code.replace(code),
             None => Some(code),
         }
@@ -150,30 +180,30 @@ impl Tasks {
     /// Takes a task away, for good; the caller drops what was left of it when nothing is borrowed.
     #[must_use]
     pub(super) fn remove(&self, number: u64) -> Option<Code> {
-        let task = self.list.borrow_mut().remove(&number)?;
+        let task = self.list.borrow_mut().remove(number)?;
         task.code
     }
 
     /// Takes all away, to be dropped one by one.
     pub(super) fn clear(&self) -> Vec<Code> {
         let list = mem::take(&mut *self.list.borrow_mut());
-        list.into_values().filter_map(|task| task.code).collect()
+        list.0.into_iter().filter_map(|(_, task)| task.code).collect()
     }
 
     /// Whether the run waits for any of them before it ends.
     pub(super) fn hold(&self) -> bool {
-        self.list.borrow().values().any(|task| task.role.holds())
+        self.list.borrow().iter().any(|task| task.role.holds())
     }
 
     /// The handlers that are under way, in words.
     pub(super) fn handlers(&self) -> Vec<String> {
         let list = self.list.borrow();
-        let words = |task: &Box<Task>| match &task.role {
+        let words = |task: &Task| match &task.role {
             Role::Signal(name, _) => Some(format!("handler of signal {name}")),
             Role::Update(id, _) => Some(format!("handler of update {id}")),
             Role::Main | Role::Spawned => None,
         };
-        list.values().filter_map(words).collect()
+        list.iter().filter_map(words).collect()
     }
 }
 
