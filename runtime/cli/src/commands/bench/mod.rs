@@ -10,6 +10,7 @@ mod measured;
 mod place;
 mod rows;
 mod settings;
+mod sizes;
 mod stage;
 mod table;
 mod usage;
@@ -60,9 +61,11 @@ impl Bench {
 
     async fn measure(&self, place: &Place) -> Result<Vec<Measured>, Error> {
         let rows = if self.rows.is_empty() { rows::ALL } else { &self.rows[..] };
+        let mut load = self.load.clone();
+        load.sizes.named = !self.rows.is_empty();
         let mut measured = Vec::new();
         for row in rows {
-            let stage = place.stage(row.name(), &self.load).await?;
+            let stage = place.stage(row.name(), &load).await?;
             let outcome = row.measure(&stage).await;
             stage.close().await;
             measured.extend(outcome?);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, builder::RangedU64ValueParser};
 
+use super::sizes::Sizes;
+
 /// The most units of work that may be under way at once.
 const CONCURRENCY_MAX: u64 = 65_536;
 /// The most threads for workflow code.
@@ -30,6 +32,8 @@ pub(crate) struct Load {
     /// Threads that run workflow code [default: one a core]
     #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=THREADS_MAX))]
     pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) sizes: Sizes,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,10 @@
 //! What can be measured: one file a row, or a few that are alike. A new one is a file, a `mod` and a line in [`ALL`].
 
+mod many;
 mod no_op;
 mod ordinary;
+mod resume;
+mod timers;
 
 use std::fmt;
 
@@ -16,7 +19,8 @@ use crate::exit::Error;
 pub(crate) const QUEUE: &str = "bench";
 
 /// All rows, in the order in which they are measured.
-pub(super) const ALL: &[&dyn Row] = &[&no_op::NoOp];
+pub(super) const ALL: &[&dyn Row] =
+    &[&no_op::NoOp, &timers::Timers::CACHED, &timers::Timers::EVICTED, &resume::ColdResume];
 
 /// Something that can be measured.
 pub(crate) trait Row: fmt::Debug + Sync {
