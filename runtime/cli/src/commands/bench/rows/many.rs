@@ -14,7 +14,10 @@ use highwater_protocol::{Key, QueueName, TypeName, subject::Verb};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::QUEUE;
-use crate::{commands::bench::measured::Measured, exit::Error};
+use crate::{
+    commands::bench::{measured::Measured, usage::Usage},
+    exit::Error,
+};
 
 /// How many starts are under way at once where nothing depends on it.
 pub(super) const AT_ONCE: usize = 256;
@@ -92,6 +95,12 @@ pub(super) fn signal(broker: &dyn Broker, name: &str, key: &Key) -> Result<Publi
     let (queue, name) = (QueueName::new(QUEUE)?, TypeName::new(name)?);
     let subject = broker.subjects().public(Verb::Signal, &queue, Some(&name), key);
     Ok(Publish { subject, payload: "1".into(), ..Publish::default() })
+}
+
+/// The memory of a process in bytes, as figures have it.
+pub(super) fn rss(used: Option<Usage>) -> Result<f64, Error> {
+    used.map(|used| used.rss as f64)
+        .ok_or_else(|| Error::failed("this row needs a system that tells what a process uses: Linux"))
 }
 
 /// Milliseconds, as figures have them.

@@ -1,10 +1,17 @@
 //! What can be measured: one file a row, or a few that are alike. A new one is a file, a `mod` and a line in [`ALL`].
 
+mod cached;
+mod full_stream;
 mod many;
+mod neighbour;
 mod no_op;
 mod ordinary;
+mod replay;
 mod resume;
+mod sleeping;
+mod takeover;
 mod timers;
+mod wear;
 
 use std::fmt;
 
@@ -19,8 +26,19 @@ use crate::exit::Error;
 pub(crate) const QUEUE: &str = "bench";
 
 /// All rows, in the order in which they are measured.
-pub(super) const ALL: &[&dyn Row] =
-    &[&no_op::NoOp, &timers::Timers::CACHED, &timers::Timers::EVICTED, &resume::ColdResume];
+pub(super) const ALL: &[&dyn Row] = &[
+    &no_op::NoOp,
+    &timers::Timers::CACHED,
+    &timers::Timers::EVICTED,
+    &replay::Replay,
+    &resume::ColdResume,
+    &takeover::Takeover,
+    &cached::Cached,
+    &neighbour::NoisyNeighbour,
+    &wear::Wear,
+    &full_stream::FullStream,
+    &sleeping::Sleeping,
+];
 
 /// Something that can be measured.
 pub(crate) trait Row: fmt::Debug + Sync {
