@@ -83,7 +83,13 @@ fn the_core_reaches_neither_tokio_nor_nats_and_only_the_broker_names_nats() {
     }
     for (name, (normal, dev)) in &manifests {
         let names_nats = normal.contains("async-nats") || dev.contains("async-nats");
-        assert_eq!(names_nats, name == "highwater-broker", "{name}");
+        assert_eq!(names_nats, ["highwater-broker", "highwater-cli"].contains(&name.as_str()), "{name}");
+    }
+    // What the engine is held against must not go through the engine's broker. It is in one folder.
+    let pattern = root().join("runtime/cli/src/commands/bench/pattern");
+    for file in sources(&root().join("runtime/cli")) {
+        let names_nats = fs::read_to_string(&file).unwrap().contains("async_nats");
+        assert!(!names_nats || file.starts_with(&pattern), "{} names async-nats", file.display());
     }
 }
 

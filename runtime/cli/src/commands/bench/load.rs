@@ -3,14 +3,21 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::exit::Error;
+
+/// The part of a slice that passes before it counts.
+const SETTLE: u32 = 5;
+/// How often is looked whether enough has ended of what takes longer than a slice.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long nothing may end before that is an error.
+pub(super) const STALL_MAX: Duration = Duration::from_mins(2);
 
 /// What is done again and again: a run, a signal, a query.
 pub(crate) trait Unit: Send + Sync + 'static {
@@ -20,8 +27,18 @@ pub(crate) trait Unit: Send + Sync + 'static {
     /// Prepares what one of those who ask at the same time needs.
     fn open(&self) -> impl Future<Output = Result<Self::Lane, Error>> + Send;
 
+    /// Comes before each time and is not measured.
+    fn prepare(&self, _lane: &mut Self::Lane) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+
     /// Does it once, and checks what comes of it.
     fn once(&self, lane: &mut Self::Lane) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes away what was prepared.
+    fn close(&self, _lane: Self::Lane) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// Those who ask at the same time. Between slices they rest.
@@ -31,78 +48,118 @@ pub(crate) struct Lanes<U: Unit> {
     lanes: Vec<U::Lane>,
 }
 
-/// When units count: a slice begins with some that do not, until as many are under way as shall be.
+/// What those who ask share while a slice lasts.
 #[derive(Clone, Debug, Default)]
-struct Window {
-    counting: Arc<AtomicBool>,
+struct Going {
     over: Arc<AtomicBool>,
+    ended: Arc<AtomicU64>,
 }
 
-/// What was done in a slice.
+/// What was done in a slice. `T` is what was seen at its edges.
 #[derive(Debug)]
-pub(crate) struct Slice {
+pub(crate) struct Slice<T> {
+    /// What it was seen to begin and to end with.
+    pub(crate) edges: [T; 2],
     pub(crate) elapsed: Duration,
     /// How long each took that ended meanwhile.
     pub(crate) times: Vec<Duration>,
+    /// How many were done in all, also before and after it counted.
+    pub(crate) done: u64,
 }
 
 impl<U: Unit> Lanes<U> {
     /// Prepares this many.
     pub(crate) async fn open(unit: U, concurrency: usize) -> Result<Self, Error> {
         let unit = Arc::new(unit);
-        let mut opening = JoinSet::new();
-        for _ in 0..concurrency {
+        let opened = (0..concurrency).map(|_| {
             let unit = Arc::clone(&unit);
-            opening.spawn(async move { unit.open().await });
-        }
-        let mut lanes = Vec::with_capacity(concurrency);
-        while let Some(lane) = opening.join_next().await {
-            lanes.push(lane.map_err(Error::failed)??);
-        }
+            async move { unit.open().await }
+        });
+        let lanes = at_once(opened).await?;
         Ok(Self { unit, lanes })
     }
 
-    /// Has all of them ask for so long, one unit after the other, and counts what ends after the time to settle.
-    /// `at_edge` is called when counting begins and when it ends.
-    pub(crate) async fn slice(
+    /// Takes away what was prepared.
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        let unit = self.unit;
+        let closed = self.lanes.into_iter().map(|lane| {
+            let unit = Arc::clone(&unit);
+            async move { unit.close(lane).await }
+        });
+        at_once(closed).await.map(drop)
+    }
+
+    /// Has all of them ask, one unit after the other, for so long and until as many units have ended as there are who ask.
+    /// What ends in the first part of it does not count, as not all are under way by then; unless nothing ended, when
+    /// units take longer than that, and the slice counts from its beginning.
+    pub(crate) async fn slice<T>(
         &mut self,
-        settle: Duration,
         length: Duration,
-        mut at_edge: impl FnMut(),
-    ) -> Result<Slice, Error> {
-        let window = Window::default();
-        let mut under_way = JoinSet::new();
-        for lane in self.lanes.drain(..) {
-            under_way.spawn(ask(Arc::clone(&self.unit), lane, window.clone()));
+        mut look: impl FnMut() -> T + Send,
+    ) -> Result<Slice<T>, Error> {
+        let going = Going::default();
+        let lanes = self.lanes.len() as u64;
+        let (mut first, mut begun) = (look(), Instant::now());
+        let asking = self.lanes.drain(..).map(|lane| ask(Arc::clone(&self.unit), lane, going.clone()));
+        let mut under_way: JoinSet<_> = asking.collect();
+        tokio::time::sleep(length / SETTLE).await;
+        let mut early = going.ended.load(Ordering::Relaxed);
+        if early > 0 {
+            (first, begun) = (look(), Instant::now());
+            early = going.ended.load(Ordering::Relaxed);
         }
-        tokio::time::sleep(settle).await;
-        at_edge();
-        window.counting.store(true, Ordering::Relaxed);
-        let begun = Instant::now();
-        tokio::time::sleep(length).await;
-        window.counting.store(false, Ordering::Relaxed);
-        let elapsed = begun.elapsed();
-        at_edge();
-        window.over.store(true, Ordering::Relaxed);
-        let mut times = Vec::new();
-        while let Some(done) = under_way.join_next().await {
-            let (lane, took) = done.map_err(Error::failed)??;
+        tokio::time::sleep(length.saturating_sub(begun.elapsed())).await;
+        while going.ended.load(Ordering::Relaxed) < early + lanes {
+            if let Some(failed) = under_way.try_join_next() {
+                failed.map_err(Error::failed)??;
+            }
+            if begun.elapsed() > length + STALL_MAX {
+                return Err(Error::failed(format_args!("what is measured stands still for {STALL_MAX:?}")));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let (over, last) = (Instant::now(), look());
+        going.over.store(true, Ordering::Relaxed);
+        let mut slice = Slice { edges: [first, last], elapsed: over - begun, times: Vec::new(), done: 0 };
+        while let Some(asked) = timeout(STALL_MAX, under_way.join_next()).await.map_err(Error::failed)? {
+            let Asked { lane, ended } = asked.map_err(Error::failed)??;
             self.lanes.push(lane);
-            times.extend(took);
+            slice.done += ended.len() as u64;
+            slice.times.extend(ended.into_iter().filter(|(at, _)| (begun..over).contains(at)).map(|(_, took)| took));
         }
-        Ok(Slice { elapsed, times })
+        Ok(slice)
     }
 }
 
-/// One unit after the other. Those that end while it counts are counted.
-async fn ask<U: Unit>(unit: Arc<U>, mut lane: U::Lane, window: Window) -> Result<(U::Lane, Vec<Duration>), Error> {
-    let mut took = Vec::new();
-    while !window.over.load(Ordering::Relaxed) {
+/// What one of those who ask at the same time has done in a slice.
+struct Asked<L> {
+    lane: L,
+    /// When each unit ended, and how long it took.
+    ended: Vec<(Instant, Duration)>,
+}
+
+/// One unit after the other, until it is over.
+async fn ask<U: Unit>(unit: Arc<U>, lane: U::Lane, going: Going) -> Result<Asked<U::Lane>, Error> {
+    let mut asked = Asked { lane, ended: Vec::new() };
+    while !going.over.load(Ordering::Relaxed) {
+        unit.prepare(&mut asked.lane).await?;
         let begun = Instant::now();
-        unit.once(&mut lane).await?;
-        if window.counting.load(Ordering::Relaxed) {
-            took.push(begun.elapsed());
-        }
+        unit.once(&mut asked.lane).await?;
+        let ended = Instant::now();
+        asked.ended.push((ended, ended - begun));
+        going.ended.fetch_add(1, Ordering::Relaxed);
     }
-    Ok((lane, took))
+    Ok(asked)
+}
+
+/// Does all of these at the same time.
+async fn at_once<T: Send + 'static>(
+    work: impl Iterator<Item = impl Future<Output = Result<T, Error>> + Send + 'static>,
+) -> Result<Vec<T>, Error> {
+    let mut under_way: JoinSet<_> = work.collect();
+    let mut done = Vec::with_capacity(under_way.len());
+    while let Some(one) = under_way.join_next().await {
+        done.push(one.map_err(Error::failed)??);
+    }
+    Ok(done)
 }

@@ -5,10 +5,17 @@
 
 #![allow(dead_code, reason = "rows that are about to come use the rest")]
 
+mod beyond;
+mod compare;
 mod load;
+mod machine;
 mod measured;
+mod offered;
+mod pattern;
 mod place;
+mod report;
 mod rows;
+mod series;
 mod settings;
 mod sizes;
 mod stage;
@@ -17,52 +24,62 @@ mod usage;
 mod worker_process;
 mod worker_program;
 
+use std::path::PathBuf;
+
 use clap::Args;
-use serde_json::json;
+use serde_json::Value;
 
 use crate::{exit::Error, globals::Globals};
 use measured::Measured;
 use place::Place;
+use report::Frame;
 use rows::Row;
-use settings::Load;
+use settings::{Load, Nature};
 
 pub(crate) use worker_program::BenchWorker;
 
-/// Measure the engine: runs per second and how long one takes
+/// Measure the engine, and beside it what NATS can do without one
 ///
 /// The worker runs in a process of its own and the load in this one, by default on a private NATS server with the
-/// settings of `highwater dev`. With --url (or `NATS_URL`) it measures the server there, in the given namespace. Use a
-/// release build.
+/// settings of `highwater dev`. With --url (or `NATS_URL`) it measures the server there, in the given namespace, whose
+/// histories grow by what is measured. Use a release build, and a machine that does nothing else.
 #[derive(Debug, Args)]
+#[command(after_long_help = table::EXPLAINED)]
 pub(crate) struct Bench {
     /// Rows to measure [default: all]
     #[arg(long, value_parser = rows::parser(), value_delimiter = ',', value_name = "ROW")]
     rows: Vec<&'static dyn Row>,
     #[command(flatten)]
     load: Load,
+    #[command(flatten)]
+    nature: Nature,
+    /// Show how this stands to an earlier measurement: what -o json has printed
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
 }
 
 impl Bench {
     pub(crate) async fn run(self, globals: &Globals) -> Result<(), Error> {
+        // What cannot be compared is told before an hour is spent.
+        let before = self.compare.as_deref().map(compare::read).transpose()?;
         if cfg!(debug_assertions) {
             eprintln!(
                 "this is a debug build: the figures say little; use `cargo run --release -p highwater-cli -- bench`"
             );
         }
-        let place = Place::open(globals).await?;
+        let place = Place::open(globals, self.nature).await?;
         let outcome = self.measure(&place).await;
         let closed = place.close().await;
-        let measured = outcome?;
+        let (frame, measured) = outcome?;
         closed?;
-        globals
-            .printer()
-            .print(|| table::render(&measured), || json!(measured.iter().map(Measured::json).collect::<Vec<_>>()))
+        print(globals, &frame, &measured, before.as_ref())
     }
 
-    async fn measure(&self, place: &Place) -> Result<Vec<Measured>, Error> {
+    async fn measure(&self, place: &Place) -> Result<(Frame, Vec<Measured>), Error> {
         let rows = if self.rows.is_empty() { rows::ALL } else { &self.rows[..] };
         let mut load = self.load.clone();
         load.sizes.named = !self.rows.is_empty();
+        let frame = Frame::new(place, &load).await?;
         let mut measured = Vec::new();
         for row in rows {
             let stage = place.stage(row.name(), &load).await?;
@@ -70,6 +87,26 @@ impl Bench {
             stage.close().await;
             measured.extend(outcome?);
         }
-        Ok(measured)
+        beyond::add(rows, &mut measured);
+        Ok((frame, measured))
     }
+}
+
+/// Prints what was measured, and how it stands to what was measured before.
+fn print(globals: &Globals, frame: &Frame, measured: &[Measured], before: Option<&Value>) -> Result<(), Error> {
+    let mut report = frame.with(measured);
+    let compared = before.map(|before| {
+        for difference in compare::differences(before, &report) {
+            eprintln!("not measured alike: {difference}");
+        }
+        compare::compare(before, &report)
+    });
+    if let Some(compared) = &compared {
+        report["compared"] = compare::json(compared);
+    }
+    let text = || {
+        let tables = [Some(table::render(measured)), compared.as_deref().map(compare::render)];
+        tables.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
+    };
+    globals.printer().print(text, || report.clone())
 }

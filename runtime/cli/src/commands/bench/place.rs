@@ -1,26 +1,43 @@
-//! Where is measured: a private server, or one that is there.
+//! Where is measured: on private servers, or on those that are there.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsString,
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use futures_util::future::try_join_all;
 use highwater::{ConnectOptions, Highwater};
-use highwater_broker::nats::NatsConnection;
-use highwater_devserver::{DevServer, Locator};
-use highwater_protocol::Namespace;
+use highwater_broker::{
+    NamespaceError,
+    nats::{NatsBroker, NatsConnection},
+};
+use highwater_devserver::{Builder, DevServer, Locator};
+use highwater_protocol::{Namespace, namespace::Settings};
+use serde_json::{Value, json};
 
 use super::{
-    settings::Load,
+    settings::{Load, Nature},
     stage::Stage,
     usage::{self, Usage},
 };
 use crate::{exit::Error, globals::Globals};
 
-/// A NATS server, and how a process gets in.
+/// How long a cluster may take until namespaces can be made in it.
+const CLUSTER_MAX: Duration = Duration::from_mins(1);
+/// The pause between two tries.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// One or several NATS servers, and how a process gets in.
 #[derive(Debug)]
 pub(crate) struct Place {
     servers: Vec<DevServer>,
     options: ConnectOptions,
     /// The namespace of all rows; on a private server each row has its own.
     namespace: Option<Namespace>,
+    nature: Nature,
     /// What a worker process needs in its environment to get in.
     environment: Vec<(&'static str, OsString)>,
 }
@@ -42,18 +59,24 @@ impl Nats {
 }
 
 impl Place {
-    /// Starts a private server, or connects to the one that is named.
-    pub(crate) async fn open(globals: &Globals) -> Result<Self, Error> {
+    /// Starts private servers, or connects to the one that is named.
+    pub(crate) async fn open(globals: &Globals, nature: Nature) -> Result<Self, Error> {
         if globals.url_given() {
+            if nature.sync_always {
+                return Err(Error::usage(
+                    "--sync-always is for a private server; for the one at --url put `sync_interval: always` into the \
+                     jetstream block of its configuration",
+                ));
+            }
             let (options, environment) = (globals.connect_options()?, globals.environment());
             let namespace = Some(globals.namespace()?);
-            return Ok(Self { servers: Vec::new(), options, namespace, environment });
+            return Ok(Self { servers: Vec::new(), options, namespace, nature, environment });
         }
-        let locator = Locator::from_env().on_progress(|step| eprintln!("{step}"));
-        let server = DevServer::builder().locator(locator).start().await.map_err(Error::failed)?;
-        let environment = vec![("NATS_URL", server.url().into())];
-        let options = ConnectOptions::new(server.url()).name("highwater bench");
-        Ok(Self { servers: vec![server], options, namespace: None, environment })
+        let servers = private_servers(nature).await?;
+        let urls = servers.iter().map(DevServer::url).collect::<Vec<_>>().join(",");
+        let options = ConnectOptions::new(&urls).name("highwater bench");
+        let environment = vec![("NATS_URL", urls.into())];
+        Ok(Self { servers, options, namespace: None, nature, environment })
     }
 
     /// Everything that a row needs, in a namespace of the row's own where that can be.
@@ -63,7 +86,7 @@ impl Place {
             None => Namespace::new(format!("bench-{row}"))?,
         };
         let connection = NatsConnection::connect(self.options.clone()).await?;
-        let broker = connection.open_or_create(&namespace).await?;
+        let broker = self.open_namespace(&connection, &namespace).await?;
         let mut environment = self.environment.clone();
         environment.push(("HIGHWATER_NAMESPACE", namespace.as_str().into()));
         Ok(Stage {
@@ -76,7 +99,43 @@ impl Place {
         })
     }
 
-    /// Stops the private server.
+    /// Opens a namespace; what does not exist is made. A cluster that has just begun takes its time until it can.
+    async fn open_namespace(&self, connection: &NatsConnection, namespace: &Namespace) -> Result<NatsBroker, Error> {
+        let begun = Instant::now();
+        loop {
+            let opened = match self.nature.replicas {
+                Some(replicas) => {
+                    let settings = Settings { replicas, ..Settings::default() };
+                    connection.create_namespace(namespace, settings).await
+                }
+                None => connection.open_or_create(namespace).await,
+            };
+            match opened {
+                Err(NamespaceError::NoJetStream | NamespaceError::Broker(_))
+                    if self.servers.len() > 1 && begun.elapsed() < CLUSTER_MAX =>
+                {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                opened => return Ok(opened?),
+            }
+        }
+    }
+
+    /// What was measured on, for programs. What is not known is null.
+    pub(crate) async fn json(&self) -> Result<Value, Error> {
+        let connection = NatsConnection::connect(self.options.clone()).await?;
+        let is_private = !self.servers.is_empty();
+        let sync = if self.nature.sync_always { "always" } else { "default" };
+        Ok(json!({
+            "nats_version": connection.server_version(),
+            "url": (!is_private).then(|| connection.url()),
+            "private_servers": self.servers.len(),
+            "sync_interval": is_private.then_some(sync),
+            "replicas": self.nature.replicas.or_else(|| is_private.then(|| Settings::default().replicas)),
+        }))
+    }
+
+    /// Stops the private servers.
     pub(crate) async fn close(self) -> Result<(), Error> {
         for server in self.servers {
             server.stop().await.map_err(Error::failed)?;
@@ -90,4 +149,32 @@ impl Place {
             folders: self.servers.iter().map(|server| server.data_dir().to_owned()).collect(),
         }
     }
+}
+
+/// One server, or a cluster of as many as there shall be replicas.
+async fn private_servers(nature: Nature) -> Result<Vec<DevServer>, Error> {
+    let locator = Locator::from_env().on_progress(|step| eprintln!("{step}"));
+    let builder = DevServer::builder().locator(locator).sync_always(nature.sync_always);
+    let count = usize::from(nature.replicas.unwrap_or(1));
+    if count == 1 {
+        return Ok(vec![builder.start().await.map_err(Error::failed)?]);
+    }
+    let members = members_of_a_cluster(&builder, count).map_err(Error::failed)?;
+    try_join_all(members.into_iter().map(Builder::start)).await.map_err(Error::failed)
+}
+
+/// Servers that find each other: every one needs to know the ports of all before any of them runs.
+fn members_of_a_cluster(builder: &Builder, count: usize) -> std::io::Result<Vec<Builder>> {
+    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    // All are held until all are found, so that they differ.
+    let held = (0..count).map(|_| free()).collect::<Result<Vec<_>, _>>()?;
+    let addresses = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let routes: Vec<String> = addresses.iter().map(|address| format!("\"nats://{address}\"")).collect();
+    let routes = routes.join(", ");
+    let member = |(number, address)| {
+        builder.clone().config(format!(
+            "server_name: bench-{number}\ncluster {{ name: bench, listen: \"{address}\", routes: [{routes}] }}"
+        ))
+    };
+    Ok(addresses.iter().enumerate().map(member).collect())
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use clap::{Args, builder::RangedU64ValueParser};
+use highwater_protocol::namespace::Settings;
+use serde_json::{Value, json};
 
 use super::sizes::Sizes;
 
@@ -34,6 +36,36 @@ pub(crate) struct Load {
     pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) sizes: Sizes,
+}
+
+impl Load {
+    /// For programs. What was left to the engine is null.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "concurrency": self.concurrency,
+            "duration_seconds": self.duration.as_secs_f64(),
+            "workflow_threads": self.threads,
+            "sizes": self.sizes.json(),
+        })
+    }
+}
+
+/// What kind of server is measured.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Nature {
+    /// How many copies NATS keeps of everything: 1, 3 or 5. Private servers are as many, in a cluster
+    #[arg(long, value_parser = replicas, value_name = "N")]
+    pub(crate) replicas: Option<u8>,
+    /// Have the private server write through to the disk before it acknowledges anything
+    #[arg(long)]
+    pub(crate) sync_always: bool,
+}
+
+fn replicas(text: &str) -> Result<u8, String> {
+    let replicas = text.parse().map_err(|_| "it is a number".to_owned())?;
+    let settings = Settings { replicas, ..Settings::default() };
+    settings.check().map_err(|error| error.to_string())?;
+    Ok(replicas)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -1,6 +1,7 @@
 //! How many there are of what a row is about.
 
 use clap::{Args, builder::RangedU64ValueParser};
+use serde_json::{Value, json};
 
 /// The most of anything.
 const MAX: u64 = 100_000_000;
@@ -49,6 +50,16 @@ impl Sizes {
     /// Messages that fill the stream.
     pub(crate) fn stream_messages(&self) -> u64 {
         self.stream_messages.unwrap_or(self.by_name(10_000_000, 100_000))
+    }
+
+    /// For programs. What each row chooses is null.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "runs": self.runs,
+            "sleeping": self.sleeping(),
+            "stream_messages": self.stream_messages(),
+            "fan_out": self.fan_out,
+        })
     }
 
     fn by_name(&self, full: u64, small: u64) -> u64 {

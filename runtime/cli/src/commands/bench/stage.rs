@@ -3,7 +3,10 @@
 use std::{ffi::OsString, sync::Arc};
 
 use highwater::{Client, ConnectOptions, Highwater};
-use highwater_broker::nats::{NamespaceStatus, NatsConnection};
+use highwater_broker::{
+    Stream,
+    nats::{NamespaceStatus, NatsConnection},
+};
 use highwater_protocol::Namespace;
 
 use super::{
@@ -49,6 +52,12 @@ impl Stage {
     /// How much there is in the namespace's streams.
     pub(crate) async fn stored(&self) -> Result<NamespaceStatus, Error> {
         Ok(self.highwater.broker().connection().describe(&self.namespace).await?)
+    }
+
+    /// The bytes that the histories take.
+    pub(crate) async fn history_bytes(&self) -> Result<u64, Error> {
+        let streams = self.stored().await?.streams;
+        Ok(streams.iter().filter(|status| status.stream == Stream::History).map(|status| status.bytes).sum())
     }
 
     /// Closes the load's connection.

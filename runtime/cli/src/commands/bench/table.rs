@@ -1,56 +1,163 @@
 //! The table that people read.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
-use super::measured::{Measured, Series};
+use super::{
+    measured::{Figure, Measured},
+    series::Series,
+};
 
 /// What stands where nothing is known.
 const UNKNOWN: &str = "-";
+const COLUMNS: usize = 14;
+const HEADER: [&str; COLUMNS] = [
+    "row",
+    "at\nonce",
+    "per s",
+    "±\n%",
+    "of\npattern",
+    "p50\nms",
+    "of\npattern",
+    "p99\nms",
+    "p99.9\nms",
+    "max\nms",
+    "worker\nCPU s",
+    "NATS\nCPU s",
+    "bytes\nwritten",
+    "bytes\nkept",
+];
+
+/// What the columns mean, for the help.
+pub(super) const EXPLAINED: &str = "\
+How to read the table. Each row is measured at each concurrency, and the line below it is the same done with no engine:
+the same messages, as durably stored, from the same client library, measured in turn with the engine. Which messages
+these are is told in the source, in bench/pattern/story.rs.
+
+  at once     how many runs, signals, queries … are under way at the same time
+  per s       how many are done in a second
+  ±           half of what lies between the slowest and the fastest slice of the time, in % of the middle one
+  of pattern  the engine's figure as a part of the pattern's: more is better behind \"per s\", less behind \"p50\"
+  p50 … max   the time from asking to the answer within which 50 %, 99 %, 99.9 % and all of them were done
+  CPU s       seconds on all cores together for 1,000 of them, of the worker and of NATS
+  written     bytes that NATS had the system write to disk for each
+  kept        bytes that stay in the history of each
+
+What is not known, as of a server elsewhere, is -. The open-loop row starts runs at half of the rate that it has just
+measured, whatever becomes of those under way; a time counts from when the run should have begun.";
 
 pub(super) fn render(measured: &[Measured]) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
-    table.set_header(["row", "at once", "per s", "p50 ms", "p99 ms", "p99.9 ms", "worker", "NATS"]);
-    for row in measured {
-        if let Some(engine) = &row.engine {
-            table.add_row(cells(row, engine));
-        }
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let figures = measured.iter().flat_map(|row| {
-        row.figures.iter().map(move |it| format!("{}: {} {} {}", row.row, it.name, number(it.value), it.unit))
+    let lines = measured.iter().flat_map(|row| {
+        let engine = row.engine.as_ref().map(|engine| line(row, engine, true));
+        let pattern = row.pattern.as_ref().map(|pattern| line(row, pattern, false));
+        engine.into_iter().chain(pattern)
     });
-    let table = (!table.is_empty()).then(|| table.to_string());
-    table.into_iter().chain(figures).collect::<Vec<_>>().join("\n")
+    let table = aligned(HEADER, lines);
+    let figures = figures(measured);
+    [table, figures].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
-fn cells(row: &Measured, engine: &Series) -> [String; 8] {
-    let cpu = |used| engine.cpu_per_thousand(used).map_or(UNKNOWN.into(), |cpu| format!("{cpu:.3}"));
+/// A table whose first column is text and whose others are numbers; nothing without lines.
+pub(super) fn aligned<const N: usize>(header: [&str; N], lines: impl Iterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header);
+    table.add_rows(lines);
+    if table.is_empty() {
+        return String::new();
+    }
+    for (number, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((u16::from(number > 0), 0));
+        if number > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string()
+}
+
+fn line(row: &Measured, series: &Series, is_engine: bool) -> [String; COLUMNS] {
+    let ratio = row.of_pattern().filter(|_| is_engine);
+    let cpu = |used| known(series.cpu_per_thousand(used), |cpu| format!("{cpu:.3}"));
+    let concurrency = row.concurrency.filter(|_| is_engine);
     [
-        row.row.to_owned(),
-        row.concurrency.map_or(UNKNOWN.into(), |concurrency| concurrency.to_string()),
-        format!("{:.0}", engine.rate()),
-        milliseconds(engine.within(0.5)),
-        milliseconds(engine.within(0.99)),
-        milliseconds(engine.within(0.999)),
-        cpu(engine.worker),
-        cpu(engine.nats),
+        if is_engine { row.row.to_owned() } else { "  pattern".to_owned() },
+        concurrency.map_or(String::new(), |concurrency| concurrency.to_string()),
+        format!("{:.0}", series.rate()),
+        known(series.rate_spread(), |spread| format!("{:.0}", spread * 100.0)),
+        ratio.map_or(String::new(), |ratio| format!("{:.0} %", ratio.rate * 100.0)),
+        milliseconds(series.within(0.5)),
+        ratio.map_or(String::new(), |ratio| format!("{:.2} ×", ratio.p50)),
+        milliseconds(series.within(0.99)),
+        milliseconds(series.within(0.999)),
+        milliseconds(Duration::from_micros(series.times.max())),
+        if is_engine { cpu(series.worker) } else { String::new() },
+        cpu(series.nats),
+        known(series.written(), |bytes| format!("{bytes:.0}")),
+        known(series.kept, |bytes| format!("{bytes:.0}")),
     ]
 }
 
+/// Numbers with names, below the name of their row.
+fn figures(measured: &[Measured]) -> String {
+    let mut text = String::new();
+    for row in measured.iter().filter(|row| !row.figures.is_empty()) {
+        let at = row.concurrency.map_or(String::new(), |concurrency| format!(" at {concurrency}"));
+        let _ = writeln!(text, "{}{at}", row.row);
+        for Figure { name, value, unit } in &row.figures {
+            let _ = writeln!(text, "  {name:<60} {:>12} {unit}", number(*value));
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+fn known(value: Option<f64>, show: impl FnOnce(f64) -> String) -> String {
+    value.map_or(UNKNOWN.into(), show)
+}
+
 fn milliseconds(time: Duration) -> String {
-    format!("{:.2}", time.as_secs_f64() * 1_000.0)
+    number(time.as_secs_f64() * 1_000.0)
 }
 
 /// With as many places as say something.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value.abs() {
-        large if large >= 100.0 => format!("{value:.0}"),
-        medium if medium >= 1.0 => format!("{value:.2}"),
+        large if large >= 1_000.0 => format!("{value:.0}"),
+        medium if medium >= 100.0 => format!("{value:.1}"),
+        small if small >= 0.1 || small == 0.0 => format!("{value:.2}"),
         _ => format!("{value:.4}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Large figures in every column.
+    fn wide(row: &'static str) -> Measured {
+        let series = || {
+            let mut series = Series::new().unwrap();
+            series.add(vec![Duration::from_millis(12_345); 1_234_567], Duration::from_secs(10));
+            series.kept = Some(123_456.0);
+            series
+        };
+        let (engine, pattern) = (Some(series()), Some(series()));
+        Measured { concurrency: Some(512), engine, pattern, ..Measured::new(row) }
+    }
+
+    #[test]
+    fn the_table_fits_120_columns() {
+        let text = render(&[wide("payload-64k").figure("a figure with a name as long as names get", 0.123, "ms")]);
+        assert!(text.contains("payload-64k") && text.contains("pattern"), "{text}");
+        for line in text.lines().chain(EXPLAINED.lines()) {
+            assert!(line.chars().count() <= 120, "{line}");
+        }
+        let widest = text.lines().map(|line| line.trim_end().chars().count()).max();
+        assert!(widest <= Some(120), "{widest:?}\n{text}");
+    }
+
+    #[test]
+    fn without_rows_that_have_a_rate_there_is_no_table() {
+        let text = render(&[Measured::new("replay").figure("events", 1_000_000.0, "events/s")]);
+        assert!(text.starts_with("replay\n  events") && text.ends_with("1000000 events/s"), "{text}");
     }
 }

@@ -12,8 +12,9 @@ use highwater_protocol::{RunId, WorkflowId};
 use super::{
     QUEUE, Row,
     many::{for_each, ms, rss, within},
-    no_op::{bench_no_op, no_op},
+    no_op::bench_no_op,
     resume,
+    run::run,
 };
 use crate::{
     commands::bench::{measured::Measured, stage::Stage, worker_process::WorkerSettings},
@@ -90,7 +91,7 @@ async fn times(stage: &Stage) -> Result<Times, Error> {
     let begun = Instant::now();
     while begun.elapsed() < stage.load.duration {
         let begun = Instant::now();
-        no_op(&client).await?;
+        run(client.start(bench_no_op, 7).queue(QUEUE), 7).await?;
         took.push(ms(begun.elapsed()));
     }
     let mut resumes = resume::times(stage, RESUMES).await?;

@@ -1,14 +1,22 @@
 //! What can be measured: one file a row, or a few that are alike. A new one is a file, a `mod` and a line in [`ALL`].
 
+mod activities;
 mod cached;
+mod child;
 mod full_stream;
+mod growing;
+mod listener;
 mod many;
 mod neighbour;
 mod no_op;
+mod open_loop;
 mod ordinary;
+mod payload;
 mod replay;
 mod resume;
+mod run;
 mod sleeping;
+mod steps;
 mod takeover;
 mod timers;
 mod wear;
@@ -28,6 +36,17 @@ pub(crate) const QUEUE: &str = "bench";
 /// All rows, in the order in which they are measured.
 pub(super) const ALL: &[&dyn Row] = &[
     &no_op::NoOp,
+    &steps::Steps,
+    &activities::Activities,
+    &activities::Parallel,
+    &listener::Talk::Signal,
+    &listener::Talk::Query,
+    &listener::Talk::Update,
+    &child::Child,
+    &no_op::StartOnly,
+    &payload::SIZES[0],
+    &payload::SIZES[1],
+    &open_loop::OpenLoop,
     &timers::Timers::CACHED,
     &timers::Timers::EVICTED,
     &replay::Replay,
@@ -48,7 +67,12 @@ pub(crate) trait Row: fmt::Debug + Sync {
     /// What is measured, for the help.
     fn about(&self) -> &'static str;
 
-    /// Adds its workflows and activities to a worker.
+    /// What one of the operations is called that a run does one after the other, and how many there are.
+    fn operations(&self) -> Option<(&'static str, u32)> {
+        None
+    }
+
+    /// Adds its workflows and activities to a worker. Each is added by one row only.
     fn register(&self, worker: WorkerBuilder) -> WorkerBuilder;
 
     /// Measures it: one line for each concurrency, or one in all.

@@ -17,7 +17,7 @@ use highwater_broker::BoxFuture;
 use super::{
     QUEUE, Row,
     many::{ms, within},
-    no_op::Run,
+    no_op,
 };
 use crate::{
     commands::bench::{
@@ -31,8 +31,6 @@ use crate::{
 
 /// No-op runs under way at once.
 const AT_ONCE: usize = 64;
-/// The part of the time that passes before it counts.
-const SETTLE: u32 = 5;
 
 #[derive(Debug)]
 pub(super) struct NoisyNeighbour;
@@ -80,15 +78,15 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
     let (time, activities) = (stage.load.duration, stage.load.sizes.fan_out);
     eprintln!("measuring {row}: no-op runs alone, and beside runs of {activities} activities at once");
     let worker = stage.start_worker(WorkerSettings::default()).await?;
-    let mut lanes = Lanes::open(Run(stage.client()), AT_ONCE).await?;
-    let before = lanes.slice(time / SETTLE, time, || ()).await?;
+    let mut lanes = Lanes::open(no_op::unit(stage.client()), AT_ONCE).await?;
+    let before = lanes.slice(time, || ()).await?;
     let over = Arc::new(AtomicBool::new(false));
     let noise = tokio::spawn(fan_out(stage.client(), activities, Arc::clone(&over)));
-    let beside = lanes.slice(time / SETTLE, time, || ()).await;
+    let beside = lanes.slice(time, || ()).await;
     over.store(true, Ordering::Relaxed);
     let fans = noise.await.map_err(Error::failed)??;
     let beside = beside?;
-    let after = lanes.slice(time / SETTLE, time, || ()).await?;
+    let after = lanes.slice(time, || ()).await?;
     worker.stop().await?;
 
     let measured = Measured::new(row).figure("activities of a run", activities as f64, "");
@@ -117,7 +115,7 @@ async fn fan_out(client: Client, activities: u64, over: Arc<AtomicBool>) -> Resu
     Ok(took)
 }
 
-fn add(measured: Measured, of: &str, slice: &Slice) -> Measured {
+fn add(measured: Measured, of: &str, slice: &Slice<()>) -> Measured {
     let times = sorted(slice);
     measured
         .figure(format!("no-op {of}"), rate(slice), "runs/s")
@@ -125,15 +123,15 @@ fn add(measured: Measured, of: &str, slice: &Slice) -> Measured {
         .figure(format!("no-op {of} p99"), within(&times, 0.99), "ms")
 }
 
-fn rate(slice: &Slice) -> f64 {
+fn rate(slice: &Slice<()>) -> f64 {
     slice.times.len() as f64 / slice.elapsed.as_secs_f64()
 }
 
-fn p99(slice: &Slice) -> f64 {
+fn p99(slice: &Slice<()>) -> f64 {
     within(&sorted(slice), 0.99)
 }
 
-fn sorted(slice: &Slice) -> Vec<f64> {
+fn sorted(slice: &Slice<()>) -> Vec<f64> {
     let mut times: Vec<f64> = slice.times.iter().copied().map(ms).collect();
     times.sort_by(f64::total_cmp);
     times

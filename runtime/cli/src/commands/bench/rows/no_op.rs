@@ -1,16 +1,22 @@
-//! A workflow that returns at once.
+//! A workflow that returns at once: from its start to its result, and its start alone.
 
 use highwater::{WorkerBuilder, prelude::*};
 use highwater_broker::BoxFuture;
 
-use super::{QUEUE, Row, ordinary};
+use super::{
+    QUEUE, Row, ordinary,
+    run::{Runs, run},
+};
 use crate::{
-    commands::bench::{load::Unit, measured::Measured, stage::Stage},
+    commands::bench::{measured::Measured, pattern::Story, stage::Stage},
     exit::Error,
 };
 
 #[derive(Debug)]
 pub(super) struct NoOp;
+
+#[derive(Debug)]
+pub(super) struct StartOnly;
 
 impl Row for NoOp {
     fn name(&self) -> &'static str {
@@ -26,7 +32,32 @@ impl Row for NoOp {
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
-        Box::pin(ordinary::measure(self.name(), stage, || Run(stage.client())))
+        Box::pin(ordinary::measure(self.name(), stage, Story::NoOp, || unit(stage.client())))
+    }
+}
+
+impl Row for StartOnly {
+    fn name(&self) -> &'static str {
+        "start-only"
+    }
+
+    fn about(&self) -> &'static str {
+        "The same until the start is on record, without waiting for the result"
+    }
+
+    fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
+        worker
+    }
+
+    fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
+        // What a run that returns at once leaves to be done after its start is nothing, so the pattern is the same.
+        Box::pin(ordinary::measure(self.name(), stage, Story::NoOp, || {
+            let client = stage.client();
+            Runs(move || {
+                let start = client.start(bench_no_op, 7).queue(QUEUE);
+                async move { Ok(start.await.map(drop)?) }
+            })
+        }))
     }
 }
 
@@ -36,25 +67,6 @@ pub(super) async fn bench_no_op(_ctx: Ctx, number: u64) -> Result<u64, Exit> {
 }
 
 /// One run, from its start to its result.
-pub(super) struct Run(pub(super) Client);
-
-impl Unit for Run {
-    type Lane = ();
-
-    async fn open(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    async fn once(&self, _lane: &mut ()) -> Result<(), Error> {
-        no_op(&self.0).await
-    }
-}
-
-/// One run, whose result is checked.
-pub(super) async fn no_op(client: &Client) -> Result<(), Error> {
-    let run = client.start(bench_no_op, 7).queue(QUEUE).await?;
-    match run.result().await {
-        Ok(7) => Ok(()),
-        other => Err(Error::failed(format_args!("a run gave {other:?} instead of 7"))),
-    }
+pub(super) fn unit(client: Client) -> Runs<impl Fn() -> BoxFuture<'static, Result<(), Error>>> {
+    Runs(move || Box::pin(run(client.start(bench_no_op, 7).queue(QUEUE), 7)) as BoxFuture<'static, _>)
 }

@@ -1,73 +1,70 @@
-//! How rows are measured that are a unit of work, done by many at once: in slices, at each concurrency.
-
-use std::time::Duration;
+//! How rows are measured that are a unit of work, done by many at once: in slices, at each concurrency, and in turn with the
+//! pattern that has no engine.
 
 use crate::{
     commands::bench::{
         load::{Lanes, Unit},
-        measured::{Measured, Series},
-        place::Nats,
+        measured::Measured,
+        pattern::{Pattern, Story},
+        series::Series,
         stage::Stage,
-        usage::Usage,
         worker_process::{WorkerProcess, WorkerSettings},
     },
     exit::Error,
 };
 
-/// Into how many slices the time is cut.
-const SLICES: u32 = 5;
-/// The part of a slice that passes before it counts.
-const SETTLE: u32 = 5;
+use super::growing::{Growing, look};
 
-/// Measures a unit of work at each concurrency, with one worker.
+/// Into how many slices the time is cut.
+pub(super) const SLICES: u32 = 5;
+/// How many there are at least, when one takes longer than its part.
+const SLICES_MIN: usize = 2;
+
+/// Measures a unit of work at each concurrency, with one worker, beside the pattern that does the same.
 pub(super) async fn measure<U: Unit>(
     row: &'static str,
     stage: &Stage,
+    story: Story,
     unit: impl Fn() -> U + Send,
 ) -> Result<Vec<Measured>, Error> {
     let worker = stage.start_worker(WorkerSettings::default()).await?;
+    let pattern = Pattern::open(stage, story).await?;
     let mut measured = Vec::new();
-    for concurrency in &stage.load.concurrency {
-        eprintln!(
-            "measuring {row} at concurrency {concurrency} for {}",
-            humantime::format_duration(stage.load.duration)
-        );
-        let mut lanes = Lanes::open(unit(), *concurrency).await?;
-        let mut series = Series::new()?;
-        let length = stage.load.duration / SLICES;
-        for _ in 0..SLICES {
-            add_slice(&mut series, &mut lanes, length, &worker, &stage.nats).await?;
-        }
-        let concurrency = Some(*concurrency);
-        measured.push(Measured { row, concurrency, engine: Some(series), figures: Vec::new() });
+    for concurrency in stage.load.concurrency.iter().copied() {
+        let time = humantime::format_duration(stage.load.duration);
+        eprintln!("measuring {row} at concurrency {concurrency} for {time}, and the pattern for as long");
+        let lanes = Lanes::open(unit(), concurrency).await?;
+        let (engine, pattern) = in_turn(stage, &worker, &pattern, lanes, concurrency).await?;
+        measured.push(Measured {
+            concurrency: Some(concurrency),
+            engine: Some(engine),
+            pattern: Some(pattern),
+            ..Measured::new(row)
+        });
     }
+    pattern.close().await?;
     worker.stop().await?;
     Ok(measured)
 }
 
-/// Measures one slice more.
-async fn add_slice<U: Unit>(
-    series: &mut Series,
-    lanes: &mut Lanes<U>,
-    length: Duration,
+/// A slice of the one, a slice of the other, so that what else the machine does meets both.
+async fn in_turn<U: Unit>(
+    stage: &Stage,
     worker: &WorkerProcess,
-    nats: &Nats,
-) -> Result<(), Error> {
-    let mut edges = Vec::with_capacity(2);
-    let slice = lanes.slice(length / SETTLE, length, || edges.push((worker.usage(), nats.usage()))).await?;
-    if let [before, after] = edges[..] {
-        series.worker = added(series.worker, before.0, after.0);
-        series.nats = added(series.nats, before.1, after.1);
+    pattern: &Pattern,
+    mut lanes: Lanes<U>,
+    concurrency: usize,
+) -> Result<(Series, Series), Error> {
+    let mut asking = Lanes::open(pattern.unit(), concurrency).await?;
+    let (mut of_engine, mut of_pattern) = (Growing::new()?, Growing::new()?);
+    let length = stage.load.duration / SLICES;
+    let before = (stage.history_bytes().await?, pattern.history_bytes().await?);
+    while of_engine.slices() < SLICES_MIN || of_engine.elapsed() < stage.load.duration {
+        of_engine.add(lanes.slice(length, || look(Some(worker), stage)).await?);
+        of_pattern.add(asking.slice(length, || look(None, stage)).await?);
     }
-    series.slices.push((slice.times.len() as u64, slice.elapsed));
-    for took in slice.times {
-        series.record(took);
-    }
-    Ok(())
-}
-
-/// What was used between two looks, with what was used before.
-fn added(sum: Option<Usage>, before: Option<Usage>, after: Option<Usage>) -> Option<Usage> {
-    let used = after? - before?;
-    Some(sum.map_or(used, |sum| Usage { rss: used.rss, ..sum.and(used) }))
+    let after = (stage.history_bytes().await?, pattern.history_bytes().await?);
+    lanes.close().await?;
+    asking.close().await?;
+    Ok((of_engine.grown(before.0, after.0), of_pattern.grown(before.1, after.1)))
 }

@@ -1,7 +1,7 @@
 //! How fast the core replays, on one core and without I/O.
 //!
 //! A run is played once to have a history: rounds of a local step, an activity and a timer, each with a number as its result,
-//! which is five events a round in six records. Then that history is given to new runs again and again, as a worker does when
+//! which is five events a round in three records. Then that history is given to new runs again and again, as a worker does when
 //! it rebuilds one, and its events are counted: with the records decoded already, and from their bytes as they come from the
 //! stream. A second, short history shows what it costs to begin at all.
 
@@ -13,7 +13,7 @@ use std::{
 
 use highwater::{Payload, WorkerBuilder, prelude::*};
 use highwater_broker::{BoxFuture, Message, history::StoredRecord};
-use highwater_core::run::{Limits, Registry, Run, StepRun};
+use highwater_core::run::{Conclusion, Limits, Registry, Run, StepRun, Transition};
 use highwater_protocol::{
     Event, Headers, QueueName, Record, RunId, Started, Timestamp, WorkflowId,
     event::Outcome,
@@ -148,7 +148,7 @@ fn replay<'a>(
     if rest.is_empty() { Ok(()) } else { Err(Error::failed("the replay led further than the history")) }
 }
 
-/// Plays a run until the last of its rounds waits for its timer, and returns its history.
+/// Plays a run to its end, and returns its history.
 fn play(registry: &Arc<Registry>, id: RunId, rounds: u64) -> Result<Records, Error> {
     let mut run = Run::new(Arc::clone(registry), LIMITS);
     let mut time = Timestamp::from_millis(1_000_000);
@@ -159,11 +159,16 @@ fn play(registry: &Arc<Registry>, id: RunId, rounds: u64) -> Result<Records, Err
     let mut records = Records::new();
     while let Some(event) = next {
         time = time.after(SLEEP);
-        let transition = run.activate(id, vec![event], time).map_err(|error| Error::failed(error.failure))?;
-        next = answer(transition.events.last(), transition.steps.first())?;
-        records.push((transition.events, transition.time));
+        let Transition { mut events, time: at, steps, conclusion, .. } =
+            run.activate(id, vec![event], time).map_err(|error| Error::failed(error.failure))?;
+        next = answer(events.last(), steps.first())?;
+        match conclusion {
+            Some(Conclusion::Completed(result)) => events.push(Event::Completed { result }),
+            Some(other) => return Err(Error::failed(format_args!("the run ended otherwise: {other}"))),
+            None => {}
+        }
+        records.push((events, at));
     }
-    // The end of the run is not among the events of a transition. It would be one event of thousands.
     Ok(records)
 }
 

@@ -109,17 +109,17 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
         let [first, half, last] = [0.0, 0.5, 1.0].map(|part| within(&times, part));
         let since = (last - after(ended)).max(0.0);
         measured
-            .figure(format!("first {of}"), first, "s")
-            .figure(format!("half of the {of}s"), half, "s")
-            .figure(format!("all {of}s"), last, "s")
-            .figure(format!("all {of}s, from the lease's end"), since, "s")
+            .figure(format!("{of}: the first"), first, "s")
+            .figure(format!("{of}: half of them"), half, "s")
+            .figure(format!("{of}: all"), last, "s")
+            .figure(format!("{of}: all, from the lease's end"), since, "s")
     };
     let measured = Measured::new(row)
         .figure("runs of the killed worker", orphans.len() as f64, "")
         .figure("activities of the killed worker", held.len() as f64, "")
         .figure("its lease has ended", after(ended), "s")
         .figure("its partitions are taken, from the lease's end", (after(taken) - after(ended)).max(0.0), "s");
-    Ok(spread(spread(measured, "waiting run", closed.0), "run with an activity", closed.1))
+    Ok(spread(spread(measured, "waiting runs", closed.0), "runs with an activity", closed.1))
 }
 
 /// Starts runs with an activity that this process does not end, and waits until all are under way there.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use highwater::WorkerBuilder;
 use highwater_broker::BoxFuture;
 
-use super::{Row, many::for_each, no_op::no_op};
+use super::{QUEUE, Row, many::for_each, no_op::bench_no_op, run::run};
 use crate::{
     commands::bench::{
         measured::Measured,
@@ -109,7 +109,7 @@ async fn runs(stage: &Stage, count: u64) -> Result<(), Error> {
     let client = stage.client();
     for_each(count, AT_ONCE, move |_| {
         let client = client.clone();
-        async move { no_op(&client).await }
+        async move { run(client.start(bench_no_op, 7).queue(QUEUE), 7).await }
     })
     .await
     .map(drop)

@@ -1,0 +1,54 @@
+//! Which messages are sent for what.
+
+use super::BODY;
+
+/// What is done, and with which messages.
+///
+/// All begin alike. A *start* is published to the public subject of the inbox and acknowledged; the owner of the run, who
+/// reads the inbox in order, appends a *record* to the run's history under the condition that it is the next one, and
+/// waits for the acknowledgement. An *answer* is a plain message. Every record waits for the one before it; what came in
+/// meanwhile goes into the next one together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Story {
+    /// A start, a record, an answer.
+    NoOp,
+    /// As a no-op, with so many bytes in the start, twice (as input and as result) in the record, and in the answer.
+    Payload(usize),
+    /// A start, a record, then a record for each step, an answer.
+    Steps(u64),
+    /// A start and a record; then, for each call, a task in the work queue, which somebody takes, whose outcome is published
+    /// to the inbox and which is acknowledged, and a record. An answer.
+    Activities(u64),
+    /// The same, with all tasks sent at once.
+    Parallel(u64),
+    /// A start and a record; the start of the child in the inbox, the child's record, its report in the inbox, a record of
+    /// the parent's, an answer.
+    Child,
+    /// To a run that is there: a request to the public subject, acknowledged, a record, an answer. A signal is that, and so
+    /// is an update that is accepted and done at once.
+    Request,
+    /// To a run that is there: a plain request that its owner answers from memory.
+    Query,
+}
+
+impl Story {
+    /// Whether tasks are sent.
+    pub(super) fn has_activities(self) -> bool {
+        matches!(self, Self::Activities(_) | Self::Parallel(_))
+    }
+
+    /// Whether those who ask keep a run each, and ask that.
+    pub(super) fn is_of_one_run(self) -> bool {
+        matches!(self, Self::Request | Self::Query)
+    }
+
+    /// How many bytes a start has, and an answer.
+    pub(super) fn payload(self) -> usize {
+        if let Self::Payload(bytes) = self { bytes } else { 0 }
+    }
+
+    /// How many bytes a record has.
+    pub(super) fn record(self) -> usize {
+        BODY + 2 * self.payload()
+    }
+}

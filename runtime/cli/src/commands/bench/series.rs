@@ -1,0 +1,167 @@
+//! Units of work of one kind, and how long they took.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+use super::usage::Usage;
+use crate::exit::Error;
+
+/// The longest time that is told apart, in µs.
+const LONGEST_US: u64 = 600_000_000;
+
+/// Units of work of one kind, done one after the other and beside each other.
+#[derive(Debug)]
+pub(crate) struct Series {
+    /// How long each took, in µs.
+    pub(crate) times: Histogram<u64>,
+    /// What was done slice by slice.
+    pub(crate) slices: Vec<SliceOf>,
+    /// What the worker used meanwhile, where that can be told.
+    pub(crate) worker: Option<Usage>,
+    /// What NATS used meanwhile, where that can be told.
+    pub(crate) nats: Option<Usage>,
+    /// What this process used meanwhile, where that can be told: the load, and with the pattern everything but NATS.
+    pub(crate) load: Option<Usage>,
+    /// How much longer the histories got with each, in bytes.
+    pub(crate) kept: Option<f64>,
+}
+
+/// A part of a series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SliceOf {
+    pub(crate) count: u64,
+    pub(crate) elapsed: Duration,
+    /// The time within which half of them were done.
+    pub(crate) p50: Duration,
+}
+
+impl SliceOf {
+    fn rate(&self) -> f64 {
+        self.count as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+impl Series {
+    /// Nothing yet.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let times = Histogram::new_with_bounds(1, LONGEST_US, 3).map_err(Error::failed)?;
+        Ok(Self { times, slices: Vec::new(), worker: None, nats: None, load: None, kept: None })
+    }
+
+    /// Adds a slice: how long each unit took that ended in this time.
+    pub(crate) fn add(&mut self, mut times: Vec<Duration>, elapsed: Duration) {
+        for time in &times {
+            self.times.saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST_US));
+        }
+        times.sort_unstable();
+        let p50 = times.get(times.len() / 2).copied().unwrap_or_default();
+        self.slices.push(SliceOf { count: times.len() as u64, elapsed, p50 });
+    }
+
+    /// How many were done.
+    pub(crate) fn count(&self) -> u64 {
+        self.slices.iter().map(|slice| slice.count).sum()
+    }
+
+    /// How long it took in all.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.slices.iter().map(|slice| slice.elapsed).sum()
+    }
+
+    /// How many were done in a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.count() as f64 / self.elapsed().as_secs_f64()
+    }
+
+    /// The time within which this part of them was done.
+    pub(crate) fn within(&self, quantile: f64) -> Duration {
+        Duration::from_micros(self.times.value_at_quantile(quantile))
+    }
+
+    /// How far the slices' rates lie apart; see [`spread`].
+    pub(crate) fn rate_spread(&self) -> Option<f64> {
+        spread(self.slices.iter().map(SliceOf::rate).collect())
+    }
+
+    /// How far the slices' medians lie apart; see [`spread`].
+    pub(crate) fn p50_spread(&self) -> Option<f64> {
+        spread(self.slices.iter().map(|slice| slice.p50.as_secs_f64()).collect())
+    }
+
+    /// CPU seconds for a thousand of them.
+    pub(crate) fn cpu_per_thousand(&self, used: Option<Usage>) -> Option<f64> {
+        self.each(used?.cpu.as_secs_f64()).map(|cpu| cpu * 1_000.0)
+    }
+
+    /// Bytes that NATS had the system write, for each.
+    pub(crate) fn written(&self) -> Option<f64> {
+        self.each(self.nats?.written? as f64)
+    }
+
+    fn each(&self, sum: f64) -> Option<f64> {
+        (self.count() > 0).then(|| sum / self.count() as f64)
+    }
+
+    /// All of it, for programs. What is not known is null.
+    pub(crate) fn json(&self) -> Value {
+        let us = |quantile| self.times.value_at_quantile(quantile);
+        json!({
+            "count": self.count(),
+            "seconds": self.elapsed().as_secs_f64(),
+            "per_second": self.rate(),
+            "per_second_spread": self.rate_spread(),
+            "per_second_of_slices": self.slices.iter().map(SliceOf::rate).collect::<Vec<_>>(),
+            "p50_us": us(0.5),
+            "p50_spread": self.p50_spread(),
+            "p99_us": us(0.99),
+            "p99_9_us": us(0.999),
+            "max_us": self.times.max(),
+            "worker_cpu_seconds_per_1000": self.cpu_per_thousand(self.worker),
+            "nats_cpu_seconds_per_1000": self.cpu_per_thousand(self.nats),
+            "load_cpu_seconds_per_1000": self.cpu_per_thousand(self.load),
+            "bytes_written_each": self.written(),
+            "bytes_kept_each": self.kept,
+            "worker_rss_bytes": self.worker.map(|used| used.rss),
+            "nats_rss_bytes": self.nats.map(|used| used.rss),
+        })
+    }
+}
+
+/// Half of what lies between the smallest and the largest, as a part of what lies in the middle. One value alone tells
+/// nothing about that.
+fn spread(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = *values.get(values.len() / 2)?;
+    let range = values.last()? - values.first()?;
+    (values.len() > 1 && middle > 0.0).then_some(range / 2.0 / middle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_counts_its_slices_together() {
+        let mut series = Series::new().unwrap();
+        let ms = Duration::from_millis;
+        series.add(vec![ms(1), ms(3), ms(2)], ms(500));
+        series.add(vec![ms(4)], ms(500));
+        assert_eq!((series.count(), series.elapsed(), series.slices[0].p50), (4, ms(1_000), ms(2)));
+        assert!((series.rate() - 4.0).abs() < 1e-9);
+        assert_eq!(series.times.max() / 1_000, 4);
+        // Six a second and two a second.
+        assert!((series.rate_spread().unwrap() - 2.0 / 6.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_zero() {
+        let mut series = Series::new().unwrap();
+        series.add(vec![Duration::from_millis(1)], Duration::from_secs(1));
+        let json = series.json();
+        for name in ["worker_cpu_seconds_per_1000", "bytes_written_each", "bytes_kept_each", "per_second_spread"] {
+            assert_eq!(json.get(name), Some(&Value::Null), "{name}");
+        }
+    }
+}
