@@ -67,7 +67,7 @@ impl Subscription {
         let mut due = terms.next.unwrap_or(ctx.now());
         for month in 0.. {
             // The history is short by now only because a run ends in time.
-            if month == MONTHS_A_RUN || ctx.info().continue_as_new_suggested {
+            if month == MONTHS_A_RUN || ctx.continue_as_new_suggested() {
                 let terms = ctx.read(|subscription| Terms { next: Some(due), ..subscription.terms.clone() });
                 return Err(ctx.continue_as_new::<Self>(terms));
             }

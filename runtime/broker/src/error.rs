@@ -110,7 +110,7 @@ pub enum NamespaceError {
     Settings(#[from] InvalidSettings),
     /// The namespace exists with other settings.
     #[error(
-        "the namespace {name:?} exists with other settings: it has {found:?}, {wanted:?} was asked for; they are fixed when it is made, so use the existing ones or another name"
+        "the namespace {name:?} exists with other settings: it has {found:?}, {wanted:?} was asked for; but for group_commit they are fixed when it is made, so use the existing ones or another name"
     )]
     Different {
         /// The namespace.
@@ -131,6 +131,14 @@ pub enum NamespaceError {
         stream: String,
         /// What differs.
         difference: String,
+    },
+    /// The server would not gain by group commit.
+    #[error("group commit needs NATS {needed} or later, this server is version {found}")]
+    GroupCommit {
+        /// The server's version.
+        found: String,
+        /// The oldest that gains.
+        needed: &'static str,
     },
     /// There is no such namespace.
     #[error("there is no namespace {0:?}; make it with `highwater namespace create {0}`")]

@@ -159,6 +159,7 @@ impl OpenOperations {
             | Event::Terminated { .. }
             | Event::TimedOut { .. }
             | Event::ContinuedAsNew { .. }
+            | Event::ContinueAsNewSuggested { .. }
             | Event::WorkflowTaskFailed { .. } => {}
             // A later version's event: replay reports it, nothing is known of it here.
             _ => {}

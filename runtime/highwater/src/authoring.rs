@@ -4,9 +4,9 @@ pub use highwater_core::{
     activity::{ActivityContext, ActivityInfo, ActivityName, ActivityPort, ActivitySet, FreeActivities, Work},
     context::{
         ActivityCall, ActivityCancellation, CancelRequested, CancelScope, Child, ChildCall, ChildCancellation,
-        ChildResult, ChildType, ContinueAsNew, Ctx, ExternalError, ExternalWorkflow, IdReuse, Info, LONG_HISTORY_BYTES,
-        LONG_HISTORY_EVENTS, Named, ParentClose, PendingActivity, PendingStep, Random, Received, Registered, Sent,
-        Signals, Sleep, StartingChild, StepCall, StepContext, Task, Timeout, WaitUntil, accept,
+        ChildResult, ChildType, ContinueAsNew, Ctx, ExternalError, ExternalWorkflow, IdReuse, Info, Named, ParentClose,
+        PendingActivity, PendingStep, Random, Received, Registered, Sent, Signals, Sleep, StartingChild, StepCall,
+        StepContext, Task, Timeout, WaitUntil, accept,
     },
     definition::{
         Activity, ActivityDefaults, ActivityItem, NoError, QueryPort, SignalPort, UpdatePort, Workflow, WorkflowCode,

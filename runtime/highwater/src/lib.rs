@@ -71,7 +71,7 @@ pub use highwater_client::{self as client, Client, WorkflowHandle};
 pub use highwater_telemetry as telemetry;
 #[cfg(feature = "testing")]
 pub use highwater_testing as testing;
-pub use highwater_worker::{self as worker, Worker, WorkerBuilder};
+pub use highwater_worker::{self as worker, HistoryLimits, Worker, WorkerBuilder};
 
 /// What nearly every program with workflows names.
 pub mod prelude {

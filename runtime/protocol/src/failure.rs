@@ -57,6 +57,8 @@ pub enum FailureKind {
     Closed,
     /// The validator of an update refused it.
     Refused,
+    /// The history of the run became longer than its worker lets one become.
+    HistoryTooLong,
 }
 
 /// The four timeouts of an activity, and the two of a workflow.
@@ -122,7 +124,8 @@ impl Failure {
             | FailureKind::AlreadyExists
             | FailureKind::NotFound
             | FailureKind::Closed
-            | FailureKind::Refused => false,
+            | FailureKind::Refused
+            | FailureKind::HistoryTooLong => false,
         }
     }
 }
@@ -160,6 +163,7 @@ impl FailureKind {
             Self::NotFound => "not found",
             Self::Closed => "closed",
             Self::Refused => "refused",
+            Self::HistoryTooLong => "history too long",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The settings of a namespace, fixed when it is made.
+//! The settings of a namespace. All but [`Settings::group_commit`] are fixed when it is made.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,10 @@ pub struct Settings {
     /// The version of the stored layout.
     #[serde(default = "layout")]
     pub layout: u16,
+    /// Whether what is published at the same time is stored by one write to the disk. Worth it on servers with
+    /// `sync_interval: always`, and nowhere else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group_commit: bool,
 }
 
 /// The layout that this build writes.
@@ -28,7 +32,7 @@ fn layout() -> u16 {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { partitions: 64, shards: 1, replicas: 1, layout: LAYOUT }
+        Self { partitions: 64, shards: 1, replicas: 1, layout: LAYOUT, group_commit: false }
     }
 }
 

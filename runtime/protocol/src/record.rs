@@ -42,7 +42,8 @@ pub const BACK_MAX: usize = 64;
 const MAGIC: &[u8; 2] = b"HW";
 const VERSION: u8 = 1;
 const CLOSED: u8 = 1;
-const FIXED: usize = 94;
+/// The size of a frame that carries no earlier sequences, in bytes.
+pub const FRAME_MIN: usize = 94;
 
 /// How far a run has consumed a source: everything up to and including `seq` is in its history or was of no concern.
 ///
@@ -164,7 +165,7 @@ impl Frame {
 
     /// Reads the frame and returns it with the bytes of the body.
     pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), Error> {
-        let (fixed, rest) = bytes.split_at_checked(FIXED).ok_or(Error::Frame("is too short for a record"))?;
+        let (fixed, rest) = bytes.split_at_checked(FRAME_MIN).ok_or(Error::Frame("is too short for a record"))?;
         if &fixed[..2] != MAGIC {
             return Err(Error::Frame("is not a record of Highwater"));
         }
@@ -205,7 +206,7 @@ impl Record {
     /// Encodes the record.
     pub fn encode(&self) -> Bytes {
         let body = wire::encode(&self.body);
-        let mut out = BytesMut::with_capacity(FIXED + self.frame.back.len() * 8 + body.len());
+        let mut out = BytesMut::with_capacity(FRAME_MIN + self.frame.back.len() * 8 + body.len());
         self.frame.encode(&mut out);
         out.put_slice(&body);
         out.freeze()

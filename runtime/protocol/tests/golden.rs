@@ -252,6 +252,7 @@ fn later_events() -> Vec<(&'static str, Event)> {
         ("event.update-accepted", Event::UpdateAccepted(Box::new(update()))),
         ("event.update-completed", Event::UpdateClosed { id, outcome: Outcome::Completed(Payload::json("2")) }),
         ("event.delay-passed", Event::DelayPassed),
+        ("event.continue-as-new-suggested", Event::ContinueAsNewSuggested { events: 100_000, bytes: 1 << 27 }),
         ("event.patched", Event::Patched { id: name("new-price"), deprecated: false }),
         ("event.patch-deprecated", Event::Patched { id: name("new-price"), deprecated: true }),
         ("event.attributes-upserted", Event::AttributesUpserted { attributes: attributes() }),
@@ -433,11 +434,14 @@ fn bucket_entries_are_written_and_read_as_they_always_were() {
         busy: vec![Key::escape("workflow id", "order-1").unwrap()],
     };
     check("lease", &lease);
-    let settings = Settings { partitions: 128, shards: 1, replicas: 3, layout: 1 };
-    let json = serde_json::to_vec(&settings).unwrap();
-    let stored = golden("settings.json", &json);
-    assert_eq!(serde_json::from_slice::<Settings>(&stored).unwrap(), settings);
-    assert_eq!(String::from_utf8_lossy(&json), String::from_utf8_lossy(&stored));
+    let settings = Settings { partitions: 128, shards: 1, replicas: 3, layout: 1, group_commit: false };
+    let grouped = Settings { group_commit: true, ..settings.clone() };
+    for (file, settings) in [("settings.json", settings), ("settings-group-commit.json", grouped)] {
+        let json = serde_json::to_vec(&settings).unwrap();
+        let stored = golden(file, &json);
+        assert_eq!(serde_json::from_slice::<Settings>(&stored).unwrap(), settings);
+        assert_eq!(String::from_utf8_lossy(&json), String::from_utf8_lossy(&stored));
+    }
     assert!(Namespace::new("shop").is_ok());
 }
 

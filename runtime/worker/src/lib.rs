@@ -20,6 +20,7 @@ mod clock;
 mod driver;
 mod engine;
 mod executor;
+mod history_limits;
 mod leftovers;
 mod membership;
 mod options;
@@ -28,6 +29,7 @@ mod trace;
 mod worker;
 
 pub use activities::CatalogError;
+pub use history_limits::{HistoryLimits, HistorySize, InvalidHistoryLimits};
 pub use options::{BuildError, DEFAULT_QUEUE, WorkerBuilder};
 #[doc(hidden)]
 pub use worker::EvictHandle;

@@ -13,6 +13,7 @@ use highwater_protocol::{InvalidId, QueueName};
 
 use crate::{
     activities::{ActivityCatalog, CatalogError},
+    history_limits::{HistoryLimits, InvalidHistoryLimits},
     worker::Worker,
 };
 
@@ -32,6 +33,9 @@ pub enum BuildError {
     /// A queue's name cannot be one.
     #[error("a queue cannot have this name: {0}")]
     Queue(#[from] InvalidId),
+    /// The limits of histories contradict each other.
+    #[error(transparent)]
+    HistoryLimits(#[from] InvalidHistoryLimits),
     /// There is nothing for the worker to do.
     #[error("the worker has neither workflows nor activities; register some with `.workflow(…)` or `.activities(…)`")]
     Nothing,
@@ -48,6 +52,7 @@ pub struct WorkerBuilder {
     pub(crate) slots: usize,
     pub(crate) threads: usize,
     pub(crate) cache_max: usize,
+    pub(crate) history_limits: HistoryLimits,
     pub(crate) task_timeout: Duration,
     pub(crate) grace: Duration,
     pub(crate) name: Option<String>,
@@ -86,6 +91,7 @@ impl WorkerBuilder {
             slots: 200,
             threads: cores,
             cache_max: 10_000,
+            history_limits: HistoryLimits::default(),
             task_timeout: Duration::from_secs(2),
             grace: Duration::from_secs(10),
             name: None,
@@ -151,6 +157,12 @@ impl WorkerBuilder {
         self
     }
 
+    /// How long the history of a run may become; see [`HistoryLimits`] for what it is unless set.
+    pub fn history_limits(mut self, limits: HistoryLimits) -> Self {
+        self.history_limits = limits;
+        self
+    }
+
     /// How long workflow code may keep its thread without awaiting anything; 2 s unless set.
     pub fn workflow_task_timeout(mut self, timeout: Duration) -> Self {
         self.task_timeout = timeout;
@@ -178,6 +190,7 @@ impl WorkerBuilder {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
+        self.history_limits.check()?;
         if self.queues.is_empty() {
             self.queues.insert(QueueName::new(DEFAULT_QUEUE)?);
         }

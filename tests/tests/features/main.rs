@@ -10,6 +10,7 @@ mod children;
 mod composing;
 mod heartbeats;
 mod ids;
+mod limits;
 mod looking;
 mod retries;
 mod state;

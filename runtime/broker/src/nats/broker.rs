@@ -13,6 +13,7 @@ use highwater_protocol::{Namespace, QueueName, Timestamp, namespace::Settings, s
 use super::{
     NatsConnection,
     direct::Which,
+    group::Group,
     kv::Kv,
     link::Link,
     names,
@@ -37,13 +38,16 @@ struct Shared {
     settings: Settings,
     subjects: Subjects,
     feeds: Mutex<HashMap<QueueName, Feed>>,
+    /// Where the namespace commits in groups.
+    group: Option<Group>,
 }
 
 impl NatsBroker {
     pub(super) fn new(connection: NatsConnection, namespace: Namespace, settings: Settings) -> Self {
         let subjects = Subjects::new(&namespace, settings.partitions);
         let feeds = Mutex::default();
-        Self { shared: Arc::new(Shared { connection, namespace, settings, subjects, feeds }) }
+        let group = settings.group_commit.then(|| Group::new(connection.link.clone(), &subjects));
+        Self { shared: Arc::new(Shared { connection, namespace, settings, subjects, feeds, group }) }
     }
 
     /// The namespace.
@@ -114,8 +118,17 @@ impl Broker for NatsBroker {
     }
 
     fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>> {
-        let link = self.link();
-        Box::pin(async move { link.publish(message).await })
+        if self.shared.group.is_none() {
+            let link = self.link();
+            return Box::pin(async move { link.publish(message).await });
+        }
+        let broker = self.clone();
+        Box::pin(async move {
+            match &broker.shared.group {
+                Some(group) => group.publish(message).await,
+                None => broker.link().publish(message).await,
+            }
+        })
     }
 
     fn get(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>> {

@@ -39,6 +39,8 @@ pub(super) enum Start {
 pub(super) enum Step {
     /// A message, and how many there are behind it.
     Message(Message, u64),
+    /// The first message of a batch, and how many there are behind it. It may not be on the disk yet.
+    Batched(Message, u64),
     /// There is nothing more at the moment.
     Idle,
     /// The cursor is over.
@@ -53,6 +55,8 @@ pub(super) struct Cursor {
     /// How many messages there were to deliver when it began.
     pub(super) pending: u64,
     consumer_seq: u64,
+    /// The batch of which the last message was.
+    batch: String,
     lost: watch::Receiver<u64>,
 }
 
@@ -119,7 +123,7 @@ impl Cursor {
         };
         let call = format!("CONSUMER.CREATE.{stream}.{name}");
         let created: Created = link.api(&call, &Create { stream_name: stream, config, action: "create" }).await?;
-        Ok(Self { link, messages, pending: created.num_pending, consumer_seq: 0, lost })
+        Ok(Self { link, messages, pending: created.num_pending, consumer_seq: 0, batch: String::new(), lost })
     }
 
     /// The next thing to know.
@@ -154,6 +158,7 @@ impl Cursor {
             if info.consumer_seq != self.consumer_seq {
                 return Step::Lost("a message is missing");
             }
+            let begins_batch = self.begins_batch(message.headers.as_ref());
             let message = Message {
                 headers: headers::from_nats(message.headers.as_ref()),
                 subject: message.subject.into_string(),
@@ -161,8 +166,19 @@ impl Cursor {
                 seq: info.seq,
                 time: info.time,
             };
-            return Step::Message(message, info.pending);
+            let step = if begins_batch { Step::Batched } else { Step::Message };
+            return step(message, info.pending);
         }
+    }
+
+    /// Whether a message is of another batch than the one before it.
+    fn begins_batch(&mut self, map: Option<&HeaderMap>) -> bool {
+        let batch = headers::get(map, headers::BATCH_ID).unwrap_or_default();
+        if batch == self.batch {
+            return false;
+        }
+        batch.clone_into(&mut self.batch);
+        !batch.is_empty()
     }
 
     /// Answers flow control, and takes a heartbeat for what it says.

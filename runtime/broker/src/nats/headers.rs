@@ -5,6 +5,7 @@ use highwater_protocol::Headers;
 
 pub(super) use crate::rules::MARKER_REASON;
 use crate::{
+    broker::Publish,
     error::{Error, ErrorKind},
     rules::{check_header, is_servers_header},
 };
@@ -17,6 +18,12 @@ pub(super) const MSG_ID: &str = "Nats-Msg-Id";
 pub(super) const SCHEDULE: &str = "Nats-Schedule";
 /// To which subject.
 pub(super) const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
+/// The id that all messages of a batch bear.
+pub(super) const BATCH_ID: &str = "Nats-Batch-Id";
+/// The place of a message in its batch, from 1 on.
+pub(super) const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+/// On the last message of a batch.
+pub(super) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 /// What a bucket's message does, when it is not a value.
 pub(super) const KV_OPERATION: &str = "KV-Operation";
 /// On a direct get's answer: the message's sequence.
@@ -33,6 +40,22 @@ pub(super) fn to_nats(headers: &Headers) -> Result<HeaderMap, Error> {
     for (name, value) in headers.iter() {
         check_header(name)?;
         append(&mut map, name, value)?;
+    }
+    Ok(map)
+}
+
+/// The headers of a message to be stored: its own, and what it asks of the server.
+pub(super) fn of(message: &Publish) -> Result<HeaderMap, Error> {
+    let mut map = to_nats(&message.headers)?;
+    if let Some(seq) = message.expect_last {
+        append(&mut map, EXPECTED_LAST, &seq.to_string())?;
+    }
+    if let Some(id) = &message.id {
+        append(&mut map, MSG_ID, id)?;
+    }
+    if let Some(schedule) = &message.schedule {
+        append(&mut map, SCHEDULE, &format!("@at {}", schedule.at.to_rfc3339()))?;
+        append(&mut map, SCHEDULE_TARGET, &schedule.target)?;
     }
     Ok(map)
 }

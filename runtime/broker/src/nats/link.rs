@@ -99,7 +99,7 @@ impl Link {
         timeout(ANSWER_WAIT, answer).await.unwrap_or_else(|_| Err(self.no_answer(&subject, ANSWER_WAIT)))
     }
 
-    fn no_answer(&self, subject: &Subject, wait: Duration) -> Error {
+    pub(super) fn no_answer(&self, subject: &Subject, wait: Duration) -> Error {
         let connection = if self.is_connected() { "" } else { ", the connection is lost" };
         Error::new(ErrorKind::Unavailable, format!("no answer from {subject} within {wait:?}{connection}"))
     }

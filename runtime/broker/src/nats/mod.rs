@@ -14,6 +14,7 @@ mod core;
 mod cursor;
 mod dial;
 mod direct;
+mod group;
 mod headers;
 mod info;
 mod kv;

@@ -88,6 +88,7 @@ impl NatsConnection {
         settings: Settings,
     ) -> Result<NatsBroker, NamespaceError> {
         settings.check()?;
+        self.check_group_commit(&settings)?;
         self.create_config(namespace, &settings).await?;
         let config = self.config(namespace);
         let claimed = match read(&config, PUBLISHED).await? {
@@ -194,12 +195,23 @@ impl NatsConnection {
         }))
         .await?;
         self.verify(namespace, &settings).await?;
-        match self.config(namespace).put(PUBLISHED, encode(&settings)?, Some(0)).await {
-            Ok(_) => Ok(self.broker(namespace, settings)),
+        match self.publish(namespace, &settings, 0).await {
+            Ok(()) => Ok(self.broker(namespace, settings)),
             // Somebody else completed it as well, by the same claim.
             Err(error) if error.kind == ErrorKind::Conflict => Ok(self.broker(namespace, settings)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Writes the settings for all to read, behind those of a revision.
+    pub(super) async fn publish(&self, namespace: &Namespace, settings: &Settings, revision: u64) -> Result<(), Error> {
+        self.config(namespace).put(PUBLISHED, encode(settings)?, Some(revision)).await.map(|_| ())
+    }
+
+    /// The settings of a namespace that is complete, and the revision of their entry.
+    pub(super) async fn published(&self, namespace: &Namespace) -> Result<(Settings, u64), NamespaceError> {
+        let found = read_entry(&self.config(namespace), PUBLISHED).await?;
+        found.ok_or_else(|| NamespaceError::NotFound(namespace.as_str().into()))
     }
 
     async fn opened(&self, namespace: &Namespace, settings: Settings) -> Result<NatsBroker, NamespaceError> {
@@ -246,12 +258,17 @@ fn configs(namespace: &Namespace, settings: &Settings) -> Vec<Config> {
 
 /// Settings in the config bucket.
 async fn read(config: &Kv, key: &str) -> Result<Option<Settings>, NamespaceError> {
+    Ok(read_entry(config, key).await?.map(|(settings, _)| settings))
+}
+
+/// Settings in the config bucket, and the revision of their entry.
+async fn read_entry(config: &Kv, key: &str) -> Result<Option<(Settings, u64)>, NamespaceError> {
     let found = config.link.get_from_leader(&config.stream, &config.last_of(key)?).await.map_err(setup_error)?;
     let Some(entry) = found.and_then(super::kv::value) else { return Ok(None) };
     let settings: Settings = serde_json::from_slice(&entry.value).map_err(|error| {
         Error::new(ErrorKind::Other, format!("the key {key:?} of {} cannot be read: {error}", config.stream))
     })?;
-    Ok(Some(settings))
+    Ok(Some((settings, entry.revision)))
 }
 
 fn encode(settings: &Settings) -> Result<bytes::Bytes, Error> {

@@ -1,6 +1,6 @@
 //! Storing messages.
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -28,33 +28,28 @@ struct Answer {
 impl Link {
     /// Stores a message and waits for the acknowledgement.
     pub(super) async fn publish(&self, message: Publish) -> Result<PubAck, Error> {
-        let mut map = headers::to_nats(&message.headers)?;
-        if let Some(seq) = message.expect_last {
-            headers::append(&mut map, headers::EXPECTED_LAST, &seq.to_string())?;
-        }
-        if let Some(id) = &message.id {
-            headers::append(&mut map, headers::MSG_ID, id)?;
-        }
-        if let Some(schedule) = &message.schedule {
-            headers::append(&mut map, headers::SCHEDULE, &format!("@at {}", schedule.at.to_rfc3339()))?;
-            headers::append(&mut map, headers::SCHEDULE_TARGET, &schedule.target)?;
-        }
+        let map = headers::of(&message)?;
         self.store(message.subject, map, message.payload).await.map_err(Error::from)
     }
 
     /// Sends to a stream and reads its answer.
     pub(super) async fn store(&self, subject: String, map: HeaderMap, payload: Bytes) -> Result<PubAck, Refusal> {
         let answer = self.ask(subject.clone().into(), map, payload, ANSWER_WAIT).await?;
-        if is_unanswered(&answer) {
-            let message = format!("no stream takes {subject} at the moment; it was not stored");
-            return Err(Error::new(ErrorKind::NoResponders, message).into());
-        }
-        let read: Answer = serde_json::from_slice(&answer.payload).map_err(|error| {
-            Error::new(ErrorKind::Other, format!("the answer to a message for {subject} is not JetStream's: {error}"))
-        })?;
-        match read.error {
-            Some(error) => Err(Refusal::new(&format!("storing a message for {subject}"), &error)),
-            None => Ok(PubAck { seq: read.seq, duplicate: read.duplicate }),
-        }
+        read(&subject, &answer)
+    }
+}
+
+/// Reads a stream's answer to a message for `subject`.
+pub(super) fn read(subject: &str, answer: &Message) -> Result<PubAck, Refusal> {
+    if is_unanswered(answer) {
+        let message = format!("no stream takes {subject} at the moment; it was not stored");
+        return Err(Error::new(ErrorKind::NoResponders, message).into());
+    }
+    let read: Answer = serde_json::from_slice(&answer.payload).map_err(|error| {
+        Error::new(ErrorKind::Other, format!("the answer to a message for {subject} is not JetStream's: {error}"))
+    })?;
+    match read.error {
+        Some(error) => Err(Refusal::new(&format!("storing a message for {subject}"), &error)),
+        None => Ok(PubAck { seq: read.seq, duplicate: read.duplicate }),
     }
 }

@@ -99,24 +99,42 @@ impl Reader {
                 continue;
             };
             match cursor.next().await {
-                Step::Message(message, pending) => {
-                    self.barren = 0;
-                    self.deliver(message);
-                    if pending == 0 {
-                        self.catch_up();
-                    }
-                }
+                Step::Message(message, pending) => self.take(message, pending),
+                Step::Batched(message, pending) => match self.settle(message.seq).await {
+                    Ok(()) => self.take(message, pending),
+                    Err(error) => self.interrupted(&error.to_string()),
+                },
                 Step::Idle => {
                     (self.barren, self.careful) = (0, CAREFUL);
                     self.catch_up();
                 }
-                Step::Lost(reason) => {
-                    tracing::debug!(stream = self.stream, "reading anew: {reason}");
-                    self.barren += 1;
-                    self.cursor = None;
-                }
+                Step::Lost(reason) => self.interrupted(reason),
             }
         }
+    }
+
+    fn interrupted(&mut self, reason: &str) {
+        tracing::debug!(stream = self.stream, "reading anew: {reason}");
+        self.barren += 1;
+        self.cursor = None;
+    }
+
+    fn take(&mut self, message: Message, pending: u64) {
+        self.barren = 0;
+        self.deliver(message);
+        if pending == 0 {
+            self.catch_up();
+        }
+    }
+
+    /// Returns when the batch that a message is of is on the disk.
+    ///
+    /// A consumer delivers the messages of a batch while the server still writes them. What is known of such a message
+    /// must not be on the disk before it is: after a loss of power its sequence could be another message's. Reads from the
+    /// leader wait until a batch is whole, so once one was answered, all of the batch may be handed out.
+    async fn settle(&self, seq: u64) -> Result<(), Error> {
+        self.link.get_from_leader(&self.stream, &Which::seq(seq)).await?;
+        Ok(())
     }
 
     fn deliver(&mut self, message: Message) {

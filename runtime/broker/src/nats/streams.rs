@@ -28,6 +28,7 @@ pub(super) fn stream(namespace: &Namespace, settings: &Settings, stream: Stream)
         storage: StorageType::File,
         retention: RetentionPolicy::Limits,
         allow_direct: true,
+        allow_atomic_publish: settings.group_commit,
         ..Config::default()
     };
     match stream {
@@ -61,6 +62,7 @@ pub(super) fn stream(namespace: &Namespace, settings: &Settings, stream: Stream)
             discard: DiscardPolicy::Old,
             max_age: REJECTED_AGE,
             max_bytes: REJECTED_BYTES,
+            allow_atomic_publish: false,
             ..common
         },
     }
@@ -120,6 +122,8 @@ pub(super) fn difference(wanted: &Config, found: &Config) -> Option<String> {
             let (wanted, found) = (wanted.allow_message_schedules, found.allow_message_schedules);
             flag("allow_msg_schedules", wanted, found)
         })
+        // Batches that nobody makes do no harm.
+        .or_else(|| wanted.allow_atomic_publish.then(|| flag("allow_atomic", true, found.allow_atomic_publish))?)
         .or_else(|| flag("deny_purge", false, found.deny_purge))
         .or_else(|| flag("no_ack", false, found.no_ack))
         .or_else(|| flag("sealed", false, found.sealed))
@@ -200,6 +204,19 @@ mod tests {
             change(&mut found);
             let told = difference(&wanted(kind), &found).unwrap_or_default();
             assert!(told.starts_with(named), "{named}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_namespace_with_group_commit_needs_streams_that_take_batches() {
+        let namespace = Namespace::new("shop").unwrap();
+        let grouped = Settings { group_commit: true, ..Settings::default() };
+        for kind in [Stream::History, Stream::Inbox, Stream::Tasks, Stream::Timers] {
+            let (with, mut without) = (stream(&namespace, &grouped, kind), wanted(kind));
+            without.allow_rollup = without.allow_message_schedules;
+            assert_eq!(difference(&with, &without).unwrap(), "allow_atomic is false and must be true");
+            let found = Config { allow_rollup: with.allow_message_schedules, ..with.clone() };
+            assert_eq!(difference(&wanted(kind), &found), None);
         }
     }
 

@@ -5,9 +5,19 @@ pub(super) const NEEDED: &str = "2.14.4";
 
 const OLDEST: [u64; 3] = [2, 14, 4];
 
+/// The oldest server that is known to store a batch with one write to the disk.
+pub(super) const GROUP_COMMIT_NEEDED: &str = "2.15.1";
+
+const GROUP_COMMIT_OLDEST: [u64; 3] = [2, 15, 1];
+
 /// Whether a server that calls itself `found` is new enough. Something that is no version is not.
 pub(super) fn is_new_enough(found: &str) -> bool {
     numbers(found).is_some_and(|found| found >= OLDEST)
+}
+
+/// Whether group commit gains anything on a server that calls itself `found`.
+pub(super) fn has_group_commit(found: &str) -> bool {
+    numbers(found).is_some_and(|found| found >= GROUP_COMMIT_OLDEST)
 }
 
 /// The first three numbers of a version; `-RC.1` and the like are ignored.
@@ -31,5 +41,11 @@ mod tests {
             assert!(is_new_enough(new), "{new:?}");
         }
         assert!(is_new_enough(NEEDED));
+    }
+
+    #[test]
+    fn group_commit_is_for_servers_that_gain_by_it() {
+        assert!(!has_group_commit("2.14.4") && !has_group_commit("2.15.0"));
+        assert!(has_group_commit(GROUP_COMMIT_NEEDED) && has_group_commit("2.16.0"));
     }
 }

@@ -71,7 +71,8 @@ impl Watcher {
                 continue;
             };
             match cursor.next().await {
-                Step::Message(message, pending) => {
+                // Buckets take no batches, whatever a header may say.
+                Step::Message(message, pending) | Step::Batched(message, pending) => {
                     self.tell(message);
                     if pending == 0 {
                         self.catch_up();

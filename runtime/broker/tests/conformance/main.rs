@@ -1,5 +1,5 @@
 //! What every broker does. The functions in the modules are the suite; `suite` runs each of them on every broker: on NATS,
-//! and on the model of it in memory, whose clock is virtual here.
+//! on NATS with group commit, and on the model of it in memory, whose clock is virtual here.
 
 mod kv;
 mod plain;
@@ -7,6 +7,7 @@ mod publish;
 mod read;
 mod schedule;
 mod tasks;
+mod together;
 
 use std::{sync::Arc, time::Duration};
 
@@ -77,6 +78,14 @@ macro_rules! suite {
                 })+
             })+
         }
+        mod grouped {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    crate::$module::$test(crate::on_nats::grouped_world().await).await;
+                })+
+            })+
+        }
         mod memory {
             $(mod $module {
                 $(#[tokio::test(start_paused = true)]
@@ -112,6 +121,16 @@ suite! {
         a_subject_that_no_stream_takes_has_nobody_to_answer,
         the_servers_headers_are_not_for_callers_to_set,
         what_is_sent_to_a_stream_is_stored_and_heard;
+    together:
+        hundreds_at_once_have_the_sequences_that_they_are_stored_at,
+        one_conflict_among_hundreds_fails_alone,
+        many_conflicts_among_hundreds_fail_alone,
+        one_that_is_too_large_among_hundreds_fails_alone,
+        repeats_among_hundreds_are_told_as_such,
+        the_messages_of_a_subject_stay_in_order_beside_conflicts,
+        steps_of_hundreds_of_histories_follow_each_other,
+        hundreds_of_schedules_at_once_fire,
+        what_hundreds_of_callers_gave_up_does_no_harm;
     read:
         an_empty_stream_is_caught_up_at_once,
         a_reader_tells_what_there_is_then_that_it_caught_up_then_what_comes,
@@ -197,17 +216,28 @@ mod on_nats {
     /// Several, as every namespace reserves room for rejected requests, and a server has no more than its disk has.
     static SERVERS: [LazyLock<DevServer>; 4] =
         [const { LazyLock::new(|| DevServer::builder().start_blocking().unwrap()) }; 4];
+    /// Those whose every write goes to the disk, for group commit.
+    static CAREFUL_SERVERS: [LazyLock<DevServer>; 4] =
+        [const { LazyLock::new(|| DevServer::builder().sync_always(true).start_blocking().unwrap()) }; 4];
     static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
     pub(crate) async fn world() -> World {
+        world_on(&SERVERS, Settings::default()).await
+    }
+
+    pub(crate) async fn grouped_world() -> World {
+        world_on(&CAREFUL_SERVERS, Settings { group_commit: true, ..Settings::default() }).await
+    }
+
+    async fn world_on(servers: &'static [LazyLock<DevServer>], settings: Settings) -> World {
         let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
-        let server = &SERVERS[number as usize % SERVERS.len()];
+        let server = &servers[number as usize % servers.len()];
         let url = tokio::task::spawn_blocking(|| server.url()).await.unwrap();
         let options = ConnectOptions::new(url).task_ack_wait(Duration::from_millis(1_500));
         let namespace = Namespace::new(format!("test{number}")).unwrap();
         let one = NatsConnection::connect(options.clone()).await.unwrap();
         let two = NatsConnection::connect(options).await.unwrap();
-        let one = one.create_namespace(&namespace, Settings::default()).await.unwrap();
+        let one = one.create_namespace(&namespace, settings).await.unwrap();
         let two = two.open_namespace(&namespace).await.unwrap();
         World { one: Arc::new(one), two: Arc::new(two) }
     }

@@ -50,6 +50,7 @@ pub(super) fn details(event: &Event) -> Value {
         Event::Failed { failure, next } | Event::TimedOut { failure, next } => {
             json!({ "failure": failure_value(failure), "next": next.map(|run| run.to_string()) })
         }
+        Event::ContinueAsNewSuggested { events, bytes } => json!({ "events": events, "bytes": bytes }),
         Event::ContinuedAsNew { run } => json!({ "run": run.to_string() }),
         Event::WorkflowTaskFailed { failure, attempt, retry_at } => json!({
             "failure": failure_value(failure),

@@ -1,5 +1,6 @@
 //! The `highwater` command, end to end, on a real NATS server.
 
+mod bench;
 mod bench_special;
 mod dev;
 mod support;

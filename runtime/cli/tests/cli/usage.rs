@@ -120,3 +120,18 @@ async fn a_namespace_is_made_once_with_its_settings() {
     assert!(status["streams"].as_array().unwrap().len() >= 5);
     assert!(fixture.run(&["namespace", "describe", &name]).await.ok().contains("8 partitions"));
 }
+
+#[tokio::test]
+async fn group_commit_is_a_setting_that_can_be_changed() {
+    let fixture = Fixture::new().await;
+    let name = format!("{}-group", fixture.namespace);
+    let made = fixture.run(&["namespace", "create", &name, "--group-commit"]).await.ok();
+    assert!(made.ends_with("group commit"), "{made}");
+    for (word, on) in [("off", false), ("on", true)] {
+        fixture.run(&["namespace", "set", &name, "--group-commit", word]).await.ok();
+        let status = fixture.run(&["namespace", "describe", &name, "-o", "json"]).await.json();
+        assert_eq!(status["settings"]["group_commit"].as_bool().unwrap_or_default(), on);
+    }
+    fixture.run(&["namespace", "set", &name]).await.error(2);
+    fixture.run(&["namespace", "set", "nowhere", "--group-commit", "on"]).await.error(3);
+}

@@ -8,12 +8,6 @@ use serde::de::DeserializeOwned;
 
 use super::Ctx;
 
-/// So many events make a history long.
-pub const LONG_HISTORY_EVENTS: u64 = 10_000;
-
-/// So many bytes make a history long.
-pub const LONG_HISTORY_BYTES: u64 = 10 * 1024 * 1024;
-
 /// What a run knows of itself. The same at every replay.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -44,8 +38,7 @@ pub struct Info {
     pub history_events: u64,
     /// About how many bytes its history has.
     pub history_bytes: u64,
-    /// The history is long: [`Ctx::continue_as_new`] would be in order. So it is from [`LONG_HISTORY_EVENTS`] events or
-    /// [`LONG_HISTORY_BYTES`] bytes on.
+    /// The history is long: see [`Ctx::continue_as_new_suggested`].
     pub continue_as_new_suggested: bool,
     /// Notes of the starter's; see [`Ctx::memo`].
     pub memo: Payloads,
@@ -68,7 +61,7 @@ impl<S: 'static> Ctx<S> {
     ///     loop {
     ///         ticks.recv().await?;
     ///         count += 1;
-    ///         if ctx.info().continue_as_new_suggested {
+    ///         if ctx.info().history_events > 5_000 {
     ///             return Err(ctx.continue_as_new::<counter>(count));
     ///         }
     ///     }
@@ -92,11 +85,36 @@ impl<S: 'static> Ctx<S> {
             deadline: started.deadline,
             history_events,
             history_bytes,
-            continue_as_new_suggested: history_events >= LONG_HISTORY_EVENTS || history_bytes >= LONG_HISTORY_BYTES,
+            continue_as_new_suggested: shared.continue_as_new_suggested(),
             memo: started.memo.clone(),
             attributes: shared.attributes(),
             headers: started.headers.clone(),
         }
+    }
+
+    /// Whether the history has become so long that [`continue_as_new`](Self::continue_as_new) is in order. How long that is,
+    /// the worker says; that it is so is in the history, so every replay is told the same at the same place.
+    ///
+    /// A run that does not follow it may go on, until its history is as long as the worker lets one become: then the run fails.
+    ///
+    /// ```
+    /// # extern crate highwater_core as highwater;
+    /// # use highwater::{Ctx, Exit};
+    /// # use highwater_macros::workflow;
+    /// #[workflow]
+    /// async fn counter(ctx: Ctx, mut count: u64) -> Result<u64, Exit> {
+    ///     let mut ticks = ctx.signals::<()>("tick");
+    ///     loop {
+    ///         ticks.recv().await?;
+    ///         count += 1;
+    ///         if ctx.continue_as_new_suggested() {
+    ///             return Err(ctx.continue_as_new::<counter>(count));
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn continue_as_new_suggested(&self) -> bool {
+        self.inner.at.shared.continue_as_new_suggested()
     }
 
     /// A note that the starter left, or the run before this one; `None` when there is none of this name.

@@ -40,7 +40,7 @@ pub use highwater_protocol::{
     event::{ActivityCancellation, ChildCancellation, ParentClose},
     request::IdReuse,
 };
-pub use info::{Info, LONG_HISTORY_BYTES, LONG_HISTORY_EVENTS};
+pub use info::Info;
 pub use next::ContinueAsNew;
 pub use random::Random;
 pub use scope::CancelScope;

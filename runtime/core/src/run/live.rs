@@ -27,6 +27,7 @@ impl Live {
                 self.shared.is_pending(*op, Kind::External) || self.shared.is_being_told(*op)
             }
             Event::DelayPassed => self.shared.is_delayed(),
+            Event::ContinueAsNewSuggested { .. } => !self.shared.continue_as_new_suggested(),
             _ => false,
         }
     }
@@ -46,6 +47,7 @@ impl Live {
             Event::TimerFired { op } => self.shared.resolve(*op, Kind::Timer, None, Resolution::Fired)?,
             Event::DelayPassed if !self.shared.is_delayed() => return Err("has begun already".to_owned()),
             Event::DelayPassed => self.shared.end_delay(),
+            Event::ContinueAsNewSuggested { .. } => self.shared.suggest_continue_as_new(),
             Event::ChildStarted { op, run } => self.shared.child_started(*op, *run)?,
             Event::ChildClosed { op, outcome } => {
                 self.shared.resolve(*op, Kind::Child, None, Resolution::Outcome(1, outcome.clone()))?;

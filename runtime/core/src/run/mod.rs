@@ -64,6 +64,7 @@ pub(crate) use state::Shared;
 pub(crate) use tasks::{Ended, Role};
 pub use trail::Trail;
 pub use transition::{Conclusion, NextRun, TaskFailure, Transition};
+pub use weight::weight;
 
 /// Whether inbound events were applied that the code has not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Going through a history: the code must issue what is on record.
 
 use highwater_protocol::{
-    Event, RunId, Timestamp,
+    Event, FailureKind, RunId, Timestamp,
     event::{Class, ExternalRequest},
 };
 
@@ -148,7 +148,7 @@ impl Run {
 
     fn compare_closing(&mut self, recorded: &Event) -> Result<(), TaskFailure> {
         self.closed = true;
-        if matches!(recorded, Event::Terminated { .. } | Event::TimedOut { .. }) {
+        if came_from_outside(recorded) {
             // It came from outside, whatever the code was about to do.
             self.unmatched.clear();
             return Ok(());
@@ -172,6 +172,15 @@ impl Run {
             Some(other) => Err(self.nondeterminism(recorded, &format!("ended with {other}"))),
             None => Err(self.nondeterminism(recorded, "goes on")),
         }
+    }
+}
+
+/// Whether it is not the code that ended the run. Blocked code may have ended it too, once it could go on.
+fn came_from_outside(closing: &Event) -> bool {
+    match closing {
+        Event::Terminated { .. } | Event::TimedOut { .. } => true,
+        Event::Failed { failure, .. } => failure.kind == FailureKind::HistoryTooLong,
+        _ => false,
     }
 }
 

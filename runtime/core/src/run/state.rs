@@ -69,6 +69,8 @@ pub(crate) struct Shared {
     attributes: RefCell<Attributes>,
     /// Events and bytes of the history, up to what the code now sees.
     history_size: Cell<(u64, u64)>,
+    /// The history says that it is time to go on as a new run.
+    suggested: Cell<bool>,
     /// What the code tells to `tracing` stands under this.
     pub(super) span: Span,
     /// What the code made last.
@@ -124,6 +126,7 @@ impl Shared {
             patches,
             attributes: RefCell::new(started.attributes.clone()),
             history_size: Cell::default(),
+            suggested: Cell::new(false),
             span: tracing::info_span!(
                 "workflow",
                 workflow_id = %started.workflow_id,
@@ -168,6 +171,15 @@ impl Shared {
     /// Events and bytes of the history, up to what the code now sees.
     pub(crate) fn history_size(&self) -> (u64, u64) {
         self.history_size.get()
+    }
+
+    pub(super) fn suggest_continue_as_new(&self) {
+        self.suggested.set(true);
+    }
+
+    /// Whether the history says that it is time to go on as a new run.
+    pub(crate) fn continue_as_new_suggested(&self) -> bool {
+        self.suggested.get()
     }
 
     pub(crate) fn attributes(&self) -> Attributes {

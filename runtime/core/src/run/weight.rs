@@ -12,7 +12,7 @@ const FIXED: usize = 100;
 ///
 /// Code may decide by the sum of these, and decides the same at every replay. So this depends on the event alone, not on how
 /// a version encodes it, and what it gives for an event never changes.
-pub(super) fn weight(event: &Event) -> usize {
+pub fn weight(event: &Event) -> usize {
     FIXED
         + match event {
             Event::Started(started) => {

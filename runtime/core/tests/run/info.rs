@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use highwater_core::{
     Ctx, Exit,
-    context::{LONG_HISTORY_BYTES, LONG_HISTORY_EVENTS},
-    run::Conclusion,
+    run::{Conclusion, Run},
 };
 use highwater_macros::{activity, workflow};
 use highwater_protocol::{
-    Event, Failure, OpId, Payload, QueueName, Started, Timestamp, TypeName, WorkflowId,
-    event::{AttributeValue, Attributes, InvalidAttributes, Origin, Signal},
+    Event, Failure, FailureKind, OpId, Payload, QueueName, Started, Timestamp, WorkflowId,
+    event::{AttributeValue, Attributes, InvalidAttributes, Origin},
 };
 
 use crate::play::{CHILD, LIMITS, Mode, Play, RUN, check, history, parse, registry, replay};
@@ -108,30 +107,68 @@ fn the_size_of_the_history_is_the_same_at_every_replay() {
 }
 
 #[test]
-fn a_long_history_suggests_to_continue_as_new() {
+fn a_run_continues_as_new_when_its_history_says_so() {
+    #[workflow]
+    async fn order(ctx: Ctx, taken: u32) -> Result<(), Exit> {
+        let mut texts = ctx.signals::<String>("text");
+        loop {
+            texts.recv().await?;
+            assert_eq!(ctx.info().continue_as_new_suggested, ctx.continue_as_new_suggested());
+            if ctx.continue_as_new_suggested() {
+                return Err(ctx.continue_as_new::<order>(taken + 1));
+            }
+            ctx.step("local", async |_| Ok::<_, String>(())).await?;
+        }
+    }
+    check(
+        order,
+        "> start 0
+         > signal text \"a\"
+         step #1 local
+         > suggest
+         > step 1
+         > signal text \"b\"
+         continue order 1",
+    );
+}
+
+#[test]
+fn it_is_suggested_once_that_a_run_continues_as_new() {
     #[workflow]
     async fn order(ctx: Ctx) -> Result<(), Exit> {
-        while !ctx.info().continue_as_new_suggested {
-            ctx.signals::<String>("text").recv().await?;
-        }
-        Ok(())
+        Ok(ctx.sleep(SECOND).await?)
     }
-    let signals_until_it_ends = |text: String| {
-        let mut play = Play::new(&registry(order), Mode::Kept);
-        play.line("start");
-        let signal = Signal::new(TypeName::new("text").unwrap(), Payload::encode(&text).unwrap());
-        let mut signals = 0;
-        while !play.concluded {
-            signals += 1;
-            // Not by way of the play, which replays everything each time.
-            let transition = play.run.activate(RUN, vec![Event::Signaled(signal.clone())], play.time).unwrap();
-            play.concluded = transition.conclusion.is_some();
-        }
-        signals
+    let mut play = Play::new(&registry(order), Mode::Kept);
+    play.line("start");
+    let suggested = Event::ContinueAsNewSuggested { events: 2, bytes: 200 };
+    for recorded in [1, 0] {
+        let transition = play.run.activate(RUN, vec![suggested.clone()], play.time).unwrap();
+        assert_eq!(transition.events.len(), recorded);
+    }
+}
+
+#[test]
+fn a_history_that_became_too_long_ends_its_run_wherever_the_code_is() {
+    #[workflow]
+    async fn order(ctx: Ctx) -> Result<(), Exit> {
+        Ok(ctx.sleep(SECOND).await?)
+    }
+    let play = Play::new(&registry(order), Mode::Kept);
+    let failed = |kind| Event::Failed { failure: Failure::new(kind, "by the engine"), next: None };
+    let replayed = |events: Vec<Event>| {
+        let mut run = Run::new(registry(order), LIMITS);
+        run.replay(RUN, &[play.started("null")], Timestamp(0))?;
+        events.iter().try_for_each(|event| run.replay(RUN, std::slice::from_ref(event), Timestamp(1)))
     };
-    assert_eq!(signals_until_it_ends(String::new()), LONG_HISTORY_EVENTS - 1);
-    let text = "x".repeat(1024 * 1024);
-    assert_eq!(signals_until_it_ends(text), LONG_HISTORY_BYTES / (1024 * 1024));
+    replayed(vec![failed(FailureKind::HistoryTooLong)]).unwrap();
+    let panicked = Failure::new(FailureKind::Panic, "at x.rs:1");
+    let blocked = Event::WorkflowTaskFailed { failure: panicked, attempt: 1, retry_at: Timestamp(9) };
+    let events =
+        vec![Event::TimerStarted { op: OpId(1), fire_at: Timestamp(1) }, Event::TimerFired { op: OpId(1) }, blocked];
+    let mended = events.into_iter().chain([failed(FailureKind::HistoryTooLong)]);
+    replayed(mended.collect()).expect("the code was mended since, and would have ended by itself");
+    let failure = replayed(vec![failed(FailureKind::Panic)]).unwrap_err().failure;
+    assert_eq!(failure.kind, FailureKind::Nondeterminism, "code ends with any other by itself: {failure}");
 }
 
 #[test]

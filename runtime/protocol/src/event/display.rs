@@ -34,6 +34,7 @@ impl Event {
             Self::ExternalClosed { failure: None, .. } => "ExternalAccepted",
             Self::ExternalClosed { failure: Some(_), .. } => "ExternalRefused",
             Self::DelayPassed => "DelayPassed",
+            Self::ContinueAsNewSuggested { .. } => "ContinueAsNewSuggested",
             Self::ChildScheduled(_) => "ChildScheduled",
             Self::ChildCancelRequested { .. } => "ChildCancelRequested",
             Self::ExternalScheduled(call) => match call.request {
@@ -105,6 +106,7 @@ impl fmt::Display for Event {
                 write!(f, ": {failure}")
             }
             Self::ContinuedAsNew { run } => write!(f, " as {run}"),
+            Self::ContinueAsNewSuggested { events, bytes } => write!(f, " at {events} events and {bytes} bytes"),
             Self::WorkflowTaskFailed { failure, attempt, retry_at } => {
                 write!(f, " {attempt} times, next try at {retry_at}: {failure}")
             }

@@ -109,6 +109,13 @@ pub enum Event {
     },
     /// The start delay has passed: the code may begin.
     DelayPassed,
+    /// The history has become so long that the run should go on as a new one.
+    ContinueAsNewSuggested {
+        /// How many events it had before this one.
+        events: u64,
+        /// About how many bytes it had.
+        bytes: u64,
+    },
 
     // Commands.
     /// The code called an activity.
@@ -252,7 +259,8 @@ impl Event {
             | Self::ChildStarted { .. }
             | Self::ChildClosed { .. }
             | Self::ExternalClosed { .. }
-            | Self::DelayPassed => Class::Inbound,
+            | Self::DelayPassed
+            | Self::ContinueAsNewSuggested { .. } => Class::Inbound,
             Self::ActivityScheduled(_)
             | Self::ActivityCancelRequested { .. }
             | Self::TimerStarted { .. }

@@ -27,6 +27,7 @@ use crate::{
     clock::ServerClock,
     engine::{Engine, Input, Setup, Source, UnitId},
     executor::{Executor, Report},
+    history_limits::HistoryLimits,
     membership::{Command, Note, Offsets},
     tick::Tick,
 };
@@ -53,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) threads: usize,
     pub(crate) cache_max: usize,
+    pub(crate) history_limits: HistoryLimits,
     pub(crate) task_timeout: Duration,
     pub(crate) clock: ServerClock,
     pub(crate) notes: UnboundedReceiver<Note>,
@@ -85,8 +87,8 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { broker, queues, registry, threads, cache_max, task_timeout, clock, notes, commands, evictions } =
-            parts;
+        let Parts { broker, queues, registry, threads, cache_max, history_limits, .. } = parts;
+        let Parts { task_timeout, clock, notes, commands, evictions, .. } = parts;
         let (answer, inputs) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
         let limits = Limits::for_message_max(broker.payload_max());
@@ -96,7 +98,8 @@ impl Driver {
             Executor::start(threads, Arc::clone(&registry), limits, report)
         };
         let subjects = broker.subjects().clone();
-        let engine = Engine::new(Setup { subjects, queues: queues.clone(), registry, limits, cache_max, clock });
+        let engine =
+            Engine::new(Setup { subjects, queues: queues.clone(), registry, limits, history_limits, cache_max, clock });
         let queues: Arc<[QueueName]> = queues.into();
         let readers = Readers::new(Arc::clone(&broker), Arc::clone(&queues));
         Self {

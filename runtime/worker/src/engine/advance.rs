@@ -136,6 +136,9 @@ impl Engine {
             slot.suspect = false;
         }
         self.verify_again(key, slot);
+        if self.fail_too_long(key, slot) {
+            return Next::Wait;
+        }
         if !slot.live && !slot.questions.is_empty() || !slot.live && !closed && (slot.suspect || Self::needs_code(slot))
         {
             if slot.history.is_empty() || !known_start {
@@ -251,6 +254,7 @@ impl Engine {
             return Next::Wait;
         }
         debug_assert!(slot.live, "a run is live before it is given events");
+        self.suggest_continue_as_new(slot, &mut batch);
         let time = self.time();
         let events = batch.events.clone();
         slot.batch = batch;

@@ -347,6 +347,7 @@ impl Engine {
             _ => (0, None),
         };
         let closing = events.last().filter(|event| event.class() == Class::Closing).cloned();
+        let is_first = begins.is_some();
         match (&mut slot.tip, begins) {
             (Tip::Known(tip), None) => {
                 tip.seq = seq;
@@ -381,6 +382,7 @@ impl Engine {
             }
             (_, None) => unreachable!("a record either begins a history or follows one"),
         }
+        self.lengthen(key, slot, is_first, &events);
         self.dispatch(key, slot, &events, time);
         if continues {
             self.begin_next(key, slot, events, time);

@@ -15,6 +15,7 @@ use highwater_protocol::{
 
 use super::{
     Action, Engine, Item, Loaded, Slot, Stage,
+    limits::Length,
     slot::{Batch, KnownTip, Tip},
 };
 use crate::executor::{Held, Job};
@@ -85,6 +86,8 @@ impl Engine {
             (failures, retry) = (0, None);
         }
         slot.next_event = last.frame.first_event + last_events.len() as u64;
+        slot.length =
+            records.iter().fold(Length::default(), |length, (record, events)| length.with(&record.frame, events));
         slot.tip = Tip::Known(Box::new(KnownTip {
             seq: last.seq,
             frame: last.frame.clone(),

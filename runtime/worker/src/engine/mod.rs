@@ -15,6 +15,7 @@ mod children;
 mod closing;
 mod commit;
 mod dispatch;
+mod limits;
 mod load;
 mod meaning;
 mod outgoing;
@@ -56,6 +57,7 @@ pub(crate) use unit::{Source, UnitId};
 use crate::{
     clock::ServerClock,
     executor::{Held, Report},
+    history_limits::HistoryLimits,
 };
 use slot::{Item, RequestItem, Slot, Stage};
 use unit::Unit;
@@ -112,6 +114,7 @@ pub(crate) struct Setup {
     pub(crate) queues: Vec<QueueName>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) limits: Limits,
+    pub(crate) history_limits: HistoryLimits,
     /// Runs kept in memory between their events.
     pub(crate) cache_max: usize,
     pub(crate) clock: ServerClock,
@@ -124,6 +127,7 @@ pub(crate) struct Engine {
     queues: Vec<QueueName>,
     registry: Arc<Registry>,
     limits: Limits,
+    history_limits: HistoryLimits,
     cache_max: usize,
     clock: ServerClock,
     now: Instant,
@@ -144,12 +148,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { subjects, queues, registry, limits, cache_max, clock } = setup;
+        let Setup { subjects, queues, registry, limits, history_limits, cache_max, clock } = setup;
         Self {
             subjects,
             queues,
             registry,
             limits,
+            history_limits,
             cache_max,
             clock,
             now: Instant::now(),

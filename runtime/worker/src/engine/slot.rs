@@ -18,6 +18,7 @@ use highwater_protocol::{
 
 use super::{
     action::Left,
+    limits::Length,
     outgoing::Outgoing,
     unit::{Source, UnitId},
 };
@@ -223,6 +224,8 @@ pub(super) struct Slot {
     pub(super) tip: Tip,
     /// Number of the next event in the run.
     pub(super) next_event: u64,
+    /// How long the history of the open run is.
+    pub(super) length: Length,
     pub(super) pending: VecDeque<Item>,
     pub(super) batch: Batch,
     /// Events that are consumed, and whose consequences need this process until the run is quiescent.
@@ -272,6 +275,7 @@ impl Slot {
             stage: Stage::Idle,
             tip: Tip::Unknown,
             next_event: 1,
+            length: Length::default(),
             pending: VecDeque::new(),
             batch: Batch::default(),
             taken: Vec::new(),

@@ -30,6 +30,7 @@ use super::{Action, Engine, Input, Loaded, Outgoing, Send, Sent, Setup, Source, 
 use crate::{
     clock::ServerClock,
     executor::{Activated, Job, Report},
+    history_limits::HistoryLimits,
 };
 
 const SHOP: UnitId = UnitId { queue: 0, partition: 0 };
@@ -55,6 +56,7 @@ impl Fixture {
             queues: vec![queue(SHOP), queue(OTHER)],
             registry: Arc::new(Registry::new()),
             limits: Limits::for_message_max(1 << 20),
+            history_limits: HistoryLimits::default(),
             cache_max: 100,
             clock: ServerClock::new(Timestamp(1_000), Instant::now()),
         };

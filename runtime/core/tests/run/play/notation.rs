@@ -40,6 +40,7 @@ pub(crate) fn parse(play: &mut Play, given: &str) -> Event {
             }))
         }
         "begin" => Event::DelayPassed,
+        "suggest" => Event::ContinueAsNewSuggested { events: 3, bytes: 1_000 },
         "cancel" => Event::CancelRequested { reason: rest.to_owned(), from: None },
         other => panic!("a script cannot give {other}"),
     }

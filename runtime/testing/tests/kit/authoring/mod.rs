@@ -4,6 +4,7 @@
 mod calls;
 mod changes;
 mod children;
+mod limits;
 mod messages;
 mod runs;
 mod tasks;

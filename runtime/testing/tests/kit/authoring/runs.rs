@@ -5,9 +5,7 @@ use std::{
     time::Duration,
 };
 
-use highwater::{
-    Attributes, LONG_HISTORY_BYTES, LONG_HISTORY_EVENTS, Payload, RetryPolicy, Timestamp, prelude::*, testing::TestEnv,
-};
+use highwater::{Attributes, Payload, RetryPolicy, Timestamp, prelude::*, testing::TestEnv};
 
 use crate::{Shop, days};
 
@@ -43,62 +41,6 @@ async fn a_run_knows_where_it_comes_from() {
     let origin = format!("outer-1 {}", run.run_id().unwrap());
     let told = run.result().await.unwrap();
     assert_eq!(told, ["inner-1", "inner", "side", "1 false", &origin, "Some(300)", "true true None"]);
-    env.finish().await;
-}
-
-#[tokio::test]
-async fn a_long_history_hints_at_continuing_as_new() {
-    /// Takes steps, many at a time, until it is time to go on with an empty history; gives the sizes of those before.
-    #[workflow]
-    async fn walker(ctx: Ctx, mut before: Vec<u64>) -> Result<Vec<u64>, Exit> {
-        loop {
-            let step = |n: u64| ctx.step("walk", async move |_| Ok::<_, String>(n));
-            try_join_all((0..500).map(step)).await?;
-            let info = ctx.info();
-            assert_eq!(info.continue_as_new_suggested, info.history_events >= LONG_HISTORY_EVENTS);
-            if info.continue_as_new_suggested {
-                before.push(info.history_events);
-                return Err(ctx.continue_as_new::<walker>(before));
-            }
-            if before.len() == 1 {
-                return Ok(before);
-            }
-        }
-    }
-    let env = TestEnv::builder().workflow(walker).keep_runs().start().await;
-    let run = env.client().start(walker, vec![]).id("walker").await.unwrap();
-    let sizes = run.result().await.unwrap();
-    assert!((LONG_HISTORY_EVENTS..LONG_HISTORY_EVENTS + 500).contains(&sizes[0]), "{sizes:?}");
-    let last = run.describe().await.unwrap();
-    assert!(last.continued_from.is_some() && last.events < 1_000, "{last:?}");
-    env.finish().await;
-}
-
-#[tokio::test]
-async fn a_heavy_history_hints_at_continuing_as_new() {
-    #[workflow]
-    async fn reader(ctx: Ctx, pages: u64) -> Result<u64, Exit> {
-        let mut texts = ctx.signals::<String>("page");
-        for page in pages + 1.. {
-            texts.recv().await?;
-            if ctx.info().continue_as_new_suggested {
-                return Err(ctx.continue_as_new::<reader>(page));
-            }
-            if pages > 0 {
-                return Ok(page);
-            }
-        }
-        unreachable!("there are not so many pages")
-    }
-    let env = TestEnv::builder().workflow(reader).keep_runs().start().await;
-    let run = env.client().start(reader, 0).id("reader").await.unwrap();
-    let page = "x".repeat(900 * 1024);
-    let full = LONG_HISTORY_BYTES.div_ceil(page.len() as u64);
-    for _ in 0..=full {
-        run.signal("page", &page).await.unwrap();
-    }
-    assert_eq!(run.result().await.unwrap(), full + 1);
-    assert!(run.describe().await.unwrap().continued_from.is_some());
     env.finish().await;
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_broker::history::StoredRecord;
 use highwater_core::run::{Limits, Registry, Run};
-use highwater_protocol::{Event, Key, OpId, RunId, Status, Timestamp};
+use highwater_protocol::{Event, FailureKind, Key, OpId, RunId, Status, Timestamp};
 
 use super::{
     super::UnitId,
@@ -65,12 +65,41 @@ fn runs(world: &World, key: &Key) -> BTreeMap<RunId, Told> {
     runs
 }
 
+/// What came of it that runs were told to continue as new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Suggestions {
+    /// How many did.
+    pub(super) followed: u32,
+    /// How many did not, and were ended.
+    pub(super) ended: u32,
+}
+
+impl Suggestions {
+    /// A run is told once, and is not ended unless it was told or could not be.
+    fn take(&mut self, run: RunId, events: &[&Event]) {
+        let told = events.iter().filter(|event| matches!(event, Event::ContinueAsNewSuggested { .. })).count();
+        assert!(told <= 1, "{run} is told {told} times to continue as new");
+        match events {
+            [.., Event::ContinuedAsNew { .. }] if told == 1 => self.followed += 1,
+            [.., before, Event::Failed { failure, next }] if failure.kind == FailureKind::HistoryTooLong => {
+                let blocked = matches!(before, Event::WorkflowTaskFailed { .. });
+                assert!(told == 1 || blocked, "{run} is ended without a word before");
+                assert!(events.len() as u64 > super::SHORT.maximum.events, "{run} is ended too early");
+                assert!(next.is_none());
+                self.ended += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
 /// All of it, when everything has come to rest.
-pub(super) fn all(world: &World, keys: &[Key]) {
+pub(super) fn all(world: &World, keys: &[Key]) -> Suggestions {
     let mut registry = Registry::new();
     registry.add(super::workflows::plan).unwrap();
     let registry = std::sync::Arc::new(registry);
     let mut tally = Tally::default();
+    let mut suggestions = Suggestions::default();
     for key in keys {
         for (run, told) in runs(world, key) {
             let failed =
@@ -83,7 +112,9 @@ pub(super) fn all(world: &World, keys: &[Key]) {
             let first = told.records.first().and_then(|(events, _)| events.first());
             let Some(Event::Started(first)) = first else { panic!("{run} does not begin") };
             let chain = first.first_run.unwrap_or(run);
-            for event in told.records.iter().flat_map(|(events, _)| events) {
+            let events: Vec<&Event> = told.records.iter().flat_map(|(events, _)| events).collect();
+            suggestions.take(run, &events);
+            for event in events {
                 tally.take(key, run, chain, event);
             }
         }
@@ -92,6 +123,7 @@ pub(super) fn all(world: &World, keys: &[Key]) {
     for (seq, asked) in &world.asked {
         request(world, &tally, *seq, asked);
     }
+    suggestions
 }
 
 /// A request counts once or is refused, and its sender is told nothing else.

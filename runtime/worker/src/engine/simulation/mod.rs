@@ -13,6 +13,8 @@ use highwater_protocol::{Key, RunId};
 use tokio::time::Instant;
 
 use super::{Source, UnitId};
+use crate::history_limits::{HistoryLimits, HistorySize};
+use check::Suggestions;
 use worker::Worker;
 use workflows::{BROKEN, Plan};
 use world::World;
@@ -20,6 +22,13 @@ use world::World;
 const PARTITIONS: u16 = 2;
 const KEYS: usize = 4;
 const CHILDREN: usize = 2;
+
+/// Histories that become too long after a few events.
+const SHORT: HistoryLimits = HistoryLimits {
+    warning: HistorySize { events: 8, bytes: 10_000 },
+    suggestion: HistorySize { events: 12, bytes: 20_000 },
+    maximum: HistorySize { events: 20, bytes: 40_000 },
+};
 
 /// SplitMix64.
 pub(super) struct Dice(pub(super) u64);
@@ -45,7 +54,20 @@ struct Faults {
     threads: bool,
     deploys: bool,
     clients: bool,
+    short_histories: bool,
 }
+
+/// All that may happen to workers.
+const ALL: Faults = Faults {
+    answers: true,
+    kills: true,
+    handovers: true,
+    zombies: true,
+    threads: true,
+    deploys: true,
+    clients: true,
+    short_histories: false,
+};
 
 /// What a client is about to do.
 enum Client {
@@ -100,7 +122,8 @@ impl Simulation {
 
     fn hire(&mut self) {
         let cache_max = if self.dice.roll(2) == 0 { 2 } else { 100 };
-        self.workers.push(Worker::new(self.next_worker, &self.world, self.origin, cache_max));
+        let limits = if self.faults.short_histories { SHORT } else { HistoryLimits::default() };
+        self.workers.push(Worker::new(self.next_worker, &self.world, self.origin, cache_max, limits));
         self.next_worker += 1;
     }
 
@@ -295,7 +318,7 @@ impl Simulation {
         !open && !unread && self.clients.is_empty() && !self.workers.iter().any(busy)
     }
 
-    fn run(&mut self) {
+    fn run(&mut self) -> Suggestions {
         let steps = 500 + self.dice.roll(4_000);
         for _ in 0..steps {
             self.step();
@@ -318,8 +341,9 @@ impl Simulation {
                 }
             }
             if self.is_settled() {
-                check::all(&self.world, &self.keys);
-                return;
+                let told = check::all(&self.world, &self.keys);
+                assert!(self.faults.short_histories || told == Suggestions::default());
+                return told;
             }
             // Children that go on for ever are ended by those that started them, and by nothing else.
             for at in 0..KEYS {
@@ -372,13 +396,17 @@ impl Drop for Seed {
     }
 }
 
-fn play(default: u64, faults: Faults) {
+fn play(default: u64, faults: Faults) -> Suggestions {
     let from = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = from("SIMULATION_FIRST").unwrap_or(0);
+    let mut all = Suggestions::default();
     for seed in first..first + from("SIMULATION_SEEDS").unwrap_or(default) {
         let _seed = Seed(seed, faults);
-        Simulation::new(seed, faults).run();
+        let told = Simulation::new(seed, faults).run();
+        all.followed += told.followed;
+        all.ended += told.ended;
     }
+    all
 }
 
 #[test]
@@ -403,14 +431,11 @@ fn a_handover_loses_nothing() {
 
 #[test]
 fn whatever_happens_every_request_counts_once() {
-    let all = Faults {
-        answers: true,
-        kills: true,
-        handovers: true,
-        zombies: true,
-        threads: true,
-        deploys: true,
-        clients: true,
-    };
-    play(100, all);
+    play(100, ALL);
+}
+
+#[test]
+fn histories_that_become_too_long_lose_nothing_else() {
+    let told = play(100, Faults { short_histories: true, ..ALL });
+    assert!(told.followed > 0 && told.ended > 0, "the seeds play nothing of it: {told:?}");
 }

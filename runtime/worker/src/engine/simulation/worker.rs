@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::ServerClock,
     executor::{Held, Job, Report, run_job},
+    history_limits::HistoryLimits,
 };
 
 const LIMITS: Limits = Limits { payload_max: 1_000_000 };
@@ -52,7 +53,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(id: u64, world: &World, origin: Instant, cache_max: usize) -> Self {
+    pub(super) fn new(
+        id: u64,
+        world: &World,
+        origin: Instant,
+        cache_max: usize,
+        history_limits: HistoryLimits,
+    ) -> Self {
         let mut registry = Registry::new();
         registry.add(super::workflows::plan).unwrap();
         let registry = Arc::new(registry);
@@ -61,6 +68,7 @@ impl Worker {
             queues: vec![world.queue.clone()],
             registry: Arc::clone(&registry),
             limits: LIMITS,
+            history_limits,
             cache_max,
             clock: ServerClock::new(Timestamp::ZERO, origin),
         });

@@ -57,6 +57,10 @@ async fn live(ctx: &Ctx, mut plan: Plan) -> Result<Vec<u64>, Exit<String>> {
         Ok::<_, Exit<String>>(number * 2)
     });
     for round in 0..plan.rounds {
+        if ctx.continue_as_new_suggested() && plan.lives > 0 && !ctx.is_cancelled() {
+            plan.lives -= 1;
+            return Err(ctx.continue_as_new::<self::plan>(plan));
+        }
         let long = Duration::from_secs(70 + dice.roll(100));
         let short = Duration::from_millis(200 + dice.roll(3_000));
         match dice.roll(13) {

@@ -1,4 +1,4 @@
-//! How fast the core replays, on one core and without I/O.
+//! How fast the core replays, on one core and without I/O. The time is what the thread spends on a core, where the system tells.
 //!
 //! A run is played once to have a history: rounds of a local step, an activity and a timer, each with a number as its result,
 //! which is five events a round in three records. Then that history is given to new runs again and again, as a worker does when
@@ -23,7 +23,7 @@ use highwater_protocol::{
 
 use super::{QUEUE, Row};
 use crate::{
-    commands::bench::{measured::Measured, stage::Stage},
+    commands::bench::{measured::Measured, stage::Stage, usage},
     exit::Error,
 };
 
@@ -124,12 +124,13 @@ fn measure(time: Duration) -> Result<(Rate, Rate, Rate), Error> {
 fn rate(records: &Records, time: Duration, once: impl Fn() -> Result<(), Error>) -> Result<Rate, Error> {
     let events = records.iter().map(|(events, _)| events.len()).sum();
     once()?;
-    let (begun, mut times) = (Instant::now(), 0);
+    let (begun, on_core, mut times) = (Instant::now(), usage::of_thread(), 0);
     while begun.elapsed() < time {
         once()?;
         times += 1;
     }
-    Ok(Rate { events, rate: (events * times) as f64 / begun.elapsed().as_secs_f64() })
+    let took = usage::of_thread().zip(on_core).map_or(begun.elapsed(), |(after, before)| after - before);
+    Ok(Rate { events, rate: (events * times) as f64 / took.as_secs_f64() })
 }
 
 /// Builds a run from its history, as a worker does.

@@ -125,16 +125,14 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
 /// Starts runs with an activity that this process does not end, and waits until all are under way there.
 async fn hold(stage: &Stage, count: u64, process: u32) -> Result<BTreeSet<String>, Error> {
     let (client, broker) = (stage.client(), stage.highwater.broker());
+    let begun = async || Ok::<_, Error>(broker.kv_list(Bucket::Activities).await.map_err(Error::failed)?.len() as u64);
+    let before = begun().await?;
     let started = for_each(count, AT_ONCE, move |_| {
         let client = client.clone();
         async move { Ok(client.start(bench_held, process).queue(QUEUE).await?.id().to_key().to_string()) }
     });
     let keys = started.await?.into_iter().collect();
-    until("activities begin", || async {
-        let begun = broker.kv_list(Bucket::Activities).await.map_err(Error::failed)?.len() as u64;
-        Ok((begun == count).then_some(()))
-    })
-    .await?;
+    until("activities begin", || async { Ok((begun().await? == before + count).then_some(())) }).await?;
     Ok(keys)
 }
 
