@@ -9,13 +9,14 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use highwater::{Client, client::start::Start};
 use highwater_broker::{Broker, Delivered, Publish, Stream, history::StoredRecord};
 use highwater_protocol::{Key, QueueName, TypeName, subject::Verb};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::QUEUE;
 use crate::{
-    commands::bench::{measured::Measured, usage::Usage},
+    commands::bench::{measured::Measured, stage::Stage, usage::Usage},
     exit::Error,
 };
 
@@ -54,6 +55,24 @@ where
         all.extend(done.map_err(Error::failed)??);
     }
     Ok(all)
+}
+
+/// Starts a run for each number below `count`, for so many at once. Nobody waits for what they return.
+pub(super) async fn start_each<W: 'static>(
+    stage: &Stage,
+    count: u64,
+    at_once: usize,
+    start: impl Fn(&Client, u64) -> Start<W> + Clone + Send + 'static,
+) -> Result<(), Error> {
+    let client = stage.client();
+    let started = for_each(count, at_once, move |number| {
+        let start = start(&client, number).queue(QUEUE);
+        async move {
+            start.await?;
+            Ok(())
+        }
+    });
+    started.await.map(drop)
 }
 
 /// Where the history stream goes on: what is stored from now on has this sequence at least.
@@ -130,8 +149,9 @@ mod tests {
     #[test]
     fn a_part_of_the_times_lies_within_the_one_at_its_rank() {
         let times: Vec<f64> = (1..=200).map(f64::from).collect();
-        assert_eq!([0.5, 0.99, 1.0].map(|part| within(&times, part)), [100.0, 198.0, 200.0]);
-        assert_eq!([0.5, 1.0].map(|part| within(&[7.0], part)), [7.0, 7.0]);
+        let at = |times: &[f64]| [0.5, 0.99, 1.0].map(|part| within(times, part) as u64);
+        assert_eq!(at(&times), [100, 198, 200]);
+        assert_eq!(at(&[7.0]), [7, 7, 7]);
         assert!(within(&[], 0.5).is_nan());
     }
 }

@@ -16,7 +16,7 @@ use highwater_broker::BoxFuture;
 
 use super::{
     QUEUE, Row,
-    many::{ms, within},
+    many::{WAIT_MAX, ms, within},
     no_op,
 };
 use crate::{
@@ -107,7 +107,7 @@ async fn fan_out(client: Client, activities: u64, over: Arc<AtomicBool>) -> Resu
     while !over.load(Ordering::Relaxed) {
         let begun = Instant::now();
         let run = client.start(bench_fan_out, activities).queue(QUEUE).await?;
-        match run.result().await {
+        match run.result().timeout(WAIT_MAX).await {
             Ok(sum) if sum == activities * (activities - 1) / 2 => took.push(begun.elapsed()),
             other => return Err(Error::failed(format_args!("a run of {activities} activities gave {other:?}"))),
         }

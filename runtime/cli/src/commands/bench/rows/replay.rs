@@ -129,7 +129,7 @@ fn rate(records: &Records, time: Duration, once: impl Fn() -> Result<(), Error>)
         once()?;
         times += 1;
     }
-    let took = usage::of_thread().zip(on_core).map_or(begun.elapsed(), |(after, before)| after - before);
+    let took = usage::of_thread().zip(on_core).map_or(begun.elapsed(), |(after, before)| after.saturating_sub(before));
     Ok(Rate { events, rate: (events * times) as f64 / took.as_secs_f64() })
 }
 

@@ -102,7 +102,7 @@ pub(super) async fn times(stage: &Stage, count: u64) -> Result<Vec<f64>, Error> 
         let begun = Instant::now();
         broker.publish(signal).await.map_err(Error::failed)?;
         // Its starter is told of the end by itself, without a look at the history.
-        let result = run.result().await.map_err(Error::failed)?;
+        let result = run.result().timeout(WAIT_MAX).await.map_err(Error::failed)?;
         times.push(ms(begun.elapsed()));
         if result != 1 {
             return Err(Error::failed("a run was given another value than it was sent"));

@@ -15,8 +15,8 @@ use highwater_broker::{BoxFuture, Broker, Stream};
 use highwater_protocol::Timestamp;
 
 use super::{
-    QUEUE, Row,
-    many::{WAIT_MAX, for_each, history_end, rss, spread, watch_history},
+    Row,
+    many::{WAIT_MAX, history_end, rss, spread, start_each, watch_history},
     resume::bench_waits,
 };
 use crate::{
@@ -132,23 +132,12 @@ fn apiece(measured: Measured, of: &str, before: &Look, after: &Look, runs: u64) 
 }
 
 async fn start_waiting(stage: &Stage, count: u64) -> Result<(), Error> {
-    let client = stage.client();
-    for_each(count, STARTS_AT_ONCE, move |_| {
-        let client = client.clone();
-        async move { Ok(drop(client.start(bench_waits, 0).queue(QUEUE).await?)) }
-    })
-    .await
-    .map(drop)
+    start_each(stage, count, STARTS_AT_ONCE, |client, _| client.start(bench_waits, 0)).await
 }
 
 async fn start_sleeping(stage: &Stage, count: u64, until: Timestamp) -> Result<(), Error> {
-    let client = stage.client();
-    for_each(count, STARTS_AT_ONCE, move |_| {
-        let client = client.clone();
-        async move { Ok(drop(client.start(bench_sleeps, until.as_millis()).queue(QUEUE).await?)) }
-    })
-    .await
-    .map(drop)
+    let until = until.as_millis();
+    start_each(stage, count, STARTS_AT_ONCE, move |client, _| client.start(bench_sleeps, until)).await
 }
 
 /// How long after the instant that so many runs slept until the end of each was stored, in milliseconds.

@@ -12,8 +12,8 @@ use highwater_broker::BoxFuture;
 use highwater_protocol::{Event, Timestamp};
 
 use super::{
-    QUEUE, Row,
-    many::{AT_ONCE, WAIT_MAX, for_each, history_end, spread, watch_history},
+    Row,
+    many::{AT_ONCE, WAIT_MAX, history_end, spread, start_each, watch_history},
 };
 use crate::{
     commands::bench::{measured::Measured, stage::Stage, worker_process::WorkerSettings},
@@ -76,11 +76,9 @@ async fn measure(row: &Timers, stage: &Stage) -> Result<Measured, Error> {
         stage.start_worker(WorkerSettings { cached_runs: Some(cached_runs), ..WorkerSettings::default() }).await?;
     let broker = &**stage.highwater.broker();
     let from = history_end(broker).await?;
-    let client = stage.client();
-    for_each(count, AT_ONCE, move |number| {
-        let client = client.clone();
+    start_each(stage, count, AT_ONCE, move |client, number| {
         let after = FIRST_AFTER + time.mul_f64((number as f64 * SPREAD).fract());
-        async move { Ok(drop(client.start(bench_timer, after.as_millis() as u64).queue(QUEUE).await?)) }
+        client.start(bench_timer, after.as_millis() as u64)
     })
     .await?;
 
