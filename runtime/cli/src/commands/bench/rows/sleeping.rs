@@ -174,12 +174,13 @@ async fn stored(stage: &Stage) -> Result<f64, Error> {
     Ok(streams.iter().filter(|it| lasts(it.stream)).map(|it| it.bytes).sum::<u64>() as f64)
 }
 
-/// The memory of NATS, once it has not become less for a while.
+/// The memory of NATS, once it has not become less for a while. It may go on to do so little by little.
 async fn settled(stage: &Stage, count: u64) -> Option<f64> {
     let patience = if count < MANY { stage.load.duration } else { RETURNS_AFTER };
     let mut least = stage.nats.usage()?.rss;
-    let mut since = Instant::now();
-    while since.elapsed() < patience {
+    let begun = Instant::now();
+    let mut since = begun;
+    while since.elapsed() < patience && begun.elapsed() < patience * 2 {
         tokio::time::sleep(LOOK).await;
         let now = stage.nats.usage()?.rss;
         if now < least - least / 100 {
