@@ -3,8 +3,6 @@
 //! A *row* is a file in [`rows`]. It gets a [`Stage`](stage::Stage), which has a server, a namespace, and worker processes
 //! to start and to kill, and returns what it [`Measured`].
 
-#![allow(dead_code, reason = "rows that are about to come use the rest")]
-
 mod beyond;
 mod compare;
 mod load;
