@@ -82,6 +82,8 @@ async fn every_ordinary_row_is_measured_beside_the_pattern() {
         assert!(row["of_pattern"]["per_second"].as_f64() > Some(0.0), "{row}");
         assert!(row["of_pattern"]["p50"].as_f64() > Some(0.0), "{row}");
     }
+    let unit = |name: &str| measured.iter().find(|row| row["row"] == name).unwrap()["unit"].as_str().unwrap();
+    assert_eq!(["steps", "query", "start-only"].map(unit), ["run", "query", "start"]);
     let step = measured.iter().find(|row| row["row"] == "steps" && row["concurrency"] == 1).unwrap();
     assert_eq!(step["figures"].as_array().unwrap().len(), 3, "{step}");
     assert!(report["machine"]["cores"].as_u64() > Some(0), "{report}");
@@ -120,6 +122,15 @@ async fn a_measurement_is_compared_with_an_earlier_one_on_a_server_that_is_there
     let third = fixture.run(&[&longer[..], &compare].concat()).await;
     assert!(third.stderr.contains("not measured alike: load, duration_seconds"), "{}", third.stderr);
     assert!(third.stdout.contains("compared") && third.stdout.contains("pattern"), "{}", third.stdout);
+}
+
+#[tokio::test]
+async fn a_server_that_syncs_always_is_measured_and_told() {
+    let arguments = ["--sync-always", "--rows", "no-op", "--duration", "50ms", "--concurrency", "2", "-o", "json"];
+    let report = report(&bench(&arguments).await);
+    assert_eq!(report["server"]["sync_interval"], "always");
+    assert_eq!((&report["server"]["replicas"], &report["server"]["group_commit"]), (&1.into(), &false.into()));
+    assert!(report["rows"][0]["engine"]["count"].as_u64() > Some(0), "{report}");
 }
 
 #[tokio::test]

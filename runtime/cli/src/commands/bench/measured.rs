@@ -11,6 +11,8 @@ pub(crate) struct Measured {
     pub(crate) row: &'static str,
     /// How many units of work were under way at once, where that says something.
     pub(crate) concurrency: Option<usize>,
+    /// What is counted and timed, in the singular.
+    pub(crate) unit: &'static str,
     /// What the engine did.
     pub(crate) engine: Option<Series>,
     /// What the pattern with no engine did in the same run.
@@ -39,7 +41,7 @@ pub(crate) struct Ratio {
 impl Measured {
     /// A row without a concurrency, which figures are added to.
     pub(crate) fn new(row: &'static str) -> Self {
-        Self { row, concurrency: None, engine: None, pattern: None, figures: Vec::new() }
+        Self { row, concurrency: None, unit: "run", engine: None, pattern: None, figures: Vec::new() }
     }
 
     /// Adds a number.
@@ -66,6 +68,7 @@ impl Measured {
         json!({
             "row": self.row,
             "concurrency": self.concurrency,
+            "unit": self.unit,
             "engine": self.engine.as_ref().map(Series::json),
             "pattern": self.pattern.as_ref().map(Series::json),
             "of_pattern": self.of_pattern().map(|ratio| json!({ "per_second": ratio.rate, "p50": ratio.p50 })),

@@ -1,7 +1,7 @@
 //! Measures the engine.
 //!
 //! A *row* is a file in [`rows`]. It gets a [`Stage`](stage::Stage), which has a server, a namespace, and worker processes
-//! to start and to kill, and returns what it [`Measured`](measured::Measured).
+//! to start and to kill, and returns what it [`Measured`].
 
 #![allow(dead_code, reason = "rows that are about to come use the rest")]
 

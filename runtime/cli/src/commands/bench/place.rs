@@ -15,7 +15,7 @@ use highwater_broker::{
     nats::{NatsBroker, NatsConnection},
 };
 use highwater_devserver::{Builder, DevServer, Locator};
-use highwater_protocol::{Namespace, namespace::Settings};
+use highwater_protocol::Namespace;
 use serde_json::{Value, json};
 
 use super::{
@@ -102,13 +102,12 @@ impl Place {
     /// Opens a namespace; what does not exist is made. A cluster that has just begun takes its time until it can.
     async fn open_namespace(&self, connection: &NatsConnection, namespace: &Namespace) -> Result<NatsBroker, Error> {
         let begun = Instant::now();
+        let asked_for = self.nature.replicas.is_some() || self.nature.group_commit;
         loop {
-            let opened = match self.nature.replicas {
-                Some(replicas) => {
-                    let settings = Settings { replicas, ..Settings::default() };
-                    connection.create_namespace(namespace, settings).await
-                }
-                None => connection.open_or_create(namespace).await,
+            let opened = if asked_for {
+                connection.create_namespace(namespace, self.nature.namespace()).await
+            } else {
+                connection.open_or_create(namespace).await
             };
             match opened {
                 Err(NamespaceError::NoJetStream | NamespaceError::Broker(_))
@@ -126,12 +125,18 @@ impl Place {
         let connection = NatsConnection::connect(self.options.clone()).await?;
         let is_private = !self.servers.is_empty();
         let sync = if self.nature.sync_always { "always" } else { "default" };
+        let settings = match &self.namespace {
+            Some(namespace) => self.open_namespace(&connection, namespace).await?.settings().clone(),
+            None => self.nature.namespace(),
+        };
         Ok(json!({
             "nats_version": connection.server_version(),
             "url": (!is_private).then(|| connection.url()),
             "private_servers": self.servers.len(),
             "sync_interval": is_private.then_some(sync),
-            "replicas": self.nature.replicas.or_else(|| is_private.then(|| Settings::default().replicas)),
+            "partitions": settings.partitions,
+            "replicas": settings.replicas,
+            "group_commit": settings.group_commit,
         }))
     }
 

@@ -54,6 +54,21 @@ pub(crate) struct Nature {
     /// Have the private server write through to the disk before it acknowledges anything
     #[arg(long)]
     pub(crate) sync_always: bool,
+    /// Have the engine store what it publishes at the same time by one write to the disk; the pattern does not
+    #[arg(long)]
+    pub(crate) group_commit: bool,
+}
+
+impl Nature {
+    /// The settings of a namespace that is made for the bench.
+    pub(super) fn namespace(self) -> Settings {
+        let settings = Settings::default();
+        Settings {
+            replicas: self.replicas.unwrap_or(settings.replicas),
+            group_commit: self.group_commit || settings.group_commit,
+            ..settings
+        }
+    }
 }
 
 fn replicas(text: &str) -> Result<u8, String> {

@@ -19,7 +19,9 @@ pub(super) async fn dial(stage: &Stage) -> Result<Client, Error> {
     let mut options = ConnectOptions::new()
         .name("highwater bench pattern")
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
-        .client_capacity(CLIENT_CAPACITY);
+        .client_capacity(CLIENT_CAPACITY)
+        // All on one node of a cluster: an answer must not overtake the news that somebody listens for it.
+        .retain_servers_order();
     if let Some(user) = text("NATS_USER") {
         options = options.user_and_password(user.into(), text("NATS_PASSWORD").unwrap_or_default().into());
     }

@@ -28,7 +28,6 @@ pub(super) struct Owner {
     client: Client,
     context: jetstream::Context,
     runs: Mutex<HashMap<String, Run>>,
-    record: Bytes,
 }
 
 /// What is known of a run that has not ended.
@@ -73,8 +72,7 @@ impl Owner {
         let mut queries =
             client.subscribe(plot.subjects.query_filter_of_queue(&plot.queue)).await.map_err(Error::failed)?;
         client.flush().await.map_err(Error::failed)?;
-        let record = body("", plot.story.record());
-        let owner = Arc::new(Self { plot: Arc::clone(plot), client, context, runs: Mutex::default(), record });
+        let owner = Arc::new(Self { plot: Arc::clone(plot), client, context, runs: Mutex::default() });
         let answering = Arc::clone(&owner);
         Ok(vec![
             tokio::spawn(async move {
@@ -114,7 +112,7 @@ impl Owner {
     async fn go_on(&self, id: &str) -> Result<(), Error> {
         let key = Plot::key(id)?;
         while let Some(mut batch) = self.next_batch(id) {
-            batch.seq = self.append(&key, batch.seq).await?;
+            batch.seq = self.append(&key, batch.seq, batch.senders.len() as u64, batch.before == 0).await?;
             if let Next::Ended = self.follow_up(&key, &mut batch).await? {
                 self.runs().remove(id);
                 return Ok(());
@@ -151,7 +149,7 @@ impl Owner {
             Story::NoOp | Story::Payload(_) => self.end(&batch.starter).await,
             Story::Steps(steps) => {
                 for _ in 0..steps {
-                    batch.seq = self.append(key, batch.seq).await?;
+                    batch.seq = self.append(key, batch.seq, 1, false).await?;
                 }
                 self.end(&batch.starter).await
             }
@@ -194,8 +192,9 @@ impl Owner {
     }
 
     /// Appends a record behind the last one.
-    async fn append(&self, key: &Key, last: u64) -> Result<u64, Error> {
-        self.publish(self.plot.subjects.history(key), expecting(last), self.record.clone()).await
+    async fn append(&self, key: &Key, last: u64, taken: u64, is_first: bool) -> Result<u64, Error> {
+        let record = body("", self.plot.story.record(taken, is_first));
+        self.publish(self.plot.subjects.history(key), expecting(last), record).await
     }
 
     /// Publishes and waits until it is stored.

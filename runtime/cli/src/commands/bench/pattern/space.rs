@@ -18,12 +18,14 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// Makes one with the settings of the namespace that the engine has.
+    /// Makes one with the settings of the namespace that the engine has, but for group commit: what that gains is to be
+    /// seen.
     pub(super) async fn make(stage: &Stage) -> Result<Self, Error> {
         // A namespace of an earlier measurement that was interrupted may be there.
         let namespace = Namespace::new(format!("bench-pattern-{}", RunId::generate()))?;
         let broker = stage.highwater.broker();
-        let (connection, settings) = (broker.connection().clone(), broker.settings().clone());
+        let connection = broker.connection().clone();
+        let settings = Settings { group_commit: false, ..broker.settings().clone() };
         let made = connection.create_namespace(&namespace, settings.clone()).await?;
         let subjects = made.subjects().clone();
         Ok(Self { connection, namespace, settings, subjects })

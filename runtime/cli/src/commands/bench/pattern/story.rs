@@ -47,8 +47,27 @@ impl Story {
         if let Self::Payload(bytes) = self { bytes } else { 0 }
     }
 
-    /// How many bytes a record has.
-    pub(super) fn record(self) -> usize {
-        BODY + 2 * self.payload()
+    /// How many bytes the record has that takes this many messages of those that came in, the run's start among them or not.
+    ///
+    /// The engine's hold what came in and what the code asked for next. With one of each they have the size of any body;
+    /// the record that asks for many calls at the same time, or takes many outcomes together, is larger.
+    pub(super) fn record(self, taken: u64, is_first: bool) -> usize {
+        let asked = if let (Self::Parallel(calls), true) = (self, is_first) { calls } else { 1 };
+        let held = usize::try_from(asked + taken).unwrap_or(usize::MAX);
+        held.saturating_mul(BODY / 2) + 2 * self.payload()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_grows_with_what_it_holds() {
+        assert_eq!(Story::NoOp.record(1, true), BODY);
+        assert_eq!(Story::Payload(1_000).record(1, true), BODY + 2_000);
+        assert_eq!(Story::Activities(10).record(1, false), BODY);
+        assert_eq!(Story::Parallel(99).record(1, true), 50 * BODY);
+        assert_eq!(Story::Parallel(99).record(99, false), 50 * BODY);
     }
 }

@@ -41,7 +41,7 @@ impl Row for Activities {
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
-        Box::pin(ordinary::measure(self.name(), stage, Story::Activities(IN_SEQUENCE.into()), || {
+        Box::pin(ordinary::measure(self, stage, Story::Activities(IN_SEQUENCE.into()), || {
             let client = stage.client();
             let sum = (0..IN_SEQUENCE.into()).sum();
             Runs(move || run(client.start(bench_activities, IN_SEQUENCE.into()).queue(QUEUE), sum))
@@ -63,7 +63,7 @@ impl Row for Parallel {
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
-        Box::pin(ordinary::measure(self.name(), stage, Story::Parallel(AT_ONCE), || {
+        Box::pin(ordinary::measure(self, stage, Story::Parallel(AT_ONCE), || {
             let client = stage.client();
             Runs(move || run(client.start(bench_parallel, AT_ONCE).queue(QUEUE), (0..AT_ONCE).sum()))
         }))

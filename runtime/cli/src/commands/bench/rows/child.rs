@@ -29,7 +29,7 @@ impl Row for Child {
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
-        Box::pin(ordinary::measure(self.name(), stage, Story::Child, || {
+        Box::pin(ordinary::measure(self, stage, Story::Child, || {
             let client = stage.client();
             Runs(move || run(client.start(bench_parent, 7).queue(QUEUE), 7))
         }))

@@ -37,6 +37,10 @@ impl Row for Talk {
         }
     }
 
+    fn unit(&self) -> &'static str {
+        self.name()
+    }
+
     fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
         // It is one workflow for all of them, and a worker takes it once.
         if *self == Self::Signal { worker.workflow(Listener::run) } else { worker }
@@ -44,7 +48,7 @@ impl Row for Talk {
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
         let story = if *self == Self::Query { Story::Query } else { Story::Request };
-        Box::pin(ordinary::measure(self.name(), stage, story, || Talks { talk: *self, client: stage.client() }))
+        Box::pin(ordinary::measure(self, stage, story, || Talks { talk: *self, client: stage.client() }))
     }
 }
 

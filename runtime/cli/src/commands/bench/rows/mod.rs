@@ -47,6 +47,11 @@ pub(crate) trait Row: fmt::Debug + Sync {
     /// What is measured, for the help.
     fn about(&self) -> &'static str;
 
+    /// What is counted and timed, in the singular.
+    fn unit(&self) -> &'static str {
+        "run"
+    }
+
     /// What one of the operations is called that a run does one after the other, and how many there are.
     fn operations(&self) -> Option<(&'static str, u32)> {
         None

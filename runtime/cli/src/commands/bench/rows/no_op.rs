@@ -32,7 +32,7 @@ impl Row for NoOp {
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
-        Box::pin(ordinary::measure(self.name(), stage, Story::NoOp, || unit(stage.client())))
+        Box::pin(ordinary::measure(self, stage, Story::NoOp, || unit(stage.client())))
     }
 }
 
@@ -45,13 +45,17 @@ impl Row for StartOnly {
         "The same until the start is on record, without waiting for the result"
     }
 
+    fn unit(&self) -> &'static str {
+        "start"
+    }
+
     fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
         worker
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
         // What a run that returns at once leaves to be done after its start is nothing, so the pattern is the same.
-        Box::pin(ordinary::measure(self.name(), stage, Story::NoOp, || {
+        Box::pin(ordinary::measure(self, stage, Story::NoOp, || {
             let client = stage.client();
             Runs(move || {
                 let start = client.start(bench_no_op, 7).queue(QUEUE);

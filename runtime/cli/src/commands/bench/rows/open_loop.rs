@@ -18,7 +18,7 @@ use crate::{
         offered::offer,
         pattern::{Pattern, Story},
         stage::Stage,
-        worker_process::WorkerSettings,
+        worker_process::{WorkerProcess, WorkerSettings},
     },
     exit::Error,
 };
@@ -50,6 +50,21 @@ impl Row for OpenLoop {
 async fn measure(row: &'static str, stage: &Stage) -> Result<Vec<Measured>, Error> {
     let worker = stage.start_worker(WorkerSettings::default()).await?;
     let pattern = Pattern::open(stage, Story::NoOp).await?;
+    let outcome = at_half_of_the_peak(row, stage, &worker, &pattern).await;
+    // The pattern's streams are in nobody's way afterwards, whatever has happened.
+    let closed = pattern.close().await;
+    let measured = outcome?;
+    closed?;
+    worker.stop().await?;
+    Ok(vec![measured])
+}
+
+async fn at_half_of_the_peak(
+    row: &'static str,
+    stage: &Stage,
+    worker: &WorkerProcess,
+    pattern: &Pattern,
+) -> Result<Measured, Error> {
     let length = stage.load.duration / SLICES;
     let peak = peak(stage).await?;
     let offered = peak * PART;
@@ -58,18 +73,16 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Vec<Measured>, Erro
     let (mut of_engine, mut of_pattern) = (Growing::new()?, Growing::new()?);
     let before = (stage.history_bytes().await?, pattern.history_bytes().await?);
     for _ in 0..SLICES {
-        of_engine.add(offer(&engine, offered, length, || look(Some(&worker), stage)).await?);
+        of_engine.add(offer(&engine, offered, length, || look(Some(worker), stage)).await?);
         of_pattern.add(offer(&asker, offered, length, || look(None, stage)).await?);
     }
     let after = (stage.history_bytes().await?, pattern.history_bytes().await?);
-    pattern.close().await?;
-    worker.stop().await?;
     let measured = Measured {
         engine: Some(of_engine.grown(before.0, after.0)),
         pattern: Some(of_pattern.grown(before.1, after.1)),
         ..Measured::new(row)
     };
-    Ok(vec![measured.figure("peak measured just before", peak, "runs/s").figure("offered", offered, "runs/s")])
+    Ok(measured.figure("peak measured just before", peak, "runs/s").figure("offered", offered, "runs/s"))
 }
 
 /// How many runs a second there are when whoever asks waits for the answer, with as many as shall ask at most.

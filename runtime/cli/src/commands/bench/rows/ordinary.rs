@@ -13,7 +13,10 @@ use crate::{
     exit::Error,
 };
 
-use super::growing::{Growing, look};
+use super::{
+    Row,
+    growing::{Growing, look},
+};
 
 /// Into how many slices the time is cut.
 pub(super) const SLICES: u32 = 5;
@@ -22,28 +25,43 @@ const SLICES_MIN: usize = 2;
 
 /// Measures a unit of work at each concurrency, with one worker, beside the pattern that does the same.
 pub(super) async fn measure<U: Unit>(
-    row: &'static str,
+    row: &dyn Row,
     stage: &Stage,
     story: Story,
     unit: impl Fn() -> U + Send,
 ) -> Result<Vec<Measured>, Error> {
     let worker = stage.start_worker(WorkerSettings::default()).await?;
     let pattern = Pattern::open(stage, story).await?;
+    let outcome = at_each_concurrency(row, stage, &worker, &pattern, unit).await;
+    // The pattern's streams are in nobody's way afterwards, whatever has happened.
+    let closed = pattern.close().await;
+    let measured = outcome?;
+    closed?;
+    worker.stop().await?;
+    Ok(measured)
+}
+
+async fn at_each_concurrency<U: Unit>(
+    row: &dyn Row,
+    stage: &Stage,
+    worker: &WorkerProcess,
+    pattern: &Pattern,
+    unit: impl Fn() -> U + Send,
+) -> Result<Vec<Measured>, Error> {
     let mut measured = Vec::new();
     for concurrency in stage.load.concurrency.iter().copied() {
-        let time = humantime::format_duration(stage.load.duration);
-        eprintln!("measuring {row} at concurrency {concurrency} for {time}, and the pattern for as long");
+        let (name, time) = (row.name(), humantime::format_duration(stage.load.duration));
+        eprintln!("measuring {name} at concurrency {concurrency} for {time}, and the pattern for as long");
         let lanes = Lanes::open(unit(), concurrency).await?;
-        let (engine, pattern) = in_turn(stage, &worker, &pattern, lanes, concurrency).await?;
+        let (engine, pattern) = in_turn(stage, worker, pattern, lanes, concurrency).await?;
         measured.push(Measured {
+            unit: row.unit(),
             concurrency: Some(concurrency),
             engine: Some(engine),
             pattern: Some(pattern),
-            ..Measured::new(row)
+            ..Measured::new(name)
         });
     }
-    pattern.close().await?;
-    worker.stop().await?;
     Ok(measured)
 }
 

@@ -34,7 +34,7 @@ impl Row for Payload {
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
-        Box::pin(ordinary::measure(self.name(), stage, Story::Payload(self.bytes), || {
+        Box::pin(ordinary::measure(self, stage, Story::Payload(self.bytes), || {
             let (client, text) = (stage.client(), "x".repeat(self.bytes));
             Runs(move || run(client.start(bench_echo, text.clone()).queue(QUEUE), text.clone()))
         }))

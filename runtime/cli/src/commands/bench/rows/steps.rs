@@ -36,7 +36,7 @@ impl Row for Steps {
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
-        Box::pin(ordinary::measure(self.name(), stage, Story::Steps(STEPS.into()), || {
+        Box::pin(ordinary::measure(self, stage, Story::Steps(STEPS.into()), || {
             let client = stage.client();
             Runs(move || run(client.start(bench_steps, STEPS.into()).queue(QUEUE), (0..STEPS.into()).sum()))
         }))
