@@ -17,6 +17,7 @@ mod report;
 mod rows;
 mod series;
 mod settings;
+mod sizes;
 mod stage;
 mod table;
 mod usage;
@@ -76,10 +77,12 @@ impl Bench {
 
     async fn measure(&self, place: &Place) -> Result<(Frame, Vec<Measured>), Error> {
         let rows = if self.rows.is_empty() { rows::ALL } else { &self.rows[..] };
-        let frame = Frame::new(place, &self.load).await?;
+        let mut load = self.load.clone();
+        load.sizes.named = !self.rows.is_empty();
+        let frame = Frame::new(place, &load).await?;
         let mut measured = Vec::new();
         for row in rows {
-            let stage = place.stage(row.name(), &self.load).await?;
+            let stage = place.stage(row.name(), &load).await?;
             let outcome = row.measure(&stage).await;
             stage.close().await;
             measured.extend(outcome?);
