@@ -1,6 +1,6 @@
 //! A worker process: workflows, activities, or both.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, panic, sync::Arc};
 
 use highwater_broker::{Broker, Error};
 use highwater_core::run::{Limits, Registry};
@@ -9,6 +9,7 @@ use highwater_protocol::{
     worker::{Announcement, ServedQueue},
 };
 use tokio::{
+    runtime::Handle,
     sync::{
         Semaphore,
         mpsc::{self, UnboundedReceiver, UnboundedSender},
@@ -138,17 +139,29 @@ impl Worker {
 
     /// Runs until the worker is stopped. A connection that is lost meanwhile is waited for.
     pub async fn run(self) -> Result<(), RunError> {
+        let user = Handle::current();
+        match self.broker.runtime() {
+            // The engine runs where its messages come in; user code goes to the caller's runtime.
+            Some(runtime) => {
+                let running = AbortOnDropHandle::new(runtime.spawn(self.run_here(user)));
+                running.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
+            }
+            None => self.run_here(user).await,
+        }
+    }
+
+    async fn run_here(self, user: Handle) -> Result<(), RunError> {
         let asked = Instant::now();
         let server = self.broker.server_time().await?;
         // The server's clock was read somewhere between asking and now; the later instant makes the estimate the earlier one.
         let clock = ServerClock::new(server, Instant::now());
         tracing::debug!(round_trip = ?asked.elapsed(), "the server's clock is known");
         let mut parts = JoinSet::new();
-        let activities = self.spawn_activities(&mut parts);
+        let activities = self.spawn_activities(&mut parts, &user);
         if self.registry.names().is_empty() {
             self.stop.cancelled().await;
         } else {
-            self.run_workflows(clock).await;
+            self.run_workflows(clock, user).await;
         }
         activities.cancel();
         while parts.join_next().await.is_some() {}
@@ -167,7 +180,7 @@ impl Worker {
         result
     }
 
-    fn spawn_activities(&self, parts: &mut JoinSet<()>) -> CancellationToken {
+    fn spawn_activities(&self, parts: &mut JoinSet<()>, user: &Handle) -> CancellationToken {
         let stop = self.stop.child_token();
         if self.catalog.is_empty() {
             return stop;
@@ -181,6 +194,7 @@ impl Worker {
                 Arc::clone(&self.catalog),
                 Arc::clone(&slots),
                 limits,
+                user.clone(),
                 stop.clone(),
                 self.options.grace,
             );
@@ -189,7 +203,7 @@ impl Worker {
         stop
     }
 
-    async fn run_workflows(self, clock: ServerClock) {
+    async fn run_workflows(self, clock: ServerClock, user: Handle) {
         let types = self.registry.names();
         let queues =
             self.queues.iter().map(|queue| ServedQueue { queue: queue.clone(), types: types.clone() }).collect();
@@ -211,6 +225,7 @@ impl Worker {
             notes: noted,
             commands: command.clone(),
             evictions: self.evictions,
+            user,
         });
         driver.run(self.stop, &command).await;
         if let Err(error) = member.await {

@@ -17,6 +17,7 @@ mod direct;
 mod group;
 mod headers;
 mod info;
+mod io;
 mod kv;
 mod link;
 mod names;

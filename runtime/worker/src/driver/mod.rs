@@ -18,6 +18,7 @@ use highwater_broker::Broker;
 use highwater_core::run::{Limits, Registry};
 use highwater_protocol::{Key, QueueName, RunId, timer::TimerId};
 use tokio::{
+    runtime::Handle,
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::{JoinSet, yield_now},
     time::{Instant, sleep, timeout},
@@ -35,8 +36,9 @@ use crate::{
 use flights::Flights;
 use readers::{Read, Readers};
 
-/// Events under way above which nothing more is read.
-const BACKLOG_MAX: usize = 8_192;
+/// Events under way above which nothing more is read. Each takes about 10 KiB while its run is at work, and what a burst took
+/// the allocator keeps.
+const BACKLOG_MAX: usize = 2_048;
 /// Messages handled in one go before anything else gets its turn.
 const BURST_MAX: usize = 512;
 /// How long after something happened the offsets are written, which takes in what happens meanwhile.
@@ -65,6 +67,8 @@ pub(crate) struct Parts {
     pub(crate) commands: UnboundedSender<Command>,
     /// Runs that somebody wants dropped from memory.
     pub(crate) evictions: UnboundedReceiver<Key>,
+    /// Where user code runs that is not a workflow's.
+    pub(crate) user: Handle,
 }
 
 /// The driver of one worker.
@@ -85,6 +89,7 @@ pub(crate) struct Driver {
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
     steps: JoinSet<()>,
+    user: Handle,
     stopping: bool,
     /// Something happened since the offsets were written.
     moved: bool,
@@ -93,7 +98,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { broker, queues, registry, threads, cache_max, history_limits, .. } = parts;
-        let Parts { task_timeout, clock, notes, commands, evictions, .. } = parts;
+        let Parts { task_timeout, clock, notes, commands, evictions, user, .. } = parts;
         let (answer, inputs) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
         let limits = Limits::for_message_max(broker.payload_max());
@@ -124,6 +129,7 @@ impl Driver {
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
             steps: JoinSet::new(),
+            user,
             stopping: false,
             moved: false,
         }
@@ -152,6 +158,7 @@ impl Driver {
                 () = &mut flush, if armed => {
                     (armed, self.moved) = (false, false);
                     self.write_offsets();
+                    self.engine.shrink();
                     if self.stopping && self.readers.units().is_empty() {
                         break;
                     }

@@ -120,6 +120,9 @@ pub(crate) struct Setup {
     pub(crate) clock: ServerClock,
 }
 
+/// Room for runs that is kept whatever happens.
+const ROOM_MIN: usize = 1_024;
+
 /// The engine of one worker.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -430,6 +433,16 @@ impl Engine {
             if self.slots.get(&key).is_some_and(|slot| slot.used == used && slot.is_forgettable()) {
                 self.slots.remove(&key);
                 self.actions.push(Action::Evict { key });
+            }
+        }
+    }
+
+    /// Gives back the room that a burst of runs took.
+    pub(crate) fn shrink(&mut self) {
+        for (length, capacity) in [(self.slots.len(), self.slots.capacity()), (self.idle.len(), self.idle.capacity())] {
+            if capacity > ROOM_MIN && length < capacity / 4 {
+                self.slots.shrink_to(length * 2);
+                self.idle.shrink_to(length * 2);
             }
         }
     }

@@ -31,7 +31,10 @@ use tokio::{
 };
 
 use self::queue::Item;
-use super::link::{ANSWER_WAIT, Link};
+use super::{
+    io,
+    link::{ANSWER_WAIT, Link},
+};
 use crate::{
     broker::Publish,
     error::{Error, ErrorKind},
@@ -59,7 +62,7 @@ impl Group {
         let mut committers = Vec::new();
         for filters in streams {
             let (sender, incoming) = unbounded_channel();
-            tokio::spawn(committer::run(link.clone(), incoming));
+            io::spawn(committer::run(link.clone(), incoming));
             committers.extend(filters.iter().map(|filter| (filter.trim_end_matches('>').to_owned(), sender.clone())));
         }
         Self { link, committers }
