@@ -7,7 +7,7 @@ use futures_util::{
     FutureExt,
     future::{join_all, try_join_all},
 };
-use highwater_broker::{Error, ErrorKind, PubAck, Publish, Schedule, Stream};
+use highwater_broker::{Bucket, Error, ErrorKind, PubAck, Publish, Schedule, Stream};
 use highwater_protocol::{QueueName, subject::Verb};
 
 use crate::{World, caught_up, key, message, next_message, within};
@@ -161,6 +161,25 @@ pub(crate) async fn hundreds_of_schedules_at_once_fire(world: World) {
     let distinct: BTreeSet<_> = fired.into_iter().collect();
     assert_eq!(distinct.len(), 200);
     assert!(kinds(&again).iter().all(|(_, kind)| *kind == ErrorKind::Conflict));
+}
+
+pub(crate) async fn hundreds_of_offsets_at_once_are_checked_each_for_itself(world: World) {
+    let key = |number: usize| format!("0.{number}.main");
+    let put = |number: usize, value: &'static str, revision: u64| {
+        world.one.kv_put(Bucket::Offsets, key(number), Bytes::from_static(value.as_bytes()), Some(revision))
+    };
+    let made = within(try_join_all((0..200).map(|number| put(number, "1", 0)))).await.unwrap();
+    let taken = world.two.kv_put(Bucket::Offsets, key(77), Bytes::from_static(b"two"), Some(made[77])).await.unwrap();
+    let moved = within(join_all(made.iter().enumerate().map(|(number, revision)| put(number, "2", *revision)))).await;
+    for (number, moved) in moved.into_iter().enumerate() {
+        let entry = world.two.kv_get(Bucket::Offsets, key(number)).await.unwrap().unwrap();
+        if number == 77 {
+            assert_eq!(moved.unwrap_err().kind, ErrorKind::Conflict);
+            assert_eq!((entry.revision, &entry.value[..]), (taken, &b"two"[..]));
+        } else {
+            assert_eq!((entry.revision, &entry.value[..]), (moved.unwrap(), &b"2"[..]));
+        }
+    }
 }
 
 pub(crate) async fn what_hundreds_of_callers_gave_up_does_no_harm(world: World) {
