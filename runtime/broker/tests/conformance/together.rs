@@ -112,13 +112,14 @@ pub(crate) async fn repeats_among_hundreds_are_told_as_such(world: World) {
 pub(crate) async fn the_messages_of_a_subject_stay_in_order_beside_conflicts(world: World) {
     store_firsts(&world, [50, 150].into_iter()).await;
     let other = world.one.subjects().history(&key("other"));
-    // Messages to one subject, between those to others of which two are lost.
+    // Messages to one subject, between those to others of which two are lost, and more of all than go out at once: the
+    // later ones must not pass the earlier while those are tried again.
     let publish = |number: usize| {
         let own = world.one.publish(first(&world, number));
         let common = world.one.publish(message(other.clone(), "x"));
         async move { tokio::join!(own, common) }
     };
-    let (own, common): (Vec<_>, Vec<_>) = within(join_all((0..200).map(publish))).await.into_iter().unzip();
+    let (own, common): (Vec<_>, Vec<_>) = within(join_all((0..900).map(publish))).await.into_iter().unzip();
     assert_eq!(kinds(&own), [(50, ErrorKind::Conflict), (150, ErrorKind::Conflict)]);
     let seqs: Vec<_> = common.into_iter().map(|ack| ack.unwrap().seq).collect();
     assert!(seqs.is_sorted(), "{seqs:?}");
