@@ -20,10 +20,8 @@ pub(super) async fn run(link: Arc<Link>, mut incoming: UnboundedReceiver<Item>) 
     let mut queue = Queue::default();
     let mut flights = FuturesUnordered::new();
     let mut open = true;
-    let flights_max: usize = std::env::var("XF").ok().and_then(|x| x.parse().ok()).unwrap_or(FLIGHTS_MAX);
-    let pause: u32 = std::env::var("XY").ok().and_then(|x| x.parse().ok()).unwrap_or(0);
     loop {
-        while flights.len() < flights_max
+        while flights.len() < FLIGHTS_MAX
             && let Some(items) = queue.take(link.client.max_payload())
         {
             flights.push(flight::fly(&link, &ids, items));
@@ -32,7 +30,6 @@ pub(super) async fn run(link: Arc<Link>, mut incoming: UnboundedReceiver<Item>) 
             item = incoming.recv(), if open => match item {
                 Some(item) => {
                     queue.push(item);
-                    for _ in 0..pause { tokio::task::yield_now().await; }
                     while let Ok(item) = incoming.try_recv() {
                         queue.push(item);
                     }

@@ -68,9 +68,7 @@ pub(super) async fn fly(link: &Arc<Link>, ids: &Ids, items: Vec<Item>) -> Vec<St
     let mut tries = 0;
     while let Some(part) = parts.pop() {
         let part: Vec<Item> = part.into_iter().filter(|item| !item.is_given_up()).collect();
-        if part.len() < std::env::var("XB").ok().and_then(|x| x.parse().ok()).unwrap_or(BATCH_MIN)
-            || tries == BUSY_TRIES
-        {
+        if part.len() < BATCH_MIN || tries == BUSY_TRIES {
             tries = 0;
             singly(link, part).await;
             continue;
