@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use highwater::prelude::*;
+use highwater_broker::nats::{ConnectOptions, NatsConnection};
 use highwater_devserver::DevServer;
+use highwater_protocol::{Namespace, namespace::Settings};
 use tempfile::TempDir;
 
 use super::{Gates, Ledger, Site, WorkerProcess};
@@ -27,7 +29,20 @@ pub struct World {
 impl World {
     /// Starts a server. `program` is the worker's program: `env!("CARGO_BIN_EXE_test-worker")`, which only a test knows.
     pub async fn start(program: impl AsRef<Path>) -> Self {
-        let server = DevServer::builder().start().await.expect("a NATS server can be started");
+        Self::on(DevServer::builder().start().await.expect("a NATS server can be started"), program).await
+    }
+
+    /// As [`start`](Self::start), with a server that writes everything to the disk before it answers, and a namespace
+    /// that commits in groups.
+    pub async fn start_with_group_commit(program: impl AsRef<Path>) -> Self {
+        let server = DevServer::builder().sync_always(true).start().await.expect("a NATS server can be started");
+        let connection = NatsConnection::connect(ConnectOptions::new(server.url())).await.expect("it lets us in");
+        let settings = Settings { group_commit: true, ..Settings::default() };
+        connection.create_namespace(&Namespace::default(), settings).await.expect("there is no namespace yet");
+        Self::on(server, program).await
+    }
+
+    async fn on(server: DevServer, program: impl AsRef<Path>) -> Self {
         let highwater = Highwater::connect_to(server.url()).await.expect("it lets us in");
         let folder = TempDir::new().expect("there is a folder for temporary files");
         let Site { ledger, gates, .. } = Site::new(folder.path(), "the test");

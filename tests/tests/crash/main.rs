@@ -16,3 +16,8 @@ use highwater_tests::crash::World;
 async fn world() -> World {
     World::start(env!("CARGO_BIN_EXE_test-worker")).await
 }
+
+/// The same with group commit.
+async fn grouped_world() -> World {
+    World::start_with_group_commit(env!("CARGO_BIN_EXE_test-worker")).await
+}

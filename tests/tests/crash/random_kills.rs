@@ -12,10 +12,9 @@ use highwater_tests::crash::{
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::task::JoinSet;
 
-use crate::world;
+use crate::{grouped_world, world};
 
 const KILLS: usize = 10;
-const RUNS_PER_KILL: usize = 20;
 
 fn plan(number: usize) -> Tally {
     Tally { name: format!("run {number}"), steps: 10, activity_every: 3, longest: Duration::from_millis(150) }
@@ -23,18 +22,27 @@ fn plan(number: usize) -> Tally {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_runs_survive_ten_kills_at_random_moments() {
+    survive(world().await, 20).await;
+}
+
+/// So many that what the workers record at the same time makes batches.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_runs_survive_ten_kills_at_random_moments_with_group_commit() {
+    survive(grouped_world().await, 100).await;
+}
+
+async fn survive(mut world: World, runs_per_kill: usize) {
     let seed = std::env::var("HIGHWATER_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     // Shown when the test fails.
     eprintln!("HIGHWATER_TEST_SEED={seed}");
     let mut random = SmallRng::seed_from_u64(seed);
-    let mut world = world().await;
     let mut workers = [world.worker(), world.worker()];
     let mut killed = BTreeSet::new();
     let mut runs = JoinSet::new();
     let mut results = Vec::new();
 
     for wave in 0..KILLS {
-        for number in wave * RUNS_PER_KILL..(wave + 1) * RUNS_PER_KILL {
+        for number in wave * runs_per_kill..(wave + 1) * runs_per_kill {
             let client = world.client();
             runs.spawn(async move {
                 let plan = plan(number);
@@ -47,7 +55,7 @@ async fn two_hundred_runs_survive_ten_kills_at_random_moments() {
             });
         }
         // Each run leaves 26 lines.
-        let lines = world.ledger.entries().len() + random.random_range(1..RUNS_PER_KILL * 20);
+        let lines = world.ledger.entries().len() + random.random_range(1..runs_per_kill * 20);
         eventually("work goes on", async || (world.ledger.entries().len() >= lines).then_some(())).await;
         let victim = random.random_range(0..workers.len());
         workers[victim].kill();
@@ -58,11 +66,11 @@ async fn two_hundred_runs_survive_ten_kills_at_random_moments() {
         results.push(result.expect("the run went well"));
     }
 
-    assert_eq!(results.len(), KILLS * RUNS_PER_KILL);
+    assert_eq!(results.len(), KILLS * runs_per_kill);
     for (plan, result) in &results {
         assert_eq!(*result, plan.total(), "{}", plan.name);
     }
-    let plans: Vec<Tally> = (0..KILLS * RUNS_PER_KILL).map(plan).collect();
+    let plans: Vec<Tally> = (0..KILLS * runs_per_kill).map(plan).collect();
     let total: u64 = results.iter().map(|(_, result)| result).sum();
     assert_eq!(total, plans.iter().map(Tally::total).sum::<u64>());
     repeats_are_explained_by_kills(&world, &plans, &killed);

@@ -6,29 +6,36 @@ use std::{
 };
 
 use highwater_tests::crash::{
-    PATIENCE, QUEUE, eventually,
+    PATIENCE, QUEUE, World, eventually,
     workflows::{Tally, tally},
 };
 use tokio::task::JoinSet;
 
-use crate::world;
+use crate::{grouped_world, world};
 
 const ROUNDS: usize = 4;
-const RUNS_PER_ROUND: usize = 25;
 
 fn plan(number: usize) -> Tally {
     Tally { name: format!("run {number}"), steps: 8, activity_every: 4, longest: Duration::from_millis(200) }
 }
 
-/// In every round the server is killed in the middle of things, and in every other one a worker dies while it is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_runs_survive_four_kills_of_the_server_and_two_of_workers() {
-    let mut world = world().await;
+    survive(world().await, 25).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_hundred_runs_survive_kills_of_the_server_and_of_workers_with_group_commit() {
+    survive(grouped_world().await, 100).await;
+}
+
+/// In every round the server is killed in the middle of things, and in every other one a worker dies while it is gone.
+async fn survive(mut world: World, runs_per_round: usize) {
     let mut workers = vec![world.worker(), world.worker()];
     let mut killed = BTreeSet::new();
     let mut runs = JoinSet::new();
     for round in 0..ROUNDS {
-        for number in round * RUNS_PER_ROUND..(round + 1) * RUNS_PER_ROUND {
+        for number in round * runs_per_round..(round + 1) * runs_per_round {
             let client = world.client();
             runs.spawn(async move {
                 let plan = plan(number);
@@ -39,7 +46,7 @@ async fn a_hundred_runs_survive_four_kills_of_the_server_and_two_of_workers() {
                 }
             });
         }
-        let lines = world.ledger.entries().len() + RUNS_PER_ROUND * 8;
+        let lines = world.ledger.entries().len() + runs_per_round * 8;
         eventually("work goes on", async || (world.ledger.entries().len() >= lines).then_some(())).await;
         world.server.kill().await.expect("the server can be killed");
         if round % 2 == 0 {
@@ -60,7 +67,7 @@ async fn a_hundred_runs_survive_four_kills_of_the_server_and_two_of_workers() {
     for entry in world.ledger.entries() {
         workers.entry(entry.what).or_default().push(entry.worker);
     }
-    for (operation, is_activity) in (0..ROUNDS * RUNS_PER_ROUND).map(plan).flat_map(|plan| plan.operations()) {
+    for (operation, is_activity) in (0..ROUNDS * runs_per_round).map(plan).flat_map(|plan| plan.operations()) {
         let started = &workers[&format!("{operation} started")];
         let (_, earlier) = started.split_last().expect("what is listed has started");
         if is_activity {

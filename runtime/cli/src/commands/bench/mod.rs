@@ -3,8 +3,6 @@
 //! A *row* is a file in [`rows`]. It gets a [`Stage`](stage::Stage), which has a server, a namespace, and worker processes
 //! to start and to kill, and returns what it [`Measured`].
 
-#![allow(dead_code, reason = "rows that are about to come use the rest")]
-
 mod beyond;
 mod compare;
 mod load;
@@ -17,6 +15,7 @@ mod report;
 mod rows;
 mod series;
 mod settings;
+mod sizes;
 mod stage;
 mod table;
 mod usage;
@@ -76,10 +75,12 @@ impl Bench {
 
     async fn measure(&self, place: &Place) -> Result<(Frame, Vec<Measured>), Error> {
         let rows = if self.rows.is_empty() { rows::ALL } else { &self.rows[..] };
-        let frame = Frame::new(place, &self.load).await?;
+        let mut load = self.load.clone();
+        load.sizes.named = !self.rows.is_empty();
+        let frame = Frame::new(place, &load).await?;
         let mut measured = Vec::new();
         for row in rows {
-            let stage = place.stage(row.name(), &self.load).await?;
+            let stage = place.stage(row.name(), &load).await?;
             let outcome = row.measure(&stage).await;
             stage.close().await;
             measured.extend(outcome?);

@@ -6,6 +6,8 @@ use clap::{Args, builder::RangedU64ValueParser};
 use highwater_protocol::namespace::Settings;
 use serde_json::{Value, json};
 
+use super::sizes::Sizes;
+
 /// The most units of work that may be under way at once.
 const CONCURRENCY_MAX: u64 = 65_536;
 /// The most threads for workflow code.
@@ -32,6 +34,8 @@ pub(crate) struct Load {
     /// Threads that run workflow code [default: one a core]
     #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=THREADS_MAX))]
     pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) sizes: Sizes,
 }
 
 impl Load {
@@ -41,6 +45,7 @@ impl Load {
             "concurrency": self.concurrency,
             "duration_seconds": self.duration.as_secs_f64(),
             "workflow_threads": self.threads,
+            "sizes": self.sizes.json(),
         })
     }
 }

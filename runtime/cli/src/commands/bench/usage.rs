@@ -42,6 +42,19 @@ pub(crate) fn own() -> Option<Usage> {
     of(std::process::id())
 }
 
+/// The time that this thread has spent on a core so far; nothing where the system does not tell.
+#[cfg(unix)]
+pub(crate) fn of_thread() -> Option<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).ok()
+}
+
+/// Only Unix has such a clock.
+#[cfg(not(unix))]
+pub(crate) fn of_thread() -> Option<Duration> {
+    None
+}
+
 /// What a process has used so far; nothing where the system does not tell, or when it is gone.
 #[cfg(target_os = "linux")]
 pub(crate) fn of(pid: u32) -> Option<Usage> {

@@ -1,15 +1,25 @@
 //! What can be measured: one file a row, or a few that are alike. A new one is a file, a `mod` and a line in [`ALL`].
 
 mod activities;
+mod cached;
 mod child;
+mod full_stream;
 mod growing;
 mod listener;
+mod many;
+mod neighbour;
 mod no_op;
 mod open_loop;
 mod ordinary;
 mod payload;
+mod replay;
+mod resume;
 mod run;
+mod sleeping;
 mod steps;
+mod takeover;
+mod timers;
+mod wear;
 
 use std::fmt;
 
@@ -37,6 +47,16 @@ pub(super) const ALL: &[&dyn Row] = &[
     &payload::SIZES[0],
     &payload::SIZES[1],
     &open_loop::OpenLoop,
+    &timers::Timers::CACHED,
+    &timers::Timers::EVICTED,
+    &replay::Replay,
+    &resume::ColdResume,
+    &takeover::Takeover,
+    &cached::Cached,
+    &neighbour::NoisyNeighbour,
+    &wear::Wear,
+    &full_stream::FullStream,
+    &sleeping::Sleeping,
 ];
 
 /// Something that can be measured.

@@ -66,7 +66,7 @@ impl Row for StartOnly {
 }
 
 #[workflow]
-async fn bench_no_op(_ctx: Ctx, number: u64) -> Result<u64, Exit> {
+pub(super) async fn bench_no_op(_ctx: Ctx, number: u64) -> Result<u64, Exit> {
     Ok(number)
 }
 
