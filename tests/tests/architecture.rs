@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 fn root() -> PathBuf {
@@ -104,6 +105,35 @@ fn the_telemetry_sdk_is_in_no_build_that_does_not_ask_for_it() {
     let facade = fs::read_to_string(root().join("runtime/highwater/Cargo.toml")).unwrap();
     assert!(facade.contains("highwater-telemetry = { workspace = true, optional = true }"));
     assert!(!facade.lines().any(|line| line.starts_with("default = ")), "{facade}");
+}
+
+/// What a program builds that depends on a package with these features.
+fn built_with(package: &str, features: &str) -> BTreeSet<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["tree", "--frozen", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"];
+    let selected = ["--package", package, "--features", features];
+    let output = Command::new(cargo).current_dir(root()).args(arguments).args(selected).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).unwrap();
+    names.lines().filter_map(|line| line.split(' ').next()).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn users_build_neither_the_telemetry_sdk_nor_the_command_nor_a_server_unless_they_ask() {
+    let heavy = |built: &BTreeSet<String>| -> Vec<String> {
+        let unwanted =
+            ["clap", "comfy-table", "divan", "gungraun", "hyper", "opentelemetry_sdk", "prost", "tonic", "ureq"];
+        let ours = ["highwater-cli", "highwater-devserver", "highwater-telemetry", "highwater-testing"];
+        unwanted.into_iter().chain(ours).filter(|name| built.contains(*name)).map(ToOwned::to_owned).collect()
+    };
+    let plain = built_with("highwater", "");
+    assert!(plain.contains("async-nats") && plain.len() < 200, "{} crates: {plain:?}", plain.len());
+    assert_eq!(heavy(&plain), [""; 0]);
+    assert_eq!(
+        heavy(&built_with("highwater", "otlp")),
+        ["hyper", "opentelemetry_sdk", "prost", "tonic", "highwater-telemetry"]
+    );
+    assert_eq!(heavy(&built_with("highwater", "dev")), ["ureq", "highwater-devserver"]);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::key::Key;
+use crate::{key::Key, text::Text};
 
 /// The longest escaped id or name, in bytes. A subject carries several, and NATS limits the whole line to 4 KiB.
 pub const LENGTH_MAX: usize = 512;
@@ -51,16 +51,14 @@ pub enum InvalidId {
 macro_rules! escaped_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+        #[serde(try_from = "Text")]
+        pub struct $name(Text);
 
         impl $name {
             #[doc = concat!("Checks and wraps a ", $what, ": not empty, at most [`LENGTH_MAX`] bytes when escaped; any character is allowed.")]
             pub fn new(value: impl Into<String>) -> Result<Self, InvalidId> {
-                let value = value.into();
-                Key::escape($what, &value)?;
-                Ok(Self(value))
+                Self::try_from(Text::from(value.into()))
             }
 
             /// As the person wrote it.
@@ -70,25 +68,33 @@ macro_rules! escaped_id {
 
             /// As it stands in subjects and bucket keys.
             pub fn to_key(&self) -> Key {
-                Key::escape($what, &self.0).expect("checked when it was made")
+                Key::of(&self.0)
             }
 
             /// Reads it back from a subject token.
             pub fn from_token(token: &str) -> Result<Self, InvalidId> {
-                Key::unescape($what, token).map(Self)
+                if Key::is_plain(token) { Self::try_from(token) } else { Self::new(Key::unescape($what, token)?) }
             }
         }
 
-        impl TryFrom<String> for $name {
+        impl TryFrom<Text> for $name {
             type Error = InvalidId;
-            fn try_from(value: String) -> Result<Self, InvalidId> {
-                Self::new(value)
+            fn try_from(value: Text) -> Result<Self, InvalidId> {
+                Key::check($what, &value)?;
+                Ok(Self(value))
             }
         }
 
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.0
+        impl TryFrom<&str> for $name {
+            type Error = InvalidId;
+            fn try_from(value: &str) -> Result<Self, InvalidId> {
+                Self::try_from(Text::from(value))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.0.serialize(serializer)
             }
         }
 

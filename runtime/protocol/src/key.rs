@@ -7,24 +7,44 @@ use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{InvalidId, LENGTH_MAX};
+use crate::{
+    ids::{InvalidId, LENGTH_MAX},
+    text::Text,
+};
+
+/// How long the escape of one byte is.
+const ESCAPED: usize = 3;
 
 /// An escaped id: one subject token, also legal as a key of a NATS bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Key(Box<str>);
+pub struct Key(Text);
 
 impl Key {
     /// Escapes `value`; `what` names the id in errors.
     pub fn escape(what: &'static str, value: &str) -> Result<Self, InvalidId> {
-        if value.is_empty() {
-            return Err(InvalidId::Empty { what });
+        Self::check(what, value)?;
+        Ok(Self::of(&value.into()))
+    }
+
+    /// Escapes text that was checked. Most needs no escape, and then the key is the text.
+    pub(crate) fn of(text: &Text) -> Self {
+        Self(if Self::is_plain(text) { text.clone() } else { escaped(text).into() })
+    }
+
+    /// Whether the text is its own escape.
+    pub(crate) fn is_plain(text: &str) -> bool {
+        text.bytes().all(plain)
+    }
+
+    /// Whether `value` can be escaped.
+    pub(crate) fn check(what: &'static str, value: &str) -> Result<(), InvalidId> {
+        let length = value.bytes().map(|byte| if plain(byte) { 1 } else { ESCAPED }).sum();
+        match length {
+            0 => Err(InvalidId::Empty { what }),
+            1..=LENGTH_MAX => Ok(()),
+            _ => Err(InvalidId::TooLong { what, length }),
         }
-        let escaped = escaped(value);
-        if escaped.len() > LENGTH_MAX {
-            return Err(InvalidId::TooLong { what, length: escaped.len() });
-        }
-        Ok(Self(escaped.into_boxed_str()))
     }
 
     /// The text behind a token that somebody published. A token that is not the canonical escape of its text is
@@ -35,7 +55,7 @@ impl Key {
         if canonical.as_str() == token {
             return Ok(text);
         }
-        Err(InvalidId::NotCanonical { what, token: token.into(), canonical: canonical.0.into() })
+        Err(InvalidId::NotCanonical { what, token: token.into(), canonical: canonical.0.to_string() })
     }
 
     /// The token.
@@ -60,7 +80,7 @@ fn plain(byte: u8) -> bool {
 }
 
 fn escaped(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
+    let mut out = String::with_capacity(value.len() * ESCAPED);
     for byte in value.bytes() {
         if plain(byte) {
             out.push(char::from(byte));

@@ -28,6 +28,7 @@ pub mod request;
 pub mod retry;
 pub mod subject;
 pub mod task;
+mod text;
 pub mod time;
 pub mod timer;
 pub mod trace;

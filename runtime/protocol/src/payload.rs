@@ -1,6 +1,6 @@
 //! Values that people pass in and out, as bytes with a content type.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, cell::Cell, collections::BTreeMap};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -10,6 +10,14 @@ pub const JSON: &str = "application/json";
 
 /// The content type of a payload without a value.
 const NOTHING: Bytes = Bytes::from_static(b"null");
+
+thread_local! {
+    /// Where values are encoded: a payload may stay in memory for as long as its run, so it takes no more than it needs.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The largest buffer that a thread keeps, in bytes.
+const BUFFER_MAX: usize = 64 * 1024;
 
 /// A value of the user's, encoded.
 ///
@@ -120,7 +128,15 @@ pub enum Error {
 impl Payload {
     /// Encodes a value as JSON.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
-        serde_json::to_vec(value).map(Self::json).map_err(Error::Encode)
+        // A value that encodes another one while it is encoded finds no buffer here, and makes one.
+        let mut buffer = BUFFER.take();
+        let encoded = serde_json::to_writer(&mut buffer, value);
+        let payload = encoded.map(|()| Self::json(Bytes::copy_from_slice(&buffer))).map_err(Error::Encode);
+        if buffer.capacity() <= BUFFER_MAX {
+            buffer.clear();
+            BUFFER.set(buffer);
+        }
+        payload
     }
 
     /// Wraps bytes that are JSON already.

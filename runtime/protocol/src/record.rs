@@ -25,7 +25,7 @@
 
 use std::{fmt, str::FromStr};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -38,6 +38,9 @@ use crate::{
 
 /// How many sequences a record carries at most.
 pub const BACK_MAX: usize = 64;
+
+/// What most bodies need, in bytes.
+const BODY_SMALL: usize = 512;
 
 const MAGIC: &[u8; 2] = b"HW";
 const VERSION: u8 = 1;
@@ -143,7 +146,7 @@ impl Frame {
         self.ordinal - self.back.len() as u64
     }
 
-    fn encode(&self, out: &mut BytesMut) {
+    fn encode(&self, out: &mut Vec<u8>) {
         assert!(self.back.len() <= BACK_MAX, "a record carries at most {BACK_MAX} sequences");
         out.put_slice(MAGIC);
         out.put_u8(VERSION);
@@ -205,11 +208,9 @@ impl Frame {
 impl Record {
     /// Encodes the record.
     pub fn encode(&self) -> Bytes {
-        let body = wire::encode(&self.body);
-        let mut out = BytesMut::with_capacity(FRAME_MIN + self.frame.back.len() * 8 + body.len());
+        let mut out = Vec::with_capacity(FRAME_MIN + self.frame.back.len() * 8 + BODY_SMALL);
         self.frame.encode(&mut out);
-        out.put_slice(&body);
-        out.freeze()
+        wire::encode_behind(out, &self.body)
     }
 
     /// Decodes a record.
@@ -339,7 +340,7 @@ mod tests {
 
     #[test]
     fn the_frame_is_readable_when_the_body_is_not() {
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         frame(1, vec![20]).encode(&mut bytes);
         bytes.put_slice(&[0xc1, 0xff]);
         assert!(Record::decode(&bytes).is_err());

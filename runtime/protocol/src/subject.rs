@@ -2,6 +2,8 @@
 //!
 //! Every token that a person chose goes through [`Key`], so nothing typed reaches a subject unescaped.
 
+use uuid::Uuid;
+
 use crate::{
     event::OpId,
     ids::{Namespace, QueueName, RunId, TypeName},
@@ -12,8 +14,39 @@ use crate::{
 /// The only shard there is as yet. Subjects carry it from the start.
 pub const SHARD: u16 = 0;
 
+/// Likewise, as a token.
+const SHARD_TOKEN: &str = "0";
+
 /// The priority that tasks have as yet.
 pub const PRIORITY: u8 = 5;
+
+/// Likewise, as a token.
+const PRIORITY_TOKEN: &str = "5";
+
+/// A number as a token. Subjects are made for every message, and the ways of `format!` are long.
+struct Digits {
+    /// The last of these, from `begin` on.
+    bytes: [u8; 20],
+    begin: usize,
+}
+
+impl Digits {
+    fn new(mut number: u64) -> Self {
+        let mut digits = Self { bytes: [b'0'; 20], begin: 20 };
+        loop {
+            digits.begin -= 1;
+            digits.bytes[digits.begin] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return digits;
+            }
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[self.begin..]).expect("digits are ASCII")
+    }
+}
 
 /// Makes the subjects of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +203,18 @@ impl Subjects {
         self.partitions
     }
 
+    /// The subject with these tokens behind the root.
+    fn of(&self, tokens: &[&str]) -> String {
+        let length = self.root.len() + tokens.iter().map(|token| token.len() + 1).sum::<usize>();
+        let mut subject = String::with_capacity(length);
+        subject.push_str(&self.root);
+        for token in tokens {
+            subject.push('.');
+            subject.push_str(token);
+        }
+        subject
+    }
+
     /// All subjects of histories.
     pub fn history_all(&self) -> String {
         format!("{}.h.>", self.root)
@@ -177,7 +222,7 @@ impl Subjects {
 
     /// The history of a workflow id.
     pub fn history(&self, key: &Key) -> String {
-        format!("{}.h.{SHARD}.{key}", self.root)
+        self.of(&["h", SHARD_TOKEN, key.as_str()])
     }
 
     /// The key of a history subject.
@@ -194,7 +239,7 @@ impl Subjects {
     pub fn public(&self, verb: Verb, queue: &QueueName, name: Option<&TypeName>, key: &Key) -> String {
         let name = name.map(TypeName::to_key);
         let name = name.as_ref().map_or(NO_NAME, Key::as_str);
-        format!("{}.do.{}.{}.{name}.{key}", self.root, verb.as_str(), queue.to_key())
+        self.of(&["do", verb.as_str(), queue.to_key().as_str(), name, key.as_str()])
     }
 
     /// The source of the inbox stream's transform.
@@ -229,8 +274,8 @@ impl Subjects {
     pub fn inbox_public(&self, verb: Verb, queue: &QueueName, name: Option<&TypeName>, key: &Key) -> String {
         let name = name.map(TypeName::to_key);
         let name = name.as_ref().map_or(NO_NAME, Key::as_str);
-        let partition = key.partition(self.partitions);
-        format!("{}.in.{SHARD}.{partition}.{}.{}.{name}.{key}", self.root, queue.to_key(), verb.as_str())
+        let partition = Digits::new(key.partition(self.partitions).into());
+        self.of(&["in", SHARD_TOKEN, partition.as_str(), queue.to_key().as_str(), verb.as_str(), name, key.as_str()])
     }
 
     /// Starts of a workflow id that wait in the inbox, on any queue and of any type.
@@ -241,8 +286,18 @@ impl Subjects {
 
     /// A request of the engine's own.
     pub fn inbox_engine(&self, verb: EngineVerb, queue: &QueueName, run: RunId, key: &Key) -> String {
-        let partition = key.partition(self.partitions);
-        format!("{}.in.{SHARD}.{partition}.{}.{ENGINE}.{}.{run}.{key}", self.root, queue.to_key(), verb.as_str())
+        let partition = Digits::new(key.partition(self.partitions).into());
+        let mut run_token = Uuid::encode_buffer();
+        self.of(&[
+            "in",
+            SHARD_TOKEN,
+            partition.as_str(),
+            queue.to_key().as_str(),
+            ENGINE,
+            verb.as_str(),
+            run.0.simple().encode_lower(&mut run_token),
+            key.as_str(),
+        ])
     }
 
     /// Takes an inbox subject apart.
@@ -252,10 +307,11 @@ impl Subjects {
         let _shard = tokens.next()?;
         let partition = tokens.next()?.parse().ok()?;
         let queue = tokens.next()?;
-        let rest: Vec<&str> = tokens.collect();
-        let kind = match rest.as_slice() {
-            [verb, name, key] => InboxKind::Public { verb, name, key },
-            [ENGINE, verb, run, key] => InboxKind::Engine { verb: EngineVerb::from_token(verb)?, run, key },
+        let kind = match [tokens.next(), tokens.next(), tokens.next(), tokens.next(), tokens.next()] {
+            [Some(verb), Some(name), Some(key), None, _] => InboxKind::Public { verb, name, key },
+            [Some(ENGINE), Some(verb), Some(run), Some(key), None] => {
+                InboxKind::Engine { verb: EngineVerb::from_token(verb)?, run, key }
+            }
             _ => return None,
         };
         Some(InboxSubject { partition, queue, kind })
@@ -273,7 +329,17 @@ impl Subjects {
 
     /// One attempt of an activity.
     pub fn task(&self, queue: &QueueName, run: RunId, op: OpId, attempt: u32) -> String {
-        format!("{}.act.{SHARD}.{}.{PRIORITY}.{run}.{op}.{attempt}", self.root, queue.to_key())
+        let (op, attempt) = (Digits::new(op.0), Digits::new(attempt.into()));
+        let mut run_token = Uuid::encode_buffer();
+        self.of(&[
+            "act",
+            SHARD_TOKEN,
+            queue.to_key().as_str(),
+            PRIORITY_TOKEN,
+            run.0.simple().encode_lower(&mut run_token),
+            op.as_str(),
+            attempt.as_str(),
+        ])
     }
 
     /// The schedule that makes a later attempt of an activity.
@@ -379,6 +445,7 @@ mod tests {
         let queue = QueueName::new("main").unwrap();
         let name = TypeName::new("ship").unwrap();
         let run = RunId(uuid::Uuid::from_u128(1));
+        assert_eq!((SHARD_TOKEN, PRIORITY_TOKEN), (SHARD.to_string().as_str(), PRIORITY.to_string().as_str()));
         assert_eq!(s.history(&key), "hw.shop.h.0.order=2E1");
         assert_eq!(s.public(Verb::Start, &queue, Some(&name), &key), "hw.shop.do.start.main.ship.order=2E1");
         assert_eq!(s.public(Verb::Cancel, &queue, None, &key), "hw.shop.do.cancel.main.-.order=2E1");

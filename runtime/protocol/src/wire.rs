@@ -6,6 +6,9 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The deepest nesting that is decoded. Our own types need about ten levels; a chain of causes takes two per cause.
 pub const DEPTH_MAX: usize = 64;
 
+/// What most messages need, in bytes.
+const SMALL: usize = 256;
+
 /// Bytes that are not what they should be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,7 +42,13 @@ pub enum Error {
 
 /// Encodes one of our own types. They have string keys and no unsized sequences, so it cannot fail.
 pub fn encode<T: Serialize>(value: &T) -> Bytes {
-    Bytes::from(rmp_serde::to_vec_named(value).expect("our own types can always be encoded"))
+    encode_behind(Vec::with_capacity(SMALL), value)
+}
+
+/// Encodes one of our own types behind what is there already.
+pub(crate) fn encode_behind<T: Serialize>(mut bytes: Vec<u8>, value: &T) -> Bytes {
+    rmp_serde::encode::write_named(&mut bytes, value).expect("our own types can always be encoded");
+    Bytes::from(bytes)
 }
 
 /// Decodes, after a scan that refuses deep nesting and lengths the message cannot hold, so that nothing is allocated
@@ -55,27 +64,31 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 /// Walks over one value without recursion; returns where it ends.
 fn scan(bytes: &[u8]) -> Result<usize, Error> {
     // How many values are still expected at each level.
-    let mut open = vec![1usize];
-    let mut at = 0;
-    while let Some(expected) = open.last_mut() {
-        if *expected == 0 {
-            open.pop();
+    let mut open = [0usize; DEPTH_MAX + 2];
+    let (mut depth, mut at) = (0, 0);
+    open[0] = 1;
+    loop {
+        if open[depth] == 0 {
+            if depth == 0 {
+                return Ok(at);
+            }
+            depth -= 1;
             continue;
         }
-        *expected -= 1;
+        open[depth] -= 1;
         let (after, items) = token(bytes, at)?;
         if items > bytes.len() - after {
             return Err(Error::Length { offset: at, declared: items, left: bytes.len() - after });
         }
         at = after;
         if items > 0 {
-            if open.len() > DEPTH_MAX {
+            if depth >= DEPTH_MAX {
                 return Err(Error::TooDeep);
             }
-            open.push(items);
+            depth += 1;
+            open[depth] = items;
         }
     }
-    Ok(at)
 }
 
 /// One marker with its scalar body: where it ends, and how many values it opens.

@@ -116,9 +116,9 @@ fn scheduled<I: Serialize + ?Sized>(
     input: &I,
 ) -> Result<ActivityScheduled, Failure> {
     let refused = |text: String| Failure::new(FailureKind::Payload, text);
-    let name = TypeName::new(name).map_err(|e| refused(e.to_string()))?;
+    let name = shared.name(name).map_err(|e| refused(e.to_string()))?;
     let queue = match queue {
-        Some(queue) => QueueName::new(queue).map_err(|e| refused(e.to_string()))?,
+        Some(queue) => QueueName::try_from(queue).map_err(|e| refused(e.to_string()))?,
         None => shared.queue.clone(),
     };
     let input = Payload::encode(input).map_err(|e| refused(format!("the input of activity {name}: {e}")))?;

@@ -14,7 +14,7 @@ use highwater_protocol::TypeName;
 use serde::de::DeserializeOwned;
 
 use super::{operation::Scoped, wait::Waiter};
-use crate::fault::Cancelled;
+use crate::{fault::Cancelled, run::Awaited};
 
 /// Receives the signals of one name, in the order in which they came.
 pub struct Signals<T> {
@@ -32,14 +32,14 @@ impl<T> fmt::Debug for Signals<T> {
 impl<T: DeserializeOwned> Signals<T> {
     #[track_caller]
     pub(super) fn new(at: Scoped, name: &str) -> Self {
-        let name = TypeName::new(name).unwrap_or_else(|error| panic!("no signal can have this name: {error}"));
+        let name = TypeName::try_from(name).unwrap_or_else(|error| panic!("no signal can have this name: {error}"));
         at.shared.receive(&name);
         Self { at, name, types: PhantomData }
     }
 
     /// Waits for the next signal.
     pub fn recv(&mut self) -> Received<'_, T> {
-        let waiter = Waiter::new(Rc::clone(&self.at.shared), format!("signal {}", self.name));
+        let waiter = Waiter::new(Rc::clone(&self.at.shared), Awaited::Signal(self.name.clone()));
         Received { signals: self, waiter, done: false }
     }
 

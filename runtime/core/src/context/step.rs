@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::FusedFuture};
-use highwater_protocol::{Failure, FailureKind, RetryPolicy, RunId, TypeName, task::idempotency_key};
+use highwater_protocol::{Failure, FailureKind, OpId, RetryPolicy, RunId, TypeName, task::idempotency_key};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct StepContext {
     run: RunId,
-    key: Uuid,
+    op: OpId,
     attempt: u32,
 }
 
@@ -35,7 +35,7 @@ impl StepContext {
     /// A key that is the same whenever this step runs again and differs from every other step's: hand it to the service
     /// you call, so that a second execution does not do the work twice.
     pub fn idempotency_key(&self) -> Uuid {
-        self.key
+        idempotency_key(self.run, self.op)
     }
 
     /// The run that the step belongs to.
@@ -69,7 +69,7 @@ impl<F, E> fmt::Debug for StepCall<F, E> {
 
 impl<F, E> StepCall<F, E> {
     pub(super) fn new(at: Scoped, name: &str, code: F) -> Self {
-        let name = TypeName::new(name).map_err(|error| Failure::new(FailureKind::Payload, error.to_string()));
+        let name = at.shared.name(name).map_err(|error| Failure::new(FailureKind::Payload, error.to_string()));
         Self { at, name, code, again: None, policy: RetryPolicy::none(), non_retryable: |_| false }
     }
 
@@ -128,7 +128,7 @@ where
         }
         let shared = &self.at.shared;
         let (run, limits, non_retryable) = (shared.run, shared.limits, self.non_retryable);
-        let key = idempotency_key(run, operation.op());
+        let op = operation.op();
         let mut code = Some(self.code);
         let work: StepWork = Box::new(move |attempt| {
             let code = match self.again {
@@ -136,7 +136,7 @@ where
                 None => code.take(),
             };
             let code = code.expect("without a retry policy there is one attempt");
-            let context = StepContext { run, key, attempt };
+            let context = StepContext { run, op, attempt };
             // The closure itself runs on the async runtime too: what the user writes before the first await is not
             // workflow code.
             async move { limits.step_outcome(activity::outcome(code(context).await, non_retryable)) }.boxed()

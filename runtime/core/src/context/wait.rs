@@ -14,21 +14,21 @@ use futures_util::future::FusedFuture;
 use super::operation::Scoped;
 use crate::{
     fault::Cancelled,
-    run::{Scope, Shared},
+    run::{Awaited, Scope, Shared},
 };
 
 /// A place in the list of those who look again whenever anything changed.
 pub(super) struct Waiter {
     shared: Rc<Shared>,
     number: u64,
-    /// What is waited for, in words, for whoever asks why a run does not go on.
-    what: Rc<str>,
+    /// What is waited for, for whoever asks why a run does not go on.
+    what: Awaited,
 }
 
 impl Waiter {
-    pub(super) fn new(shared: Rc<Shared>, what: impl Into<Rc<str>>) -> Self {
+    pub(super) fn new(shared: Rc<Shared>, what: Awaited) -> Self {
         let number = shared.new_waiter();
-        Self { shared, number, what: what.into() }
+        Self { shared, number, what }
     }
 
     pub(super) fn wait(&self, cx: &Context<'_>) {
@@ -60,7 +60,7 @@ impl<S, F> fmt::Debug for WaitUntil<S, F> {
 
 impl<S, F> WaitUntil<S, F> {
     pub(super) fn new(at: Scoped, state: Rc<RefCell<S>>, condition: F) -> Self {
-        Self { waiter: Waiter::new(at.shared, "a condition"), state, scope: at.scope, condition, done: false }
+        Self { waiter: Waiter::new(at.shared, Awaited::Condition), state, scope: at.scope, condition, done: false }
     }
 }
 
@@ -106,7 +106,7 @@ impl fmt::Debug for CancelRequested {
 
 impl CancelRequested {
     pub(super) fn new(at: Scoped) -> Self {
-        Self { waiter: Waiter::new(at.shared, "a request to cancel"), scope: at.scope, done: false }
+        Self { waiter: Waiter::new(at.shared, Awaited::Cancel), scope: at.scope, done: false }
     }
 }
 

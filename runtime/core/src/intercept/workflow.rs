@@ -187,6 +187,15 @@ impl Shared {
         self.interceptors.chain.iter().map(|interceptor| &**interceptor)
     }
 
+    /// Whether code of the user's sees an inbound event when it comes: an interceptor, or a handler.
+    pub(crate) fn may_reach_code(&self, event: &Event) -> bool {
+        let for_handlers = matches!(
+            event,
+            Event::Started(_) | Event::Signaled(_) | Event::UpdateAccepted(_) | Event::CancelRequested { .. }
+        );
+        for_handlers || self.is_intercepted()
+    }
+
     /// The input as it reaches the code.
     pub(crate) fn inbound_input<'a>(&self, input: &'a Payload) -> Cow<'a, Payload> {
         let mut shown = Cow::Borrowed(input);
@@ -240,9 +249,14 @@ impl Shared {
         shown
     }
 
+    /// Whether interceptors see what leaves the code.
+    pub(crate) fn is_intercepted(&self) -> bool {
+        !self.interceptors.chain.is_empty()
+    }
+
     /// Commands as they leave the code.
     pub(crate) fn outbound_commands(&self, commands: &mut [Event]) {
-        if self.interceptors.chain.is_empty() {
+        if !self.is_intercepted() {
             return;
         }
         for command in commands {

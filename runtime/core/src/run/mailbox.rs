@@ -1,13 +1,13 @@
 //! Signals that came in and were not taken.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use highwater_protocol::{TypeName, event::Signal};
 
 /// Signals by name, each with its place in the order in which all came.
 #[derive(Default)]
 pub(super) struct Mailbox {
-    by_name: HashMap<TypeName, VecDeque<(u64, Signal)>>,
+    by_name: BTreeMap<TypeName, VecDeque<(u64, Signal)>>,
     /// Those whose argument did not fit what would have taken them.
     unfit: Vec<(u64, Unhandled)>,
     next: u64,
@@ -40,6 +40,10 @@ impl Mailbox {
         let taken = queue.pop_front().map(|(_, signal)| signal);
         if queue.is_empty() {
             self.by_name.remove(name);
+        }
+        if self.by_name.is_empty() {
+            // An empty map keeps the room for eleven, and most runs wait with an empty mailbox.
+            self.by_name = BTreeMap::new();
         }
         taken
     }

@@ -70,7 +70,7 @@ impl Shared {
     /// What takes signals of this name. The handler of any name takes none that the code receives by itself.
     fn signal_handler(&self, name: &TypeName) -> Option<SignalHandler> {
         let signals = &self.handlers.borrow().signals;
-        let any = || if self.received.borrow().contains(name) { None } else { signals.any() };
+        let any = || if self.is_received(name) { None } else { signals.any() };
         signals.named(name).or_else(any)
     }
 
@@ -98,7 +98,14 @@ impl Shared {
     #[track_caller]
     pub(crate) fn receive(&self, name: &TypeName) {
         self.refuse_in_query("ctx.signals");
-        self.received.borrow_mut().insert(name.clone());
+        let mut received = self.received.borrow_mut();
+        if let Err(at) = received.binary_search(name) {
+            received.insert(at, name.clone());
+        }
+    }
+
+    fn is_received(&self, name: &TypeName) -> bool {
+        self.received.borrow().binary_search(name).is_ok()
     }
 
     #[track_caller]
@@ -113,7 +120,7 @@ impl Shared {
 
     /// Tells of signals that came in lately and that nothing takes so far.
     pub(super) fn tell_unhandled(&self) -> Result<(), String> {
-        let new = self.mailbox.borrow_mut().newly_left(|name| self.received.borrow().contains(name));
+        let new = self.mailbox.borrow_mut().newly_left(|name| self.is_received(name));
         if new.is_empty() {
             return Ok(());
         }
@@ -128,7 +135,7 @@ impl Shared {
     }
 
     pub(crate) fn unhandled_signals(&self) -> Vec<Unhandled> {
-        self.mailbox.borrow().unhandled(|name| self.received.borrow().contains(name))
+        self.mailbox.borrow().unhandled(|name| self.is_received(name))
     }
 
     // Updates.

@@ -45,6 +45,7 @@ use highwater_protocol::{
     rejection::{Code, Rejection},
 };
 
+use crate::panic;
 use beside::Beside;
 use live::Live;
 
@@ -60,7 +61,7 @@ use patches::Patches;
 pub use patches::may_cut;
 pub(crate) use scope::Scope;
 use state::Beginning;
-pub(crate) use state::Shared;
+pub(crate) use state::{Awaited, Shared};
 pub(crate) use tasks::{Ended, Role};
 pub use trail::Trail;
 pub use transition::{Conclusion, NextRun, TaskFailure, Transition};
@@ -169,6 +170,7 @@ impl Run {
         self.collect(&mut transition)?;
         self.tell_unhandled()?;
         self.rest(true);
+        self.release_room();
         Ok(transition)
     }
 
@@ -187,6 +189,14 @@ impl Run {
     fn rest(&self, rests: bool) {
         if let Some(live) = &self.live {
             live.shared.tasks.rest(rests);
+        }
+    }
+
+    /// Nothing may come for months: only what is needed then is kept.
+    fn release_room(&mut self) {
+        self.unmatched.shrink_to_fit();
+        if let Some(live) = &self.live {
+            live.shared.release_room();
         }
     }
 
@@ -232,7 +242,12 @@ impl Run {
             let text = format!("event {event_number} ({event}) comes before Started: the history is damaged");
             return Err(TaskFailure { failure: Failure::new(FailureKind::Nondeterminism, text) });
         };
-        let applied = live.shared.run_code(|| live.apply(&live.shared.inbound_event(event)));
+        let applied = if live.shared.may_reach_code(event) {
+            live.shared.run_code(|| live.apply(&live.shared.inbound_event(event)))
+        } else {
+            // No code of the user's but the wakers of futures.
+            panic::catch(|| live.apply(event))
+        };
         match applied {
             Ok(Ok(())) => Ok(()),
             Ok(Err(found)) => Err(self.nondeterminism(event, &found)),

@@ -16,7 +16,7 @@ mod step;
 
 use std::{panic::Location, rc::Rc, task::Waker};
 
-use highwater_protocol::{Event, Failure, OpId, TypeName, event::Outcome};
+use highwater_protocol::{Event, Failure, InvalidId, OpId, TypeName, event::Outcome};
 
 use super::{
     Shared,
@@ -132,11 +132,19 @@ impl Shared {
             waker: None,
             child: (kind == Kind::Child).then(Box::default),
         };
-        self.ops.borrow_mut().insert(op, entry);
+        self.ops.borrow_mut().insert(op, Box::new(entry));
         if !refused && let Some(command) = issue(op) {
             self.commands.borrow_mut().push(command);
         }
         op
+    }
+
+    /// A name for what the code makes. Code in a loop names the same thing again and again.
+    pub(crate) fn name(&self, name: &str) -> Result<TypeName, InvalidId> {
+        match &*self.last_made.borrow() {
+            Some(last) if last.name.as_str() == name => Ok(last.name.clone()),
+            _ => TypeName::try_from(name),
+        }
     }
 
     /// Whether an end of it would be taken.
@@ -237,7 +245,7 @@ impl Shared {
 
     /// Whether the code waits for something that an event ends.
     pub(super) fn waits_for_events(&self) -> bool {
-        self.has_waiters() || self.ops.borrow().values().any(Op::will_wake)
+        self.has_waiters() || self.ops.borrow().values().any(|op| op.will_wake())
     }
 
     /// What the code waits for, in words, with the place where it was made.

@@ -25,18 +25,20 @@ impl Run {
         }
         if live.shared.is_delayed() {
             // Updates that change the state only are done already.
-            self.unmatched.extend(live.shared.take_commands());
+            live.shared.take_commands(&mut self.unmatched);
             return Ok(());
         }
         self.begun = true;
         live.shared.set_history_size(self.event_number, self.bytes);
         run_tasks(&live.shared)?;
-        let taken = live.shared.run_code(|| {
+        let unmatched = &mut self.unmatched;
+        let mut take = || {
             let conclusion = live.shared.conclusion().map(|conclusion| live.shared.outbound_conclusion(conclusion));
-            (live.shared.take_commands(), conclusion)
-        });
-        let (commands, conclusion) = taken.map_err(|panic| Self::panicked(&live.shared, &panic))?;
-        self.unmatched.extend(commands);
+            live.shared.take_commands(unmatched);
+            conclusion
+        };
+        let taken = if live.shared.is_intercepted() { live.shared.run_code(take) } else { Ok(take()) };
+        let conclusion = taken.map_err(|panic| Self::panicked(&live.shared, &panic))?;
         self.conclusion = conclusion.map(|conclusion| {
             live.shared.mute();
             self.limits.conclusion(conclusion)
@@ -114,12 +116,13 @@ fn run_tasks(shared: &Shared) -> Result<(), TaskFailure> {
         if woken.is_empty() {
             return Ok(());
         }
-        for task in woken {
-            run_task(shared, task)?;
+        for task in &woken {
+            run_task(shared, *task)?;
             if shared.is_concluded() {
                 return Ok(());
             }
         }
+        shared.tasks.reuse(woken);
     }
     let text = format!(
         "the code woke itself {POLLS_MAX} times without waiting for anything{}; await an operation of `ctx` in the loop",

@@ -5,7 +5,7 @@ use highwater_protocol::{
     event::{Class, ExternalRequest},
 };
 
-use super::{Conclusion, Due, Run, TaskFailure, Transition, limits};
+use super::{Conclusion, Due, Run, TaskFailure, Transition, beside::Beside, limits};
 
 impl Run {
     /// Goes through one record of the history, whose transition happened at `time`.
@@ -89,6 +89,8 @@ impl Run {
         let mut transition = Transition::default();
         self.collect(&mut transition)?;
         self.rest(true);
+        self.beside = Beside::default();
+        self.release_room();
         Ok(transition)
     }
 

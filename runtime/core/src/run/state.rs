@@ -2,8 +2,8 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
-    mem,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt, mem,
     rc::Rc,
     task::Waker,
 };
@@ -48,12 +48,13 @@ pub(crate) struct Shared {
     next_waiter: Cell<u64>,
     /// The scope that a request to cancel the run cancels.
     pub(crate) scope: Rc<Scope>,
-    pub(super) ops: RefCell<BTreeMap<OpId, Op>>,
+    /// Boxed, since a map takes room for eleven at once.
+    pub(super) ops: RefCell<BTreeMap<OpId, Box<Op>>>,
     pub(super) commands: RefCell<Vec<Event>>,
-    pub(super) steps: RefCell<Vec<StepRun>>,
+    pub(super) steps: RefCell<VecDeque<StepRun>>,
     pub(super) mailbox: RefCell<Mailbox>,
     /// The names of the signals that the code receives by itself.
-    pub(super) received: RefCell<BTreeSet<TypeName>>,
+    pub(super) received: RefCell<Vec<TypeName>>,
     pub(super) handlers: RefCell<Table>,
     /// The updates that were accepted.
     pub(super) updates: RefCell<BTreeSet<UpdateId>>,
@@ -62,7 +63,8 @@ pub(crate) struct Shared {
     pub(super) tasks: Tasks,
     /// What the workflow returned; the run goes on until its handlers have returned, too.
     pub(super) ending: RefCell<Option<Conclusion>>,
-    waiters: RefCell<BTreeMap<u64, (Waker, Rc<str>)>>,
+    /// By their numbers, in order.
+    waiters: RefCell<Vec<(u64, Waker, Awaited)>>,
     /// The start delay has not passed.
     delayed: Cell<bool>,
     pub(super) patches: Rc<Patches>,
@@ -77,6 +79,24 @@ pub(crate) struct Shared {
     pub(super) last_made: RefCell<Option<Made>>,
     /// How many waits there are for other tasks of this run.
     pub(super) local_waits: Rc<Cell<usize>>,
+}
+
+/// What code waits for that is no operation.
+#[derive(Clone)]
+pub(crate) enum Awaited {
+    Condition,
+    Cancel,
+    Signal(TypeName),
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Condition => f.write_str("a condition"),
+            Self::Cancel => f.write_str("a request to cancel"),
+            Self::Signal(name) => write!(f, "signal {name}"),
+        }
+    }
 }
 
 /// What there is when a run begins.
@@ -220,19 +240,38 @@ impl Shared {
         self.next_random.replace(self.next_random.get() + 1)
     }
 
-    pub(crate) fn take_commands(&self) -> Vec<Event> {
+    /// Moves what the code has issued to where it is compared or recorded.
+    pub(crate) fn take_commands(&self, to: &mut VecDeque<Event>) {
         let mut commands = mem::take(&mut *self.commands.borrow_mut());
         self.outbound_commands(&mut commands);
-        commands
+        if to.is_empty() {
+            // The lists change places: neither is copied, nor made anew for the next commands.
+            let empty = mem::replace(to, commands.into());
+            commands = empty.into();
+        } else {
+            to.extend(commands.drain(..));
+        }
+        let meanwhile = self.commands.replace(commands);
+        self.commands.borrow_mut().extend(meanwhile);
+    }
+
+    /// Gives back the room that only code under way needs.
+    pub(super) fn release_room(&self) {
+        self.commands.borrow_mut().shrink_to_fit();
+        let mut ops = self.ops.borrow_mut();
+        if ops.is_empty() {
+            // An empty map keeps some.
+            *ops = BTreeMap::new();
+        }
     }
 
     /// The first step that the code has begun and that has no result on record.
     pub(crate) fn open_step(&self) -> Option<String> {
-        self.steps.borrow().first().map(|step| format!("#{} {}", step.op, step.name))
+        self.steps.borrow().front().map(|step| format!("#{} {}", step.op, step.name))
     }
 
     pub(crate) fn take_steps(&self) -> Vec<StepRun> {
-        mem::take(&mut *self.steps.borrow_mut())
+        mem::take(&mut *self.steps.borrow_mut()).into()
     }
 
     // Conditions and queries.
@@ -242,20 +281,37 @@ impl Shared {
         self.next_waiter.replace(self.next_waiter.get() + 1)
     }
 
-    /// Looks again when anything changes; `what` says in words what is waited for.
-    pub(crate) fn wait(&self, waiter: u64, waker: &Waker, what: &Rc<str>) {
-        let before = self.waiters.borrow_mut().insert(waiter, (waker.clone(), Rc::clone(what)));
+    /// Looks again when anything changes.
+    pub(crate) fn wait(&self, waiter: u64, waker: &Waker, what: &Awaited) {
+        let new = (waiter, waker.clone(), what.clone());
+        let mut waiters = self.waiters.borrow_mut();
+        let before = match waiters.binary_search_by_key(&waiter, |(number, ..)| *number) {
+            Ok(at) => Some(mem::replace(&mut waiters[at], new)),
+            Err(at) => {
+                if waiters.len() == waiters.capacity() {
+                    // Most runs have one, and some wait for years.
+                    let more = waiters.len().max(1);
+                    waiters.reserve_exact(more);
+                }
+                waiters.insert(at, new);
+                None
+            }
+        };
+        drop(waiters);
         drop(before);
     }
 
     pub(crate) fn stop_waiting(&self, waiter: u64) {
-        let before = self.waiters.borrow_mut().remove(&waiter);
+        let mut waiters = self.waiters.borrow_mut();
+        let at = waiters.binary_search_by_key(&waiter, |(number, ..)| *number);
+        let before = at.map(|at| waiters.remove(at));
+        drop(waiters);
         drop(before);
     }
 
     /// What is waited for that is no operation, in words.
     pub(super) fn waited_for(&self) -> Vec<String> {
-        self.waiters.borrow().values().map(|(_, what)| what.to_string()).collect()
+        self.waiters.borrow().iter().map(|(_, _, what)| what.to_string()).collect()
     }
 
     pub(super) fn has_waiters(&self) -> bool {
@@ -264,10 +320,13 @@ impl Shared {
 
     /// Something changed: all waiters look again, in the order in which they were made.
     pub(crate) fn wake_waiters(&self) {
-        let waiters = mem::take(&mut *self.waiters.borrow_mut());
-        for (waker, _) in waiters.into_values() {
+        let mut waiters = mem::take(&mut *self.waiters.borrow_mut());
+        for (_, waker, _) in waiters.drain(..) {
             waker.wake();
         }
+        // Those that wait again are put in the same place.
+        let mut meanwhile = self.waiters.replace(waiters);
+        self.waiters.borrow_mut().append(&mut meanwhile);
     }
 
     /// Marks the run as answering a query until `answer` returns, by whichever way.

@@ -5,7 +5,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -60,8 +59,40 @@ impl Role {
 /// The tasks of a run.
 pub(super) struct Tasks {
     next: Cell<u64>,
-    list: RefCell<BTreeMap<u64, Task>>,
+    list: RefCell<List>,
     woken: Arc<Woken>,
+}
+
+/// By their numbers, in order. Most runs have one, and many wait for years, so it has no room to spare.
+#[derive(Default)]
+struct List(Vec<(u64, Box<Task>)>);
+
+impl List {
+    /// Adds one behind all that are there.
+    fn push(&mut self, number: u64, task: Task) {
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(self.0.len().max(1));
+        }
+        self.0.push((number, Box::new(task)));
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        self.0.binary_search_by_key(&number, |(number, _)| *number).ok()
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Task> {
+        let at = self.place(number)?;
+        Some(&mut self.0[at].1)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Box<Task>> {
+        let at = self.place(number)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Task> {
+        self.0.iter().map(|(_, task)| &**task)
+    }
 }
 
 struct Task {
@@ -104,21 +135,33 @@ impl Tasks {
         let number = self.next.replace(self.next.get() + 1);
         let waker = Arc::new(TaskWaker { number, queued: AtomicBool::new(false), woken: Arc::clone(&self.woken) });
         waker.wake_by_ref();
-        self.list.borrow_mut().insert(number, Task { role, code: Some(code), waker });
+        self.list.borrow_mut().push(number, Task { role, code: Some(code), waker });
         number
     }
 
     /// Those that were woken since the last call, in the order in which they were made.
     pub(super) fn take_woken(&self) -> Vec<u64> {
-        let mut woken = mem::take(&mut self.woken.lock().tasks);
+        let mut queue = self.woken.lock();
+        // An empty list keeps its room.
+        let mut woken = if queue.tasks.is_empty() { Vec::new() } else { mem::take(&mut queue.tasks) };
+        drop(queue);
         woken.sort_unstable();
         woken
+    }
+
+    /// Gives back the list that [`take_woken`](Self::take_woken) gave, for those that are woken next.
+    pub(super) fn reuse(&self, mut list: Vec<u64>) {
+        let mut queue = self.woken.lock();
+        if queue.tasks.is_empty() {
+            list.clear();
+            queue.tasks = list;
+        }
     }
 
     /// Takes a task out to be polled, unless it is gone.
     pub(super) fn lend(&self, number: u64) -> Option<Lent> {
         let mut list = self.list.borrow_mut();
-        let task = list.get_mut(&number)?;
+        let task = list.get_mut(number)?;
         // What wakes it from here on wants it to be polled again.
         task.waker.queued.store(false, Ordering::Release);
         let waker = Waker::from(Arc::clone(&task.waker));
@@ -128,7 +171,7 @@ impl Tasks {
     /// Puts a task back that has not ended. One that was dropped meanwhile comes back, to be dropped now.
     #[must_use]
     pub(super) fn put_back(&self, number: u64, code: Code) -> Option<Code> {
-        match self.list.borrow_mut().get_mut(&number) {
+        match self.list.borrow_mut().get_mut(number) {
             Some(task) => task.code.replace(code),
             None => Some(code),
         }
@@ -137,19 +180,19 @@ impl Tasks {
     /// Takes a task away, for good; the caller drops what was left of it when nothing is borrowed.
     #[must_use]
     pub(super) fn remove(&self, number: u64) -> Option<Code> {
-        let task = self.list.borrow_mut().remove(&number)?;
+        let task = self.list.borrow_mut().remove(number)?;
         task.code
     }
 
     /// Takes all away, to be dropped one by one.
     pub(super) fn clear(&self) -> Vec<Code> {
         let list = mem::take(&mut *self.list.borrow_mut());
-        list.into_values().filter_map(|task| task.code).collect()
+        list.0.into_iter().filter_map(|(_, task)| task.code).collect()
     }
 
     /// Whether the run waits for any of them before it ends.
     pub(super) fn hold(&self) -> bool {
-        self.list.borrow().values().any(|task| task.role.holds())
+        self.list.borrow().iter().any(|task| task.role.holds())
     }
 
     /// The handlers that are under way, in words.
@@ -160,7 +203,7 @@ impl Tasks {
             Role::Update(id, _) => Some(format!("handler of update {id}")),
             Role::Main | Role::Spawned => None,
         };
-        list.values().filter_map(words).collect()
+        list.iter().filter_map(words).collect()
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     ffi::OsString,
     net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -47,8 +46,6 @@ pub(crate) struct Place {
 pub(crate) struct Nats {
     /// The process ids. Empty for a server elsewhere.
     pub(crate) pids: Vec<u32>,
-    /// Where they store. Empty for a server elsewhere.
-    pub(crate) folders: Vec<PathBuf>,
 }
 
 impl Nats {
@@ -149,10 +146,7 @@ impl Place {
     }
 
     fn nats(&self) -> Nats {
-        Nats {
-            pids: self.servers.iter().filter_map(DevServer::pid).collect(),
-            folders: self.servers.iter().map(|server| server.data_dir().to_owned()).collect(),
-        }
+        Nats { pids: self.servers.iter().filter_map(DevServer::pid).collect() }
     }
 }
 

@@ -14,16 +14,16 @@ fn number() -> RangedU64ValueParser<u64> {
 /// asked for it by name.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Sizes {
-    /// Runs in the rows that have to do with a number of them [default: each row has its own]
+    /// Runs in rows that have to do with a number of them [default: each row has its own]
     #[arg(long, value_name = "N", value_parser = number())]
     runs: Option<u64>,
-    /// Runs that sleep, in the row `sleeping` [default: 1000000 when the row is named, otherwise 20000]
+    /// Runs that sleep in row `sleeping` [default: 1000000, or 20000 unless the row is named]
     #[arg(long, value_name = "N", value_parser = number())]
     sleeping: Option<u64>,
-    /// Messages that fill the stream, in the row `full-stream` [default: 10000000 when the row is named, otherwise 100000]
+    /// Messages that fill the stream in row `full-stream` [default: 10000000, or 100000 unless the row is named]
     #[arg(long, value_name = "N", value_parser = number())]
     stream_messages: Option<u64>,
-    /// Activities that a run asks for at once, in the row `noisy-neighbour`
+    /// Activities that a run asks for at once in row `noisy-neighbour`
     #[arg(long, value_name = "N", value_parser = number(), default_value_t = 10_000)]
     pub(crate) fan_out: u64,
     /// The rows were named.

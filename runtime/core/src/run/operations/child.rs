@@ -74,7 +74,7 @@ impl Shared {
 
     /// Wakes all who wait for a child, if the operation is one.
     pub(super) fn wake_child(&self, op: OpId) {
-        let child = |entry: &mut Op| entry.child.as_mut().map(|child| mem::take(&mut child.wakers));
+        let child = |entry: &mut Box<Op>| entry.child.as_mut().map(|child| mem::take(&mut child.wakers));
         let wakers = self.ops.borrow_mut().get_mut(&op).and_then(child);
         for waker in wakers.into_iter().flatten() {
             waker.wake();

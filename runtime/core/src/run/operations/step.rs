@@ -32,14 +32,14 @@ impl Shared {
     /// Hands a step's work over, unless the step was cancelled from the start.
     pub(crate) fn run_step(&self, op: OpId, name: TypeName, retry: RetryPolicy, work: StepWork) {
         if self.is_pending(op, Kind::Step) {
-            self.steps.borrow_mut().push(StepRun { op, name, retry, work });
+            self.steps.borrow_mut().push_back(StepRun { op, name, retry, work });
         }
     }
 
     /// A step that was not handed over yet is not needed any more.
     pub(super) fn drop_step(&self, op: OpId) {
         let mut steps = self.steps.borrow_mut();
-        let step = steps.iter().position(|step| step.op == op).map(|at| steps.remove(at));
+        let step = steps.iter().position(|step| step.op == op).and_then(|at| steps.remove(at));
         // What the step captured may run code when it is dropped.
         drop(steps);
         drop(step);
