@@ -32,13 +32,12 @@ impl NatsConnection {
     /// As [`open_namespace`](Self::open_namespace); also [`NamespaceError::GroupCommit`] where the server is too old, and
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when somebody else changes the settings at the same time.
     pub async fn set_group_commit(&self, namespace: &Namespace, on: bool) -> Result<NatsBroker, NamespaceError> {
-        let (found, revision) = match self.published(namespace).await {
-            Ok(published) => published,
+        let (found, revision) = if let Ok(published) = self.published(namespace).await {
+            published
+        } else {
             // One whose making was interrupted is completed first.
-            Err(_) => {
-                self.open_namespace(namespace).await?;
-                self.published(namespace).await?
-            }
+            self.open_namespace(namespace).await?;
+            self.published(namespace).await?
         };
         let settings = Settings { group_commit: on, ..found };
         self.check_group_commit(&settings)?;
