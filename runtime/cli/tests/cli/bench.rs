@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use highwater_devserver::DevServer;
 use serde_json::Value;
 
 use crate::support::{Fixture, Ran, highwater, run};
@@ -131,6 +132,18 @@ async fn a_server_that_syncs_always_is_measured_and_told() {
     assert_eq!(report["server"]["sync_interval"], "always");
     assert_eq!((&report["server"]["replicas"], &report["server"]["group_commit"]), (&1.into(), &false.into()));
     assert!(report["rows"][0]["engine"]["count"].as_u64() > Some(0), "{report}");
+}
+
+#[tokio::test]
+async fn a_row_that_fails_takes_nothing_from_the_others() {
+    let server = DevServer::builder().max_payload(40_000).start().await.unwrap();
+    let rows = ["--rows", "payload-64k,no-op", "--duration", "50ms", "--concurrency", "2", "-o", "json"];
+    let ran = bench(&[&rows[..], &["--url", server.url()]].concat()).await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("payload-64k cannot be measured") && ran.stderr.contains("1 of the rows"), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&report["rows"][0]["row"], &report["failed"][0]["row"]), (&"no-op".into(), &"payload-64k".into()));
+    assert!(report["failed"][0]["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{report}");
 }
 
 #[tokio::test]

@@ -439,11 +439,12 @@ impl Engine {
 
     /// Gives back the room that a burst of runs took.
     pub(crate) fn shrink(&mut self) {
-        for (length, capacity) in [(self.slots.len(), self.slots.capacity()), (self.idle.len(), self.idle.capacity())] {
-            if capacity > ROOM_MIN && length < capacity / 4 {
-                self.slots.shrink_to(length * 2);
-                self.idle.shrink_to(length * 2);
-            }
+        let is_wide = |length: usize, capacity: usize| capacity > ROOM_MIN && length < capacity / 4;
+        if is_wide(self.slots.len(), self.slots.capacity()) {
+            self.slots.shrink_to(self.slots.len() * 2);
+        }
+        if is_wide(self.idle.len(), self.idle.capacity()) {
+            self.idle.shrink_to(self.idle.len() * 2);
         }
     }
 

@@ -21,7 +21,7 @@ mod setting;
 
 use std::sync::Arc;
 
-use highwater_protocol::subject::Subjects;
+use highwater_protocol::{Namespace, subject::Subjects};
 use tokio::{
     sync::{
         mpsc::{UnboundedSender, unbounded_channel},
@@ -34,9 +34,10 @@ use self::queue::Item;
 use super::{
     io,
     link::{ANSWER_WAIT, Link},
+    names,
 };
 use crate::{
-    broker::Publish,
+    broker::{Bucket, Publish},
     error::{Error, ErrorKind},
     message::PubAck,
     rules::check_subject,
@@ -46,18 +47,20 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Group {
     link: Arc<Link>,
-    /// What the subjects begin with, and who commits them.
+    /// What the subjects begin with, and who commits them. What is queued there has somebody waiting for it, for no longer
+    /// than an answer may take, so the callers are the limit.
     committers: Vec<(String, UnboundedSender<Item>)>,
 }
 
 impl Group {
     /// Begins to commit for a namespace.
-    pub(super) fn new(link: Arc<Link>, subjects: &Subjects) -> Self {
+    pub(super) fn new(link: Arc<Link>, namespace: &Namespace, subjects: &Subjects) -> Self {
         let streams = [
             vec![subjects.history_all()],
             vec![subjects.inbox_all(), subjects.public_all()],
             vec![subjects.task_all()],
             vec![subjects.timer_all()],
+            vec![format!("$KV.{}.>", names::bucket(namespace, Bucket::Offsets))],
         ];
         let mut committers = Vec::new();
         for filters in streams {

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use crate::{exit::Error, globals::Globals};
+use crate::{exit::Error, globals::Globals, output::clean_lines};
 use measured::Measured;
 use place::Place;
 use report::Frame;
@@ -68,31 +68,54 @@ impl Bench {
         let place = Place::open(globals, self.nature).await?;
         let outcome = self.measure(&place).await;
         let closed = place.close().await;
-        let (frame, measured) = outcome?;
+        let (frame, outcome) = outcome?;
+        print(globals, &frame, &outcome, before.as_ref())?;
         closed?;
-        print(globals, &frame, &measured, before.as_ref())
+        match outcome.failed.len() {
+            0 => Ok(()),
+            rows => Err(Error::failed(format_args!("{rows} of the rows could not be measured"))),
+        }
     }
 
-    async fn measure(&self, place: &Place) -> Result<(Frame, Vec<Measured>), Error> {
+    /// Measures one row after the other. What one cannot measure takes nothing from the others.
+    async fn measure(&self, place: &Place) -> Result<(Frame, Outcome), Error> {
         let rows = if self.rows.is_empty() { rows::ALL } else { &self.rows[..] };
         let mut load = self.load.clone();
         load.sizes.named = !self.rows.is_empty();
         let frame = Frame::new(place, &load).await?;
-        let mut measured = Vec::new();
+        let mut outcome = Outcome::default();
         for row in rows {
-            let stage = place.stage(row.name(), &load).await?;
-            let outcome = row.measure(&stage).await;
-            stage.close().await;
-            measured.extend(outcome?);
+            match measure_row(*row, place, &load).await {
+                Ok(measured) => outcome.measured.extend(measured),
+                Err(error) => {
+                    eprintln!("{} cannot be measured: {}", row.name(), clean_lines(&error.message));
+                    outcome.failed.push((row.name(), error.message));
+                }
+            }
         }
-        beyond::add(rows, &mut measured);
-        Ok((frame, measured))
+        beyond::add(rows, &mut outcome.measured);
+        Ok((frame, outcome))
     }
 }
 
+async fn measure_row(row: &dyn Row, place: &Place, load: &Load) -> Result<Vec<Measured>, Error> {
+    let stage = place.stage(row.name(), load).await?;
+    let measured = row.measure(&stage).await;
+    stage.close().await;
+    measured
+}
+
+/// What came of all rows.
+#[derive(Debug, Default)]
+struct Outcome {
+    measured: Vec<Measured>,
+    /// Those that could not be measured, with the reason.
+    failed: Vec<(&'static str, String)>,
+}
+
 /// Prints what was measured, and how it stands to what was measured before.
-fn print(globals: &Globals, frame: &Frame, measured: &[Measured], before: Option<&Value>) -> Result<(), Error> {
-    let mut report = frame.with(measured);
+fn print(globals: &Globals, frame: &Frame, outcome: &Outcome, before: Option<&Value>) -> Result<(), Error> {
+    let mut report = frame.with(outcome);
     let compared = before.map(|before| {
         for difference in compare::differences(before, &report) {
             eprintln!("not measured alike: {difference}");
@@ -103,7 +126,7 @@ fn print(globals: &Globals, frame: &Frame, measured: &[Measured], before: Option
         report["compared"] = compare::json(compared);
     }
     let text = || {
-        let tables = [Some(table::render(measured)), compared.as_deref().map(compare::render)];
+        let tables = [Some(table::render(&outcome.measured)), compared.as_deref().map(compare::render)];
         tables.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
     };
     globals.printer().print(text, || report.clone())

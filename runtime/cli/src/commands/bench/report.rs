@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{machine, measured::Measured, place::Place, settings::Load};
+use super::{Outcome, machine, measured::Measured, place::Place, settings::Load};
 use crate::exit::Error;
 
 /// What tells a report from other JSON. It grows with a change after which older reports cannot be compared.
@@ -29,9 +29,11 @@ impl Frame {
     }
 
     /// The whole report.
-    pub(super) fn with(&self, measured: &[Measured]) -> Value {
+    pub(super) fn with(&self, outcome: &Outcome) -> Value {
         let mut whole = self.0.clone();
-        whole["rows"] = measured.iter().map(Measured::json).collect();
+        whole["rows"] = outcome.measured.iter().map(Measured::json).collect();
+        let failed = outcome.failed.iter().map(|(row, reason)| json!({ "row": row, "reason": reason }));
+        whole["failed"] = failed.collect();
         whole
     }
 }

@@ -46,7 +46,7 @@ these are is told in the source, in bench/pattern/story.rs.
 
 A row counts and times runs, from asking for the start to having the result; but signal, query and update count one of
 these to a run that waits, and start-only the start alone. A measurement that is interrupted on a server of your own
-leaves streams there whose names begin with HW_bench-pattern and KV_HW_bench-pattern.
+leaves streams there whose names begin with HW_bench-p- and KV_HW_bench-p-.
 
 What is not known, as of a server elsewhere, is -. The open-loop row starts runs at half of the rate that it has just
 measured, whatever becomes of those under way; a time counts from when the run should have begun.";

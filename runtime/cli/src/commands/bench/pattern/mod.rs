@@ -34,8 +34,8 @@ pub(crate) use story::Story;
 /// The size of every body that stands for one of the engine's, in bytes.
 const BODY: usize = 200;
 /// What workflows, signals, queries and updates are called.
-const NAME: &str = "pattern";
-const QUEUE: &str = "pattern";
+const NAME: &str = "p";
+const QUEUE: &str = "q";
 
 /// The pattern at work.
 #[derive(Debug)]

@@ -8,6 +8,10 @@ use highwater_protocol::{Namespace, RunId, namespace::Settings, subject::Subject
 use super::super::stage::Stage;
 use crate::exit::Error;
 
+/// What the names of the pattern's namespaces begin with, and how many digits follow.
+const PREFIX: &str = "bench-p-";
+const RANDOM: usize = 8;
+
 /// A namespace without an engine.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -21,8 +25,10 @@ impl Space {
     /// Makes one with the settings of the namespace that the engine has, but for group commit: what that gains is to be
     /// seen.
     pub(super) async fn make(stage: &Stage) -> Result<Self, Error> {
-        // A namespace of an earlier measurement that was interrupted may be there.
-        let namespace = Namespace::new(format!("bench-pattern-{}", RunId::generate()))?;
+        // One of an earlier measurement that was interrupted may be there. The name is as short as that of a namespace is
+        // in practice, as it stands in every message several times.
+        let random = RunId::generate().to_string();
+        let namespace = Namespace::new(format!("{PREFIX}{}", &random[random.len() - RANDOM..]))?;
         let broker = stage.highwater.broker();
         let connection = broker.connection().clone();
         let settings = Settings { group_commit: false, ..broker.settings().clone() };
