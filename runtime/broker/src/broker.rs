@@ -4,7 +4,6 @@ use std::{fmt, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use highwater_protocol::{Headers, QueueName, Timestamp, subject::Subjects};
-use tokio::runtime::Handle;
 
 use crate::{
     error::Error,
@@ -203,12 +202,6 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Waits until everything sent so far has reached the server.
     fn flush(&self) -> BoxFuture<'static, Result<(), Error>>;
-
-    /// The runtime on which what comes from the broker is handed on. What talks to it all the time belongs there: user
-    /// code does not. `None` when that is the caller's.
-    fn runtime(&self) -> Option<Handle> {
-        None
-    }
 
     /// Whether the broker is in this process: no message is lost on the way, no clock differs, and a task is its taker's
     /// for as long as that lives. So nobody needs to look from time to time for what he may have missed.

@@ -17,7 +17,6 @@ use highwater_protocol::{
     request,
 };
 use tokio::{
-    runtime::Handle,
     sync::{OnceCell, watch},
     task::AbortHandle,
 };
@@ -87,8 +86,7 @@ impl Replies {
         let mut messages = broker.subscribe(format!("{}.*", self.inbox)).await?;
         let waiting = Arc::clone(&self.waiting);
         let prefix_len = self.inbox.len() + 1;
-        let runtime = broker.runtime().unwrap_or_else(Handle::current);
-        let task = runtime.spawn(async move {
+        let task = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
                 let number = message.subject.get(prefix_len..).and_then(|token| token.parse::<u64>().ok());
                 let (Some(number), Some(reply)) = (number, Reply::decode(&message.headers, &message.payload)) else {

@@ -9,7 +9,6 @@ use highwater_protocol::{
     worker::{Announcement, ServedQueue},
 };
 use tokio::{
-    runtime::Handle,
     sync::{
         Semaphore,
         mpsc::{self, UnboundedReceiver, UnboundedSender},
@@ -139,29 +138,27 @@ impl Worker {
 
     /// Runs until the worker is stopped. A connection that is lost meanwhile is waited for.
     pub async fn run(self) -> Result<(), RunError> {
-        let user = Handle::current();
-        match self.broker.runtime() {
-            // The engine runs where its messages come in; user code goes to the caller's runtime.
-            Some(runtime) => {
-                let running = AbortOnDropHandle::new(runtime.spawn(self.run_here(user)));
-                running.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
-            }
-            None => self.run_here(user).await,
+        if self.broker.is_in_process() {
+            return self.work().await;
         }
+        // A program mostly awaits this in its main function, whose thread does nothing else. There every message would have to
+        // wake another thread; among the tasks that bring it, it need not.
+        let working = AbortOnDropHandle::new(tokio::spawn(self.work()));
+        working.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
     }
 
-    async fn run_here(self, user: Handle) -> Result<(), RunError> {
+    async fn work(self) -> Result<(), RunError> {
         let asked = Instant::now();
         let server = self.broker.server_time().await?;
         // The server's clock was read somewhere between asking and now; the later instant makes the estimate the earlier one.
         let clock = ServerClock::new(server, Instant::now());
         tracing::debug!(round_trip = ?asked.elapsed(), "the server's clock is known");
         let mut parts = JoinSet::new();
-        let activities = self.spawn_activities(&mut parts, &user);
+        let activities = self.spawn_activities(&mut parts);
         if self.registry.names().is_empty() {
             self.stop.cancelled().await;
         } else {
-            self.run_workflows(clock, user).await;
+            self.run_workflows(clock).await;
         }
         activities.cancel();
         while parts.join_next().await.is_some() {}
@@ -180,7 +177,7 @@ impl Worker {
         result
     }
 
-    fn spawn_activities(&self, parts: &mut JoinSet<()>, user: &Handle) -> CancellationToken {
+    fn spawn_activities(&self, parts: &mut JoinSet<()>) -> CancellationToken {
         let stop = self.stop.child_token();
         if self.catalog.is_empty() {
             return stop;
@@ -194,7 +191,6 @@ impl Worker {
                 Arc::clone(&self.catalog),
                 Arc::clone(&slots),
                 limits,
-                user.clone(),
                 stop.clone(),
                 self.options.grace,
             );
@@ -203,7 +199,7 @@ impl Worker {
         stop
     }
 
-    async fn run_workflows(self, clock: ServerClock, user: Handle) {
+    async fn run_workflows(self, clock: ServerClock) {
         let types = self.registry.names();
         let queues =
             self.queues.iter().map(|queue| ServedQueue { queue: queue.clone(), types: types.clone() }).collect();
@@ -225,7 +221,6 @@ impl Worker {
             notes: noted,
             commands: command.clone(),
             evictions: self.evictions,
-            user,
         });
         driver.run(self.stop, &command).await;
         if let Err(error) = member.await {

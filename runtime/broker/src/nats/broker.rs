@@ -9,13 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use highwater_protocol::{Namespace, QueueName, Timestamp, namespace::Settings, subject::Subjects};
-use tokio::runtime::Handle;
 
 use super::{
     NatsConnection,
     direct::Which,
     group::Group,
-    io,
     kv::Kv,
     link::Link,
     names,
@@ -113,10 +111,6 @@ impl fmt::Debug for NatsBroker {
 impl Broker for NatsBroker {
     fn subjects(&self) -> &Subjects {
         &self.shared.subjects
-    }
-
-    fn runtime(&self) -> Option<Handle> {
-        Some(io::handle().clone())
     }
 
     fn payload_max(&self) -> usize {

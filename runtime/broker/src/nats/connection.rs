@@ -1,7 +1,6 @@
 //! Connecting.
 
 use std::{
-    panic,
     path::Path,
     sync::{Arc, Weak},
     time::Duration,
@@ -9,10 +8,9 @@ use std::{
 
 use async_nats::{Event, ServerError};
 use tokio::{sync::watch, time::Instant};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    address, dial, io,
+    address, dial,
     link::Link,
     options::{ConnectOptions, Nkey},
     replies::Replies,
@@ -47,9 +45,8 @@ impl NatsConnection {
     /// An address, file or version that will not do and refused credentials are told at once; an unreachable server when
     /// the time is over.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
-        // Everything that belongs to the connection is spawned there, by async-nats as well.
-        let connecting = AbortOnDropHandle::new(io::spawn(Self::establish(options)));
-        connecting.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
+        // What async-nats needs to connect is large, and no caller should have to carry it.
+        Box::pin(Self::establish(options)).await
     }
 
     async fn establish(options: ConnectOptions) -> Result<Self, ConnectError> {

@@ -17,7 +17,6 @@ mod direct;
 mod group;
 mod headers;
 mod info;
-mod io;
 mod kv;
 mod link;
 mod names;

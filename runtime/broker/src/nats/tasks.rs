@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use async_nats::Message as NatsMessage;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{headers, info::Info, io, link::Link, puller::Puller, task_ack::NatsAck};
+use super::{headers, info::Info, link::Link, puller::Puller, task_ack::NatsAck};
 use crate::{
     error::{Error, ErrorKind},
     message::{Message, Task},
@@ -60,7 +60,7 @@ impl Drop for Delivery {
 impl Feed {
     pub(super) fn new(link: Arc<Link>, queue: Queue) -> Self {
         let (orders, receiver) = mpsc::unbounded_channel();
-        io::spawn(Puller::new(link, queue, orders.downgrade()).run(receiver));
+        tokio::spawn(Puller::new(link, queue, orders.downgrade()).run(receiver));
         Self { orders }
     }
 

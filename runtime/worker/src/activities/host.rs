@@ -9,7 +9,7 @@ use std::{
 use highwater_broker::Broker;
 use highwater_core::run::Limits;
 use highwater_protocol::{QueueName, Timestamp};
-use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::Instant};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{backoff::Backoff, cancel::Cancellations, catalog::ActivityCatalog};
@@ -27,8 +27,6 @@ pub(super) struct Host {
     pub(super) queue: QueueName,
     pub(super) catalog: Arc<ActivityCatalog>,
     pub(super) limits: Limits,
-    /// Where the code of activities runs.
-    pub(super) user: Handle,
     pub(super) cancellations: Cancellations,
     /// No new attempts.
     pub(super) stop: CancellationToken,
@@ -43,7 +41,6 @@ impl Host {
         queue: QueueName,
         catalog: Arc<ActivityCatalog>,
         limits: Limits,
-        user: Handle,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -51,7 +48,6 @@ impl Host {
             queue,
             catalog,
             limits,
-            user,
             cancellations: Cancellations::default(),
             stop,
             abandon: CancellationToken::new(),

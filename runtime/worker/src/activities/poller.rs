@@ -6,7 +6,6 @@ use highwater_broker::{BoxFuture, Broker, Error, Task};
 use highwater_core::run::Limits;
 use highwater_protocol::QueueName;
 use tokio::{
-    runtime::Handle,
     sync::Semaphore,
     task::{JoinError, JoinSet},
     time::timeout,
@@ -49,11 +48,10 @@ impl ActivityWorker {
         catalog: Arc<ActivityCatalog>,
         slots: Arc<Semaphore>,
         limits: Limits,
-        user: Handle,
         stop: CancellationToken,
         grace: Duration,
     ) -> Self {
-        Self { host: Arc::new(Host::new(broker, queue, catalog, limits, user, stop)), slots, grace }
+        Self { host: Arc::new(Host::new(broker, queue, catalog, limits, stop)), slots, grace }
     }
 
     /// Runs until it is told to stop and the attempts have ended or the grace period has. Attempts that have not are

@@ -17,7 +17,6 @@ use highwater_protocol::{
     task::{ActivityState, ActivityTask},
 };
 use tokio::{
-    runtime::Handle,
     task::{JoinError, JoinHandle},
     time::{Instant, sleep_until},
 };
@@ -64,7 +63,7 @@ impl Attempt<'_> {
             Ok(work) => work,
             Err(text) => return Ended::Outcome(panicked(text)),
         };
-        let mut running = Running::start(&self.host.user, work, self.slot.clone());
+        let mut running = Running::start(work, self.slot.clone());
         let options = &self.task.call.options;
         let (port, entry) = (&self.port, self.entry);
         tokio::select! {
@@ -119,7 +118,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(user: &Handle, work: Work, slot: Slot) -> Self {
+    fn start(work: Work, slot: Slot) -> Self {
         let handle = match work {
             Work::Async(future) => {
                 let span = Span::current();
@@ -127,9 +126,9 @@ impl Running {
                     let _slot = slot;
                     caught(future).await
                 };
-                user.spawn(trace::carry(work.instrument(span)))
+                tokio::spawn(trace::carry(work.instrument(span)))
             }
-            Work::Blocking(code) => spawn_blocking(user, code, slot),
+            Work::Blocking(code) => spawn_blocking(code, slot),
         };
         Self { handle }
     }
@@ -141,14 +140,14 @@ impl Running {
 
 /// Runs code that blocks on a thread of its own.
 pub(super) async fn blocking(code: BlockingCode, slot: Slot) -> Outcome {
-    joined(spawn_blocking(&Handle::current(), code, slot).await)
+    joined(spawn_blocking(code, slot).await)
 }
 
 type BlockingCode = Box<dyn FnOnce() -> Outcome + Send>;
 
-fn spawn_blocking(user: &Handle, code: BlockingCode, slot: Slot) -> JoinHandle<Outcome> {
+fn spawn_blocking(code: BlockingCode, slot: Slot) -> JoinHandle<Outcome> {
     let span = Span::current();
-    user.spawn_blocking(trace::carry_call(move || {
+    tokio::task::spawn_blocking(trace::carry_call(move || {
         let _slot = slot;
         span.in_scope(|| panic::catch(code).unwrap_or_else(panicked))
     }))

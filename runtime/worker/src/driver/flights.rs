@@ -26,14 +26,19 @@ impl Flights {
         self.0.is_empty()
     }
 
-    /// The next one that ends. Never when there is none.
-    pub(super) async fn next(&mut self) -> Option<Option<Input>> {
-        self.0.next().await
+    /// What the next one has to tell that ends and has something to tell; nothing when all have ended.
+    pub(super) async fn next(&mut self) -> Option<Input> {
+        while let Some(landed) = self.0.next().await {
+            if landed.is_some() {
+                return landed;
+            }
+        }
+        None
     }
 
-    /// One that has ended by now. All others have begun then.
-    pub(super) fn try_next(&mut self) -> Option<Option<Input>> {
-        self.0.next().now_or_never().flatten()
+    /// The same of those that have ended by now. All others have begun then.
+    pub(super) fn try_next(&mut self) -> Option<Input> {
+        self.next().now_or_never().flatten()
     }
 
     /// Waits until all have ended.

@@ -18,7 +18,6 @@ use highwater_broker::Broker;
 use highwater_core::run::{Limits, Registry};
 use highwater_protocol::{Key, QueueName, RunId, timer::TimerId};
 use tokio::{
-    runtime::Handle,
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::{JoinSet, yield_now},
     time::{Instant, sleep, timeout},
@@ -42,7 +41,9 @@ const BACKLOG_MAX: usize = 2_048;
 /// Messages handled in one go before anything else gets its turn.
 const BURST_MAX: usize = 512;
 /// How long after something happened the offsets are written, which takes in what happens meanwhile.
-const OFFSETS_AFTER: Duration = Duration::from_millis(250);
+const OFFSETS_AFTER: Duration = Duration::from_secs(1);
+/// The same while partitions are handed over, which others wait for.
+const OFFSETS_AFTER_LEAVING: Duration = Duration::from_millis(100);
 /// How often workflow threads are looked after.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// How often the server is asked for its time.
@@ -67,8 +68,6 @@ pub(crate) struct Parts {
     pub(crate) commands: UnboundedSender<Command>,
     /// Runs that somebody wants dropped from memory.
     pub(crate) evictions: UnboundedReceiver<Key>,
-    /// Where user code runs that is not a workflow's.
-    pub(crate) user: Handle,
 }
 
 /// The driver of one worker.
@@ -89,7 +88,6 @@ pub(crate) struct Driver {
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
     steps: JoinSet<()>,
-    user: Handle,
     stopping: bool,
     /// Something happened since the offsets were written.
     moved: bool,
@@ -98,7 +96,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { broker, queues, registry, threads, cache_max, history_limits, .. } = parts;
-        let Parts { task_timeout, clock, notes, commands, evictions, user, .. } = parts;
+        let Parts { task_timeout, clock, notes, commands, evictions, .. } = parts;
         let (answer, inputs) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
         let limits = Limits::for_message_max(broker.payload_max());
@@ -129,7 +127,6 @@ impl Driver {
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
             steps: JoinSet::new(),
-            user,
             stopping: false,
             moved: false,
         }
@@ -140,12 +137,14 @@ impl Driver {
         let mut watch = Tick::every(WATCH_EVERY, &*self.broker);
         let mut clock = Tick::every(CLOCK_EVERY, &*self.broker);
         let mut flush = pin!(sleep(OFFSETS_AFTER));
-        let mut armed = false;
+        let (mut armed, mut hurried) = (false, false);
         self.subscribe_queries();
         loop {
-            if !armed && (self.moved || self.stopping || !self.releasing.is_empty()) {
-                flush.as_mut().reset(Instant::now() + OFFSETS_AFTER);
-                armed = true;
+            let leaving = self.stopping || !self.releasing.is_empty();
+            if !armed && (self.moved || leaving) || leaving && !hurried {
+                let after = if leaving { OFFSETS_AFTER_LEAVING } else { OFFSETS_AFTER };
+                flush.as_mut().reset(Instant::now() + after);
+                (armed, hurried) = (true, leaving);
             }
             tokio::select! {
                 biased;
@@ -167,11 +166,7 @@ impl Driver {
                 Some(note) = self.notes.recv() => self.noted(note),
                 Some(report) = self.reports.recv() => self.burst(Input::Thread(report)),
                 Some(input) = self.inputs.recv() => self.burst(input),
-                Some(input) = self.flights.next(), if !self.flights.is_empty() => {
-                    if let Some(input) = input {
-                        self.burst(input);
-                    }
-                }
+                Some(input) = self.flights.next(), if !self.flights.is_empty() => self.burst(input),
                 Some(expired) = futures_util::StreamExt::next(&mut self.timers), if !self.timers.is_empty() => {
                     let (key, run, timer) = expired.into_inner();
                     self.feed(Input::Due { key, run, timer });
@@ -203,10 +198,8 @@ impl Driver {
                 self.feed(Input::Thread(report));
             } else if let Ok(input) = self.inputs.try_recv() {
                 self.feed(input);
-            } else if let Some(landed) = self.flights.try_next() {
-                if let Some(input) = landed {
-                    self.feed(input);
-                }
+            } else if let Some(input) = self.flights.try_next() {
+                self.feed(input);
             } else {
                 return;
             }

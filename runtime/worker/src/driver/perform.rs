@@ -84,7 +84,7 @@ impl Driver {
                 self.flights.add(send_reply(broker, subject, reply).map(|()| None));
             }
             Action::Step { key, generation, run, step, started } => {
-                self.steps.spawn_on(step::run(answer, key, generation, run, step, started), &self.user);
+                self.steps.spawn(step::run(answer, key, generation, run, step, started));
             }
             Action::LocalTimer { key, run, timer, at, now } => {
                 let delay = at.since(now);

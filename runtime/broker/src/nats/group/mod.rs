@@ -32,7 +32,6 @@ use tokio::{
 
 use self::queue::Item;
 use super::{
-    io,
     link::{ANSWER_WAIT, Link},
     names,
 };
@@ -65,7 +64,7 @@ impl Group {
         let mut committers = Vec::new();
         for filters in streams {
             let (sender, incoming) = unbounded_channel();
-            io::spawn(committer::run(link.clone(), incoming));
+            tokio::spawn(committer::run(link.clone(), incoming));
             committers.extend(filters.iter().map(|filter| (filter.trim_end_matches('>').to_owned(), sender.clone())));
         }
         Self { link, committers }
