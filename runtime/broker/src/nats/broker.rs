@@ -39,14 +39,14 @@ struct Shared {
     subjects: Subjects,
     feeds: Mutex<HashMap<QueueName, Feed>>,
     /// Where the namespace commits in groups.
-    group: Option<Group>,
+    group: Option<Arc<Group>>,
 }
 
 impl NatsBroker {
     pub(super) fn new(connection: NatsConnection, namespace: Namespace, settings: Settings) -> Self {
         let subjects = Subjects::new(&namespace, settings.partitions);
         let feeds = Mutex::default();
-        let group = settings.group_commit.then(|| Group::new(connection.link.clone(), &subjects));
+        let group = settings.group_commit.then(|| Arc::new(Group::new(connection.link.clone(), &namespace, &subjects)));
         Self { shared: Arc::new(Shared { connection, namespace, settings, subjects, feeds, group }) }
     }
 
@@ -74,7 +74,12 @@ impl NatsBroker {
     }
 
     fn kv(&self, bucket: Bucket) -> Kv {
-        Kv::new(self.link(), &names::bucket(&self.shared.namespace, bucket))
+        let kv = Kv::new(self.link(), &names::bucket(&self.shared.namespace, bucket));
+        match &self.shared.group {
+            // A worker writes the offsets of all its partitions at about the same time.
+            Some(group) if bucket == Bucket::Offsets => kv.grouped(group.clone()),
+            _ => kv,
+        }
     }
 
     fn feed(&self, queue: &QueueName) -> Feed {
@@ -118,17 +123,11 @@ impl Broker for NatsBroker {
     }
 
     fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>> {
-        if self.shared.group.is_none() {
-            let link = self.link();
-            return Box::pin(async move { link.publish(message).await });
+        if let Some(group) = self.shared.group.clone() {
+            return Box::pin(async move { group.publish(message).await });
         }
-        let broker = self.clone();
-        Box::pin(async move {
-            match &broker.shared.group {
-                Some(group) => group.publish(message).await,
-                None => broker.link().publish(message).await,
-            }
-        })
+        let link = self.link();
+        Box::pin(async move { link.publish(message).await })
     }
 
     fn get(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>> {

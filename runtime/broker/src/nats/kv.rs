@@ -7,9 +7,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::{direct::Which, headers, link::Link};
+use super::{direct::Which, group::Group, headers, link::Link};
 use crate::{
-    broker::Entry,
+    broker::{Entry, Publish},
     error::{Error, ErrorKind},
     message::Message,
     rules::check_key,
@@ -26,11 +26,18 @@ pub(super) struct Kv {
     pub(super) link: Arc<Link>,
     pub(super) stream: String,
     prefix: String,
+    /// Where the bucket's values are stored in groups.
+    group: Option<Arc<Group>>,
 }
 
 impl Kv {
     pub(super) fn new(link: Arc<Link>, bucket: &str) -> Self {
-        Self { link, stream: format!("KV_{bucket}"), prefix: format!("$KV.{bucket}.") }
+        Self { link, stream: format!("KV_{bucket}"), prefix: format!("$KV.{bucket}."), group: None }
+    }
+
+    /// The same bucket, with values that are stored together with others of the time.
+    pub(super) fn grouped(self, group: Arc<Group>) -> Self {
+        Self { group: Some(group), ..self }
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
@@ -70,11 +77,12 @@ impl Kv {
     }
 
     async fn store(&self, subject: String, value: Bytes, expect: Option<u64>) -> Result<u64, Error> {
-        let mut map = HeaderMap::new();
-        if let Some(seq) = expect {
-            headers::append(&mut map, headers::EXPECTED_LAST, &seq.to_string())?;
-        }
-        Ok(self.link.store(subject, map, value).await?.seq)
+        let message = Publish { subject, payload: value, expect_last: expect, ..Publish::default() };
+        let stored = match &self.group {
+            Some(group) => group.publish(message).await?,
+            None => self.link.publish(message).await?,
+        };
+        Ok(stored.seq)
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), Error> {

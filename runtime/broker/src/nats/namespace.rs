@@ -250,7 +250,7 @@ impl NatsConnection {
 }
 
 /// All streams and buckets, as they have to be.
-fn configs(namespace: &Namespace, settings: &Settings) -> Vec<Config> {
+pub(super) fn configs(namespace: &Namespace, settings: &Settings) -> Vec<Config> {
     let streams = names::STREAMS.map(|stream| streams::stream(namespace, settings, stream));
     let buckets = names::BUCKETS.map(|bucket| streams::bucket(namespace, settings, bucket));
     streams.into_iter().chain(buckets).collect()

@@ -84,6 +84,7 @@ pub(super) fn bucket(namespace: &Namespace, settings: &Settings, bucket: Bucket)
         allow_rollup: true,
         deny_delete: true,
         allow_direct: true,
+        allow_atomic_publish: settings.group_commit && bucket == Bucket::Offsets,
         allow_message_ttl: ttl.is_some(),
         subject_delete_marker_ttl: ttl.is_some().then_some(MARKER_TTL),
         ..Config::default()
@@ -211,6 +212,9 @@ mod tests {
     fn only_a_namespace_with_group_commit_needs_streams_that_take_batches() {
         let namespace = Namespace::new("shop").unwrap();
         let grouped = Settings { group_commit: true, ..Settings::default() };
+        let offsets = |settings| bucket(&namespace, settings, Bucket::Offsets);
+        let told = difference(&offsets(&grouped), &offsets(&Settings::default())).unwrap();
+        assert_eq!(told, "allow_atomic is false and must be true");
         for kind in [Stream::History, Stream::Inbox, Stream::Tasks, Stream::Timers] {
             let (with, mut without) = (stream(&namespace, &grouped, kind), wanted(kind));
             without.allow_rollup = without.allow_message_schedules;

@@ -130,6 +130,7 @@ suite! {
         the_messages_of_a_subject_stay_in_order_beside_conflicts,
         steps_of_hundreds_of_histories_follow_each_other,
         hundreds_of_schedules_at_once_fire,
+        hundreds_of_offsets_at_once_are_checked_each_for_itself,
         what_hundreds_of_callers_gave_up_does_no_harm;
     read:
         an_empty_stream_is_caught_up_at_once,

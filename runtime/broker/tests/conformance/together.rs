@@ -7,7 +7,7 @@ use futures_util::{
     FutureExt,
     future::{join_all, try_join_all},
 };
-use highwater_broker::{Error, ErrorKind, PubAck, Publish, Schedule, Stream};
+use highwater_broker::{Bucket, Error, ErrorKind, PubAck, Publish, Schedule, Stream};
 use highwater_protocol::{QueueName, subject::Verb};
 
 use crate::{World, caught_up, key, message, next_message, within};
@@ -112,13 +112,14 @@ pub(crate) async fn repeats_among_hundreds_are_told_as_such(world: World) {
 pub(crate) async fn the_messages_of_a_subject_stay_in_order_beside_conflicts(world: World) {
     store_firsts(&world, [50, 150].into_iter()).await;
     let other = world.one.subjects().history(&key("other"));
-    // Messages to one subject, between those to others of which two are lost.
+    // Messages to one subject, between those to others of which two are lost, and more of all than go out at once: the
+    // later ones must not pass the earlier while those are tried again.
     let publish = |number: usize| {
         let own = world.one.publish(first(&world, number));
         let common = world.one.publish(message(other.clone(), "x"));
         async move { tokio::join!(own, common) }
     };
-    let (own, common): (Vec<_>, Vec<_>) = within(join_all((0..200).map(publish))).await.into_iter().unzip();
+    let (own, common): (Vec<_>, Vec<_>) = within(join_all((0..900).map(publish))).await.into_iter().unzip();
     assert_eq!(kinds(&own), [(50, ErrorKind::Conflict), (150, ErrorKind::Conflict)]);
     let seqs: Vec<_> = common.into_iter().map(|ack| ack.unwrap().seq).collect();
     assert!(seqs.is_sorted(), "{seqs:?}");
@@ -161,6 +162,25 @@ pub(crate) async fn hundreds_of_schedules_at_once_fire(world: World) {
     let distinct: BTreeSet<_> = fired.into_iter().collect();
     assert_eq!(distinct.len(), 200);
     assert!(kinds(&again).iter().all(|(_, kind)| *kind == ErrorKind::Conflict));
+}
+
+pub(crate) async fn hundreds_of_offsets_at_once_are_checked_each_for_itself(world: World) {
+    let key = |number: usize| format!("0.{number}.main");
+    let put = |number: usize, value: &'static str, revision: u64| {
+        world.one.kv_put(Bucket::Offsets, key(number), Bytes::from_static(value.as_bytes()), Some(revision))
+    };
+    let made = within(try_join_all((0..200).map(|number| put(number, "1", 0)))).await.unwrap();
+    let taken = world.two.kv_put(Bucket::Offsets, key(77), Bytes::from_static(b"two"), Some(made[77])).await.unwrap();
+    let moved = within(join_all(made.iter().enumerate().map(|(number, revision)| put(number, "2", *revision)))).await;
+    for (number, moved) in moved.into_iter().enumerate() {
+        let entry = world.two.kv_get(Bucket::Offsets, key(number)).await.unwrap().unwrap();
+        if number == 77 {
+            assert_eq!(moved.unwrap_err().kind, ErrorKind::Conflict);
+            assert_eq!((entry.revision, &entry.value[..]), (taken, &b"two"[..]));
+        } else {
+            assert_eq!((entry.revision, &entry.value[..]), (moved.unwrap(), &b"2"[..]));
+        }
+    }
 }
 
 pub(crate) async fn what_hundreds_of_callers_gave_up_does_no_harm(world: World) {

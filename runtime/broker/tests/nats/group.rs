@@ -96,7 +96,7 @@ async fn a_namespace_can_be_changed_to_group_commit_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_lost_the_permission_is_named() {
+async fn a_stream_that_lost_the_permission_is_named_and_gets_it_back() {
     let server = careful_server().await;
     grouped(&server).await;
     let (_client, js) = raw(&server).await;
@@ -110,6 +110,8 @@ async fn a_stream_that_lost_the_permission_is_named() {
         }
         other => panic!("{other:?}"),
     }
+    connection.set_group_commit(&shop(), true).await.unwrap();
+    connection.open_namespace(&shop()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

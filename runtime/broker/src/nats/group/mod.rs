@@ -21,7 +21,7 @@ mod setting;
 
 use std::sync::Arc;
 
-use highwater_protocol::subject::Subjects;
+use highwater_protocol::{Namespace, subject::Subjects};
 use tokio::{
     sync::{
         mpsc::{UnboundedSender, unbounded_channel},
@@ -31,9 +31,12 @@ use tokio::{
 };
 
 use self::queue::Item;
-use super::link::{ANSWER_WAIT, Link};
+use super::{
+    link::{ANSWER_WAIT, Link},
+    names,
+};
 use crate::{
-    broker::Publish,
+    broker::{Bucket, Publish},
     error::{Error, ErrorKind},
     message::PubAck,
     rules::check_subject,
@@ -43,18 +46,20 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Group {
     link: Arc<Link>,
-    /// What the subjects begin with, and who commits them.
+    /// What the subjects begin with, and who commits them. What is queued there has somebody waiting for it, for no longer
+    /// than an answer may take, so the callers are the limit.
     committers: Vec<(String, UnboundedSender<Item>)>,
 }
 
 impl Group {
     /// Begins to commit for a namespace.
-    pub(super) fn new(link: Arc<Link>, subjects: &Subjects) -> Self {
+    pub(super) fn new(link: Arc<Link>, namespace: &Namespace, subjects: &Subjects) -> Self {
         let streams = [
             vec![subjects.history_all()],
             vec![subjects.inbox_all(), subjects.public_all()],
             vec![subjects.task_all()],
             vec![subjects.timer_all()],
+            vec![format!("$KV.{}.>", names::bucket(namespace, Bucket::Offsets))],
         ];
         let mut committers = Vec::new();
         for filters in streams {

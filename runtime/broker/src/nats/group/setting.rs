@@ -5,13 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    broker::Stream,
     error::NamespaceError,
-    nats::{NatsBroker, NatsConnection, direct::NoBody, names, version},
+    nats::{NatsBroker, NatsConnection, direct::NoBody, namespace::configs, version},
 };
-
-/// The streams that take batches. What is rejected is rare.
-pub(in crate::nats) const STREAMS: [Stream; 4] = [Stream::History, Stream::Inbox, Stream::Tasks, Stream::Timers];
 
 /// The field of a stream's configuration that allows batches.
 const ALLOW_ATOMIC: &str = "allow_atomic";
@@ -28,16 +24,21 @@ struct Update<'a>(&'a Map<String, Value>);
 
 impl NatsConnection {
     /// Turns group commit on or off in a namespace that exists. Processes that have it open go on as they were until
-    /// they open it again: turned on they publish as before, turned off they see that batches are refused.
+    /// they open it again: turned on they publish as before, turned off they see that batches are refused. To turn it on
+    /// where it is on gives the streams back what allows it.
     ///
     /// # Errors
     ///
     /// As [`open_namespace`](Self::open_namespace); also [`NamespaceError::GroupCommit`] where the server is too old, and
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when somebody else changes the settings at the same time.
     pub async fn set_group_commit(&self, namespace: &Namespace, on: bool) -> Result<NatsBroker, NamespaceError> {
-        // One whose making was interrupted is completed first.
-        self.open_namespace(namespace).await?;
-        let (found, revision) = self.published(namespace).await?;
+        let (found, revision) = if let Ok(published) = self.published(namespace).await {
+            published
+        } else {
+            // One whose making was interrupted is completed first.
+            self.open_namespace(namespace).await?;
+            self.published(namespace).await?
+        };
         let settings = Settings { group_commit: on, ..found };
         self.check_group_commit(&settings)?;
         // Who reads that it is on must find streams that allow it.
@@ -61,8 +62,10 @@ impl NatsConnection {
     }
 
     async fn allow_batches(&self, namespace: &Namespace, on: bool) -> Result<(), NamespaceError> {
-        for stream in STREAMS {
-            let name = names::stream(namespace, stream);
+        // Those that take batches are known by what they should be.
+        let grouped = Settings { group_commit: true, ..Settings::default() };
+        let all = configs(namespace, &grouped).into_iter().filter(|config| config.allow_atomic_publish);
+        for name in all.map(|config| config.name) {
             let info: Result<Info, _> = self.link.api(&format!("STREAM.INFO.{name}"), &NoBody {}).await;
             let mut config = info.map_err(|refusal| NamespaceError::Broker(refusal.error))?.config;
             if config.get(ALLOW_ATOMIC).and_then(Value::as_bool).unwrap_or_default() == on {
