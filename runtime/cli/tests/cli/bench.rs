@@ -7,22 +7,6 @@ use serde_json::Value;
 
 use crate::support::{Fixture, Ran, highwater, run};
 
-/// The rows that are a unit of work, done again and again.
-const ORDINARY: [&str; 12] = [
-    "no-op",
-    "steps",
-    "activities",
-    "parallel",
-    "signal",
-    "query",
-    "update",
-    "child",
-    "start-only",
-    "payload-1k",
-    "payload-64k",
-    "open-loop",
-];
-
 /// What is told of the engine and of the pattern on a machine that tells everything.
 const FIGURES: [&str; 14] = [
     "count",
@@ -64,17 +48,17 @@ fn every_figure_is_there(series: &Value, only: &[&str]) {
     assert!(times[0] > 0 && times.is_sorted(), "{series}");
 }
 
-#[tokio::test]
-async fn every_ordinary_row_is_measured_beside_the_pattern() {
-    let rows = ORDINARY.join(",");
-    let ran = bench(&["--rows", &rows, "--duration", "50ms", "--concurrency", "1,3", "-o", "json"]).await;
-    let report = report(&ran);
+/// Measures rows that are a unit of work, done again and again, and checks that everything is told of them.
+async fn measured(rows: &[&str], concurrency: u64) -> Value {
+    let concurrency_text = concurrency.to_string();
+    let arguments = ["--duration", "50ms", "--concurrency", &concurrency_text, "-o", "json", "--rows", &rows.join(",")];
+    let report = report(&bench(&arguments).await);
     let measured = report["rows"].as_array().unwrap();
     let names: BTreeSet<&str> = measured.iter().map(|row| row["row"].as_str().unwrap()).collect();
-    assert_eq!(names, BTreeSet::from(ORDINARY));
+    assert_eq!(names, rows.iter().copied().collect());
     for row in measured {
-        let concurrency = row["concurrency"].as_u64();
-        assert!(matches!((row["row"].as_str(), concurrency), (Some("open-loop"), None) | (_, Some(1 | 3))), "{row}");
+        let expected = if row["row"] == "open-loop" { Value::Null } else { concurrency.into() };
+        assert_eq!(row["concurrency"], expected);
         // Only Linux tells what processes use.
         if cfg!(target_os = "linux") {
             every_figure_is_there(&row["engine"], &["worker_cpu_seconds_per_1000", "worker_rss_bytes"]);
@@ -83,14 +67,26 @@ async fn every_ordinary_row_is_measured_beside_the_pattern() {
         assert!(row["of_pattern"]["per_second"].as_f64() > Some(0.0), "{row}");
         assert!(row["of_pattern"]["p50"].as_f64() > Some(0.0), "{row}");
     }
-    let unit = |name: &str| measured.iter().find(|row| row["row"] == name).unwrap()["unit"].as_str().unwrap();
-    assert_eq!(["steps", "query", "start-only"].map(unit), ["run", "query", "start"]);
-    let step = measured.iter().find(|row| row["row"] == "steps" && row["concurrency"] == 1).unwrap();
-    assert_eq!(step["figures"].as_array().unwrap().len(), 3, "{step}");
+    report
+}
+
+#[tokio::test]
+async fn rows_of_whole_runs_are_measured_beside_the_pattern() {
+    let report = measured(&["no-op", "steps", "activities", "parallel", "child", "open-loop"], 1).await;
+    let step = report["rows"].as_array().unwrap().iter().find(|row| row["row"] == "steps").unwrap();
+    assert_eq!((&step["unit"], step["figures"].as_array().unwrap().len()), (&"run".into(), 3), "{step}");
     assert!(report["machine"]["cores"].as_u64() > Some(0), "{report}");
     assert_eq!(report["machine"]["debug_build"], cfg!(debug_assertions));
     assert!(report["server"]["nats_version"].is_string() && report["server"]["url"].is_null(), "{report}");
     assert_eq!(report["load"]["duration_seconds"], 0.05);
+}
+
+#[tokio::test]
+async fn rows_of_requests_and_payloads_are_measured_beside_the_pattern() {
+    let rows = ["signal", "query", "update", "start-only", "payload-1k", "payload-64k"];
+    let report = measured(&rows, 3).await;
+    let units: Vec<&Value> = report["rows"].as_array().unwrap().iter().map(|row| &row["unit"]).collect();
+    assert_eq!(units, ["signal", "query", "update", "start", "run", "run"]);
 }
 
 #[tokio::test]

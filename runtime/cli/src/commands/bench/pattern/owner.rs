@@ -28,6 +28,8 @@ pub(super) struct Owner {
     client: Client,
     context: jetstream::Context,
     runs: Mutex<HashMap<String, Run>>,
+    /// The subject of all tasks.
+    task: String,
 }
 
 /// What is known of a run that has not ended.
@@ -72,7 +74,8 @@ impl Owner {
         let mut queries =
             client.subscribe(plot.subjects.query_filter_of_queue(&plot.queue)).await.map_err(Error::failed)?;
         client.flush().await.map_err(Error::failed)?;
-        let owner = Arc::new(Self { plot: Arc::clone(plot), client, context, runs: Mutex::default() });
+        let task = plot.subjects.task(&plot.queue, RunId::generate(), OpId(0), 1);
+        let owner = Arc::new(Self { plot: Arc::clone(plot), client, context, runs: Mutex::default(), task });
         let answering = Arc::clone(&owner);
         Ok(vec![
             tokio::spawn(async move {
@@ -154,10 +157,9 @@ impl Owner {
                 self.end(&batch.starter).await
             }
             Story::Activities(calls) | Story::Parallel(calls) if taken > calls => self.end(&batch.starter).await,
-            Story::Activities(_) => self.send_task(key, RunId::generate(), taken).await,
+            Story::Activities(_) => self.send_task(key).await,
             Story::Parallel(calls) if started => {
-                let run = RunId::generate();
-                try_join_all((0..calls).map(|call| self.send_task(key, run, call))).await?;
+                try_join_all((0..calls).map(|_| self.send_task(key))).await?;
                 Ok(Next::Waits)
             }
             Story::Parallel(_) => Ok(Next::Waits),
@@ -185,9 +187,8 @@ impl Owner {
         Ok(Next::Waits)
     }
 
-    async fn send_task(&self, key: &Key, run: RunId, call: u64) -> Result<Next, Error> {
-        let subject = self.plot.subjects.task(&self.plot.queue, run, OpId(call), 1);
-        self.publish(subject, expecting(0), body(key.as_str(), BODY)).await?;
+    async fn send_task(&self, key: &Key) -> Result<Next, Error> {
+        self.publish(self.task.clone(), HeaderMap::new(), body(key.as_str(), BODY)).await?;
         Ok(Next::Waits)
     }
 

@@ -17,7 +17,8 @@ pub(crate) enum Story {
     /// A start, a record, then a record for each step, an answer.
     Steps(u64),
     /// A start and a record; then, for each call, a task in the work queue, which somebody takes, whose outcome is published
-    /// to the inbox and which is acknowledged, and a record. An answer.
+    /// to the inbox and which is acknowledged, and a record. An answer. All tasks have one subject, and nobody sees to it
+    /// that a task is sent once; the engine's have one each and a condition, so the pattern has the cheaper ones.
     Activities(u64),
     /// The same, with all tasks sent at once.
     Parallel(u64),
