@@ -8,7 +8,7 @@ use std::{
 
 use highwater_broker::history::{HistoryError, StoredRecord};
 use highwater_protocol::{
-    Key, RunId, Status, WorkflowId,
+    Key, QueueName, RunId, Status, WorkflowId,
     rejection::{Code, Rejection},
 };
 
@@ -53,6 +53,8 @@ pub struct WorkflowHandle<W> {
     answers: Option<Arc<Expected>>,
     /// The latest run that is known to be in the chain, so that a long chain is not gone through at every call.
     reached: Arc<Mutex<Option<RunId>>>,
+    /// The queue that the latest run had when somebody looked.
+    queue: Arc<Mutex<Option<QueueName>>>,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -65,6 +67,7 @@ impl<W> Clone for WorkflowHandle<W> {
             addressed: self.addressed,
             answers: self.answers.clone(),
             reached: self.reached.clone(),
+            queue: self.queue.clone(),
             workflow: PhantomData,
         }
     }
@@ -82,7 +85,16 @@ impl<W> fmt::Debug for WorkflowHandle<W> {
 impl<W> WorkflowHandle<W> {
     pub(crate) fn new(client: Client, id: WorkflowId, addressed: Addressed, answers: Option<Arc<Expected>>) -> Self {
         let key = id.to_key();
-        Self { client, id, key, addressed, answers, reached: Arc::default(), workflow: PhantomData }
+        Self {
+            client,
+            id,
+            key,
+            addressed,
+            answers,
+            reached: Arc::default(),
+            queue: Arc::default(),
+            workflow: PhantomData,
+        }
     }
 
     /// The workflow id.
@@ -109,6 +121,7 @@ impl<W> WorkflowHandle<W> {
             addressed: self.addressed,
             answers: self.answers.clone(),
             reached: self.reached.clone(),
+            queue: self.queue.clone(),
             workflow: PhantomData,
         }
     }
@@ -196,6 +209,19 @@ impl<W> WorkflowHandle<W> {
     /// Notes a run of the addressed chain.
     pub(crate) fn reached(&self, run: RunId) {
         *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+    }
+
+    /// The queue that the latest run had when somebody looked. Another one may have begun elsewhere.
+    pub(crate) fn queue(&self) -> Option<QueueName> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the queue of the latest run.
+    pub(crate) fn served_by(&self, queue: &QueueName) {
+        let mut known = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref() != Some(queue) {
+            *known = Some(queue.clone());
+        }
     }
 
     fn reached_run(&self) -> Option<RunId> {

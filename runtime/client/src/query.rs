@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join};
 use highwater_broker::{
     Error, ErrorKind, PlainMessage,
     history::{self, Freshness, HistoryError, StoredRecord},
@@ -155,38 +155,55 @@ impl<W> WorkflowHandle<W> {
         if let Some(failure) = limits.check("the query's argument", &argument) {
             return Err(QueryError::TooLarge { id: id(), reason: failure.message });
         }
-        let queue = self.queue_to_query().await?;
+        let answer = match self.queue() {
+            None => {
+                let queue = self.queue_to_query().await?;
+                self.answer(&queue, &name, &argument).await
+            }
+            // A query changes nothing, so it need not wait until it is clear that it goes to the right run.
+            Some(queue) => {
+                let (now, answer) = join(self.queue_to_query(), self.answer(&queue, &name, &argument)).await;
+                let now = now?;
+                if now == queue { answer } else { self.answer(&now, &name, &argument).await }
+            }
+        }?;
+        match QueryRejected::from_headers(&answer.headers) {
+            Some(rejected) => Err(QueryError::Rejected { id: id(), rejected }),
+            None => Ok(Payload::with_content_type(answer.payload, answer.headers.get(header::CONTENT_TYPE))),
+        }
+    }
+
+    /// Asks the workers of a queue until one answers.
+    async fn answer(&self, queue: &QueueName, name: &TypeName, argument: &Payload) -> Result<PlainMessage, QueryError> {
+        let id = || self.id().clone();
+        let broker = self.client().broker();
         let message = PlainMessage {
-            subject: broker.subjects().query(&queue, &name, self.key()),
+            subject: broker.subjects().query(queue, name, self.key()),
             reply: None,
             headers: Headers::new().with_opt(header::CONTENT_TYPE, argument.content_type.as_deref()),
-            payload: argument.data,
+            payload: argument.data.clone(),
         };
         let asked = Instant::now();
         let mut pauses = Pauses::between_attempts();
         let mut ask_again = ASK_AGAIN;
-        let answer = loop {
+        loop {
             let wait = ask_again.next().min(QUERY_WAIT.saturating_sub(asked.elapsed()));
             match broker.request(message.clone(), wait).await {
-                Ok(answer) => break answer,
+                Ok(answer) => return Ok(answer),
                 Err(error) if error.kind == ErrorKind::NoResponders => {
                     let pause = pauses.next();
                     if asked.elapsed() + pause >= LISTENER_WAIT {
-                        return Err(QueryError::NoWorker { id: id(), queue });
+                        return Err(QueryError::NoWorker { id: id(), queue: queue.clone() });
                     }
                     sleep(pause).await;
                 }
                 Err(source) if source.kind == ErrorKind::Unavailable => {
                     if asked.elapsed() >= QUERY_WAIT {
-                        return Err(QueryError::NoAnswer { id: id(), queue, source });
+                        return Err(QueryError::NoAnswer { id: id(), queue: queue.clone(), source });
                     }
                 }
                 Err(source) => return Err(QueryError::Broker { id: id(), source }),
             }
-        };
-        match QueryRejected::from_headers(&answer.headers) {
-            Some(rejected) => Err(QueryError::Rejected { id: id(), rejected }),
-            None => Ok(Payload::with_content_type(answer.payload, answer.headers.get(header::CONTENT_TYPE))),
         }
     }
 
@@ -198,7 +215,9 @@ impl<W> WorkflowHandle<W> {
         if let Some(last) = hint.await.map_err(unreadable)?
             && self.wanted().is_none_or(|run| run == last.frame.run)
         {
-            return run::queue_of(&last).map_err(unreadable);
+            let queue = run::queue_of(&last).map_err(unreadable)?;
+            self.served_by(&queue);
+            return Ok(queue);
         }
         match self.locate().await.map_err(unreadable)? {
             Located::Open(last) => run::queue_of(&last).map_err(unreadable),

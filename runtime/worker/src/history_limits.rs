@@ -28,7 +28,7 @@ impl HistorySize {
 /// | [`suggest_at`](Self::suggest_at) | 100,000 events, 128 MiB | the code is told by `ctx.continue_as_new_suggested()` |
 /// | [`fail_at`](Self::fail_at) | 1,000,000 events, 512 MiB | the run fails with [`HistoryTooLong`] |
 ///
-/// No run fails that has not been told before. One that comes to its end in one leap is told with its next event, and fails
+/// No run fails that has not been told before, except one that is blocked: its code takes no events. One that comes to its end in one leap is told with its next event, and fails
 /// behind that if it has not ended. Workers of one queue should have the same limits: those of the worker that has the run
 /// count.
 ///

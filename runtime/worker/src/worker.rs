@@ -13,10 +13,11 @@ use tokio::{
         Semaphore,
         mpsc::{self, UnboundedReceiver, UnboundedSender},
     },
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::{Instrument, instrument::WithSubscriber};
 
 use crate::{
     activities::{ActivityCatalog, ActivityWorker},
@@ -143,8 +144,14 @@ impl Worker {
         }
         // A program mostly awaits this in its main function, whose thread does nothing else. There every message would have to
         // wake another thread; among the tasks that bring it, it need not.
-        let working = AbortOnDropHandle::new(tokio::spawn(self.work()));
-        working.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
+        let work = self.work().in_current_span().with_current_subscriber();
+        let ended = AbortOnDropHandle::new(tokio::spawn(work)).await;
+        match ended.map_err(JoinError::try_into_panic) {
+            Ok(ended) => ended,
+            Err(Ok(panic)) => panic::resume_unwind(panic),
+            // The runtime shuts down, and whoever waits here on another one waits for nothing.
+            Err(Err(_)) => Ok(()),
+        }
     }
 
     async fn work(self) -> Result<(), RunError> {

@@ -40,6 +40,8 @@ use readers::{Read, Readers};
 const BACKLOG_MAX: usize = 2_048;
 /// Messages handled in one go before anything else gets its turn.
 const BURST_MAX: usize = 512;
+/// What is on its way gets its turn after so many other things at the latest.
+const FLIGHTS_EVERY: usize = 32;
 /// How long after something happened the offsets are written, which takes in what happens meanwhile.
 const OFFSETS_AFTER: Duration = Duration::from_secs(1);
 /// The same while partitions are handed over, which others wait for.
@@ -193,17 +195,19 @@ impl Driver {
     /// Handles an input and whatever else has come in meanwhile.
     fn burst(&mut self, first: Input) {
         self.feed(first);
-        for _ in 0..BURST_MAX {
-            if let Ok(report) = self.reports.try_recv() {
-                self.feed(Input::Thread(report));
-            } else if let Ok(input) = self.inputs.try_recv() {
-                self.feed(input);
-            } else if let Some(input) = self.flights.try_next() {
-                self.feed(input);
-            } else {
-                return;
-            }
+        for turn in 0..BURST_MAX {
+            let Some(input) = self.come_in((turn + 1) % FLIGHTS_EVERY == 0) else { return };
+            self.feed(input);
         }
+    }
+
+    /// What has come in. Flights begin together when all else is done, but no stream of questions keeps them on the ground.
+    fn come_in(&mut self, flights_first: bool) -> Option<Input> {
+        let landed = if flights_first { self.flights.try_next() } else { None };
+        landed
+            .or_else(|| self.reports.try_recv().ok().map(Input::Thread))
+            .or_else(|| self.inputs.try_recv().ok())
+            .or_else(|| self.flights.try_next())
     }
 
     fn read(&mut self, first: Read) {

@@ -124,6 +124,8 @@ impl Engine {
         }));
         slot.suspect = false;
         slot.must_load_all = false;
+        // How long another run was says nothing of this one.
+        slot.length = Length::default();
         slot.unreadable = Some(error.to_string());
     }
 
@@ -131,6 +133,8 @@ impl Engine {
         tracing::error!(workflow_id = %key, %error, "a history cannot be read; what comes in for it is rejected");
         slot.suspect = false;
         slot.must_load_all = false;
+        // How long another run was says nothing of this one.
+        slot.length = Length::default();
         slot.unreadable = Some(error.to_string());
     }
 

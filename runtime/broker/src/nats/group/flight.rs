@@ -109,11 +109,18 @@ async fn singly(link: &Arc<Link>, items: Vec<Item>) {
     let mut sent = Vec::with_capacity(items.len());
     for item in items {
         let Some((item, map)) = ready(item) else { continue };
-        let Item { message, done } = item;
+        let Item { message, mut done } = item;
         let mut expected = link.replies.expect(message.subject.clone().into());
         let reply = Some(expected.reply());
+        let post = link.post(message.subject.clone().into(), reply, map, message.payload);
+        // Nothing goes out that nobody waits for any more, however long there is no connection.
+        let posted = tokio::select! {
+            biased;
+            () = done.closed() => continue,
+            posted = post => posted,
+        };
         // What cannot be sent is the fault of this message, or the next ones will tell the same.
-        match link.post(message.subject.clone().into(), reply, map, message.payload).await {
+        match posted {
             Err(error) => answer(done, Err(error)),
             Ok(()) => sent.push(async move {
                 let subject = message.subject;
