@@ -173,7 +173,9 @@ impl Cursor {
 
     /// Whether a message is of another batch than the one before it.
     fn begins_batch(&mut self, map: Option<&HeaderMap>) -> bool {
-        let batch = headers::get(map, headers::BATCH_ID).unwrap_or_default();
+        // What a schedule fires has the headers of the message that armed it, and was stored by itself.
+        let fired = headers::get(map, headers::SCHEDULER).is_some();
+        let batch = headers::get(map, headers::BATCH_ID).filter(|_| !fired).unwrap_or_default();
         if batch == self.batch {
             return false;
         }

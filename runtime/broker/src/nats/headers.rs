@@ -20,6 +20,8 @@ pub(super) const MSG_ID: &str = "Nats-Msg-Id";
 pub(super) const SCHEDULE: &str = "Nats-Schedule";
 /// To which subject.
 pub(super) const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
+/// On a message that a schedule fired: the subject of the schedule.
+pub(super) const SCHEDULER: &str = "Nats-Scheduler";
 /// The id that all messages of a batch bear.
 pub(super) const BATCH_ID: &str = "Nats-Batch-Id";
 /// The place of a message in its batch, from 1 on.

@@ -187,11 +187,16 @@ impl Shared {
         self.interceptors.chain.iter().map(|interceptor| &**interceptor)
     }
 
-    /// Whether code of the user's sees an inbound event when it comes: an interceptor, or a handler.
+    /// Whether code of the user's may run when an inbound event comes: an interceptor, a handler, or the destructor of what a step
+    /// captured.
     pub(crate) fn may_reach_code(&self, event: &Event) -> bool {
         let for_handlers = matches!(
             event,
-            Event::Started(_) | Event::Signaled(_) | Event::UpdateAccepted(_) | Event::CancelRequested { .. }
+            Event::Started(_)
+                | Event::Signaled(_)
+                | Event::UpdateAccepted(_)
+                | Event::CancelRequested { .. }
+                | Event::StepClosed { .. }
         );
         for_handlers || self.is_intercepted()
     }

@@ -1,7 +1,7 @@
 //! The driver: performs what the engine decides, and feeds back what came of it.
 //!
-//! One task owns the engine and is never blocked: everything that waits runs beside it and answers through a channel.
-//! Thousands of appends and sends are under way at once, one per run.
+//! One task owns the engine and is never blocked: code of the user's runs beside it and answers through channels, and calls to the
+//! broker are polled by it, thousands at once. It must go on being polled: one of them may hold a place in the connection's queue.
 
 mod flights;
 mod load;
@@ -35,8 +35,8 @@ use crate::{
 use flights::Flights;
 use readers::{Read, Readers};
 
-/// Events under way above which nothing more is read. Each takes about 10 KiB while its run is at work, and what a burst took
-/// the allocator keeps.
+/// How much may be at work before nothing more is read. Each event takes about 10 KiB while its run is at work, and what a burst
+/// took the allocator keeps. Runs that wait for a step, or for what is still to be read, do not count.
 const BACKLOG_MAX: usize = 2_048;
 /// Messages handled in one go before anything else gets its turn.
 const BURST_MAX: usize = 512;

@@ -10,10 +10,12 @@ use highwater_protocol::{
     timer::{Fire, TimerId},
     wire,
 };
+use tokio::time::sleep;
 
 use crate::engine::{Outgoing, Send, Sent, UnitId};
 
-/// The longest wait between two tries.
+/// The shortest and the longest wait between two tries.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Tries until the broker answers; an error that a retry cannot mend comes back.
@@ -21,20 +23,34 @@ pub(super) async fn insist<T, F: Future<Output = Result<T, Error>>>(
     what: &str,
     mut call: impl FnMut() -> F,
 ) -> Result<T, Error> {
-    let mut pause = Duration::from_millis(50);
+    let mut pauses = Pauses::new();
     loop {
         match call().await {
             Err(error) if error.is_retryable() => tracing::warn!(%error, "{what} failed; it is tried again"),
             result => return result,
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        sleep(pauses.next()).await;
+    }
+}
+
+/// The waits between tries, each twice the one before.
+struct Pauses(Duration);
+
+impl Pauses {
+    fn new() -> Self {
+        Self(PAUSE_MIN)
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(PAUSE_MAX);
+        pause
     }
 }
 
 pub(super) async fn send(broker: Arc<dyn Broker>, queues: Arc<[QueueName]>, key: Key, send: Send) -> Sent {
     match send {
-        Send::Task { task, verify } => send_task(&*broker, &key, *task, verify).await,
+        Send::Task { task, seen, verify } => send_task(&*broker, &key, *task, seen, verify).await,
         Send::Timer { unit, run, timer, at } => arm(&*broker, &queues, key, unit, run, timer, at).await,
         Send::DeleteTimer { run, timer } => delete_timer(&*broker, &key, run, timer).await,
         Send::CancelActivity { run, op, queue, wait: false } => cancel(&*broker, run, op, &queue).await,
@@ -44,45 +60,53 @@ pub(super) async fn send(broker: Arc<dyn Broker>, queues: Arc<[QueueName]>, key:
     }
 }
 
-async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, verify: Option<u64>) -> Sent {
+async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, seen: u64, mut verify: bool) -> Sent {
     let (queue, run, op) = (&task.call.queue, task.run, task.call.op);
-    let subjects = broker.subjects();
-    if let Some(seen) = verify {
-        // A worker publishes the outcome before it lets go of the task. So when the task is not there, either it was never
-        // sent or its outcome is in the inbox by now.
-        if matches!(find_task(broker, run, op, queue).await, Ok(Some(_))) {
-            return Sent::Done;
-        }
-        let outcomes = subjects.inbox_engine(EngineVerb::Activity, &task.run_queue, run, key);
-        let waiting = insist("looking for outcomes", || broker.last_from_leader(Stream::Inbox, outcomes.clone())).await;
-        if let Ok(Some(message)) = waiting
-            && message.seq > seen
-        {
-            return Sent::Waits { run, op, seq: message.seq };
-        }
-    }
     let message = Publish {
-        subject: subjects.task(queue, run, op, task.attempt),
+        subject: broker.subjects().task(queue, run, op, task.attempt),
         payload: wire::encode(&task),
         expect_last: Some(0),
         ..Publish::default()
     };
-    match insist("sending a task", || broker.publish(message.clone())).await {
-        Ok(_) => Sent::Done,
-        Err(error) if error.kind == ErrorKind::Conflict => Sent::Done,
-        Err(error) => {
-            let kind = if error.kind == ErrorKind::TooLarge {
-                FailureKind::TooLarge
-            } else {
-                FailureKind::Application { non_retryable: true }
-            };
-            Sent::Refused {
-                run,
-                op,
-                failure: Failure::new(kind, format!("the task of activity {} cannot be sent: {error}", task.call.name)),
-            }
+    let mut pauses = Pauses::new();
+    loop {
+        if verify && let Some(sent) = sent_before(broker, key, &task, seen).await {
+            return sent;
         }
+        match broker.publish(message.clone()).await {
+            Ok(_) => return Sent::Done,
+            Err(error) if error.kind == ErrorKind::Conflict => return Sent::Done,
+            Err(error) if error.is_retryable() => {
+                // It may be there all the same, and somebody may have done it by now: then its subject is free again.
+                verify |= error.kind != ErrorKind::NoResponders;
+                tracing::warn!(%error, "sending a task failed; it is tried again");
+            }
+            Err(error) => return refused(&task, &error),
+        }
+        sleep(pauses.next()).await;
     }
+}
+
+/// What became of a task if it was sent before. A worker publishes the outcome before it lets go of the task. So when the task is
+/// not there, either it was never sent or its outcome is in the inbox by now.
+async fn sent_before(broker: &dyn Broker, key: &Key, task: &ActivityTask, seen: u64) -> Option<Sent> {
+    let (queue, run, op) = (&task.call.queue, task.run, task.call.op);
+    if matches!(find_task(broker, run, op, queue).await, Ok(Some(_))) {
+        return Some(Sent::Done);
+    }
+    let outcomes = broker.subjects().inbox_engine(EngineVerb::Activity, &task.run_queue, run, key);
+    let waiting = insist("looking for outcomes", || broker.last_from_leader(Stream::Inbox, outcomes.clone())).await;
+    let seq = waiting.ok()??.seq;
+    (seq > seen).then_some(Sent::Waits { run, op, seq })
+}
+
+fn refused(task: &ActivityTask, error: &Error) -> Sent {
+    let kind = match error.kind {
+        ErrorKind::TooLarge => FailureKind::TooLarge,
+        _ => FailureKind::Application { non_retryable: true },
+    };
+    let text = format!("the task of activity {} cannot be sent: {error}", task.call.name);
+    Sent::Refused { run: task.run, op: task.call.op, failure: Failure::new(kind, text) }
 }
 
 async fn arm(
@@ -247,5 +271,61 @@ async fn change_state(
             Err(error) if error.kind == ErrorKind::Conflict => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use highwater_broker::memory::MemoryOptions;
+    use highwater_protocol::{
+        Namespace, Payload, Payloads, TypeName, WorkflowId,
+        event::{ActivityOptions, ActivityScheduled, Outcome},
+        task::ActivityReport,
+    };
+
+    use super::*;
+
+    fn task(queue: &QueueName) -> ActivityTask {
+        ActivityTask {
+            workflow_id: WorkflowId::new("acme").unwrap(),
+            workflow_type: TypeName::new("order").unwrap(),
+            run: RunId::generate(),
+            run_queue: queue.clone(),
+            call: ActivityScheduled {
+                op: OpId(1),
+                name: TypeName::new("charge").unwrap(),
+                queue: queue.clone(),
+                input: Payload::null(),
+                options: ActivityOptions::default(),
+                headers: Payloads::default(),
+            },
+            attempt: 1,
+            scheduled_at: Timestamp::ZERO,
+            trace: None,
+            headers: Payloads::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_whose_answer_was_lost_is_not_sent_again_once_it_is_done() {
+        let broker = MemoryOptions::new(Namespace::default()).build();
+        let queue = QueueName::new("main").unwrap();
+        let task = task(&queue);
+        let key = task.workflow_id.to_key();
+        broker.faults().lose_answers(broker.subjects().task_all(), 1);
+        let worker = async {
+            let taken = broker.take_tasks(queue.clone(), 1, Duration::from_secs(10)).await.unwrap();
+            let report = ActivityReport { op: OpId(1), attempt: 1, outcome: Outcome::Completed(Payload::null()) };
+            let subject = broker.subjects().inbox_engine(EngineVerb::Activity, &queue, task.run, &key);
+            let publish = Publish { subject, payload: wire::encode(&report), ..Publish::default() };
+            let stored = broker.publish(publish).await.unwrap();
+            taken[0].ack.done().await.unwrap();
+            stored.seq
+        };
+        // The worker is faster than the owner's next try.
+        let (sent, seq) = tokio::join!(send_task(&broker, &key, task.clone(), 0, false), worker);
+        assert!(matches!(sent, Sent::Waits { seq: waiting, .. } if waiting == seq), "{sent:?}");
+        let again = broker.take_tasks(queue, 1, Duration::from_secs(60)).await.unwrap();
+        assert!(again.is_empty(), "nobody gets the task a second time");
     }
 }

@@ -56,9 +56,9 @@ pub(crate) enum Action {
 /// What a record asks for.
 #[derive(Debug)]
 pub(crate) enum Send {
-    /// An activity's task. `verify` holds the mark up to which the run has consumed its inbox, when the task may have been
-    /// sent before: then it is sent only if it is not there and no outcome waits in the inbox.
-    Task { task: Box<ActivityTask>, verify: Option<u64> },
+    /// An activity's task. With `verify` it may have been sent before, and is sent only if it is not there and no outcome waits
+    /// in the inbox behind `seen`, which is how far the run has consumed that.
+    Task { task: Box<ActivityTask>, seen: u64, verify: bool },
     /// A durable timer.
     Timer { unit: UnitId, run: RunId, timer: TimerId, at: Timestamp },
     /// A durable timer is not needed any more.

@@ -208,7 +208,11 @@ impl Engine {
         verify: Option<u64>,
         time: Timestamp,
     ) {
-        let Some(started) = slot.known().and_then(|tip| tip.started.clone()) else { return };
+        let Some((started, mark)) =
+            slot.known().and_then(|tip| Some((tip.started.clone()?, tip.frame.marks.inbox.seq)))
+        else {
+            return;
+        };
         let call = &activity.call;
         let task = ActivityTask {
             workflow_id: started.workflow_id.clone(),
@@ -221,7 +225,8 @@ impl Engine {
             trace: started.trace.clone(),
             headers: call.headers.clone().over(&started.headers),
         };
-        self.send(key, slot, Send::Task { task: Box::new(task), verify });
+        let seen = verify.unwrap_or_else(|| mark.max(slot.seen_inbox));
+        self.send(key, slot, Send::Task { task: Box::new(task), seen, verify: verify.is_some() });
         if let Some(timeout) = call.options.schedule_to_start {
             self.arm(key, slot, run, TimerId::ScheduleToStart(call.op), activity.scheduled_at.after(timeout), time);
         }

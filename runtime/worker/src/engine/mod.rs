@@ -148,6 +148,8 @@ pub(crate) struct Engine {
     uses: u64,
     /// Cached runs in the order of their last use; entries that are out of date are passed over.
     idle: VecDeque<(Key, u64)>,
+    /// The sum of the slots' loads.
+    backlog: usize,
 }
 
 impl Engine {
@@ -172,6 +174,7 @@ impl Engine {
             asked: HashMap::new(),
             uses: 0,
             idle: VecDeque::new(),
+            backlog: 0,
         }
     }
 
@@ -220,9 +223,9 @@ impl Engine {
         mem::take(&mut self.actions)
     }
 
-    /// How many events are under way; the driver stops reading above a limit.
+    /// How much is at work; the driver stops reading above a limit.
     pub(crate) fn backlog(&self) -> usize {
-        self.units.values().map(Unit::backlog).sum()
+        self.backlog + self.units.values().map(Unit::leaving).sum::<usize>()
     }
 
     /// The offsets that changed since this was asked last.
@@ -283,6 +286,7 @@ impl Engine {
             self.slots.iter().filter(|(_, slot)| slot.unit == id).map(|(key, _)| key.clone()).collect();
         for key in keys {
             let Some(slot) = self.slots.remove(&key) else { continue };
+            self.backlog -= slot.load();
             self.actions.push(Action::Evict { key: key.clone() });
             // What was read in another partition is still this process's to deal with.
             for (unit, source, seq) in slot.taken {
@@ -402,6 +406,7 @@ impl Engine {
     /// Changes a slot and lets its run go on. Outcomes for a slot that is gone, or that was reset since, concern nobody.
     fn with(&mut self, key: &Key, generation: Option<u64>, change: impl FnOnce(&mut Self, &mut Slot)) {
         let Some((own, mut slot)) = self.slots.remove_entry(key) else { return };
+        let before = slot.load();
         if generation.is_none_or(|generation| generation == slot.generation) {
             change(self, &mut slot);
             self.advance(key, &mut slot);
@@ -409,6 +414,7 @@ impl Engine {
         if slot.is_quiescent() {
             self.done(key, &mut slot);
         }
+        self.backlog = self.backlog + slot.load() - before;
         let closed = slot.known().is_some_and(slot::KnownTip::is_closed);
         if slot.is_forgettable() && (!slot.live || closed) {
             if slot.live {

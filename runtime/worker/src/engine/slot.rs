@@ -334,6 +334,13 @@ impl Slot {
             && !self.suspect
     }
 
+    /// How much of this process's room it takes that comes free by itself. What waits for a step, or for something that is still
+    /// to be read, does not count: it must not keep the rest from being read.
+    pub(super) fn load(&self) -> usize {
+        let at_work = if self.stage == Stage::Idle { 0 } else { 1 + self.batch.items.len() };
+        at_work + self.pending.len() + self.sending
+    }
+
     /// Whether nobody would miss it.
     pub(super) fn is_forgettable(&self) -> bool {
         self.is_quiescent() && self.taken.is_empty() && self.questions.is_empty() && self.asking == 0

@@ -1,5 +1,6 @@
 //! The engine alone: what it makes of inputs whose order only a crash or another queue can bring about.
 
+mod backlog;
 mod repeats;
 
 use std::{sync::Arc, time::Duration};
@@ -358,8 +359,8 @@ fn an_update_that_was_refused_is_not_accepted_when_a_later_record_is_too_large()
     assert_eq!(rejections.collect::<Vec<_>>(), [&refusal], "{actions:?}");
 }
 
-/// An activity and its cancellation.
-fn cancelled() -> Vec<Event> {
+/// A call of an activity.
+fn called() -> Event {
     let call = ActivityScheduled {
         op: OpId(1),
         name: TypeName::new("ship").unwrap(),
@@ -368,7 +369,12 @@ fn cancelled() -> Vec<Event> {
         options: ActivityOptions::default(),
         headers: Payloads::default(),
     };
-    vec![Event::ActivityScheduled(Box::new(call)), Event::ActivityCancelRequested { op: OpId(1) }]
+    Event::ActivityScheduled(Box::new(call))
+}
+
+/// An activity and its cancellation.
+fn cancelled() -> Vec<Event> {
+    vec![called(), Event::ActivityCancelRequested { op: OpId(1) }]
 }
 
 fn cancels_activity(actions: &[Action]) -> bool {

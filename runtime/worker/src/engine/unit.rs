@@ -125,9 +125,9 @@ impl Unit {
         self.inbox.open.is_empty() && self.fires.open.is_empty()
     }
 
-    /// How many events are under way.
-    pub(super) fn backlog(&self) -> usize {
-        self.inbox.open.len() + self.fires.open.len()
+    /// How many events are being refused or passed on.
+    pub(super) fn leaving(&self) -> usize {
+        self.inbox.leaving.len() + self.fires.leaving.len()
     }
 
     /// The offsets to write, when they changed since they were last asked for.

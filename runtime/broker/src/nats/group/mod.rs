@@ -81,7 +81,10 @@ impl Group {
         let (done, outcome) = oneshot::channel();
         committer.send(Item { message, done }).map_err(|_| ended(&subject))?;
         match timeout(ANSWER_WAIT, outcome).await {
-            Ok(outcome) => outcome.unwrap_or_else(|_| Err(ended(&subject))),
+            Ok(outcome) => outcome.unwrap_or_else(|_| {
+                let text = format!("it is not known whether {subject} was stored: the runtime has ended");
+                Err(Error::new(ErrorKind::Unavailable, text))
+            }),
             Err(_) => Err(self.link.no_answer(&subject.into(), ANSWER_WAIT)),
         }
     }

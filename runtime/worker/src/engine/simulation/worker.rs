@@ -265,14 +265,12 @@ impl Worker {
 
     fn send(world: &mut World, key: &Key, send: Send) -> Sent {
         match send {
-            Send::Task { task, verify } => {
+            Send::Task { task, seen, verify } => {
                 let (run, op) = (task.run, task.call.op);
                 if world.tasks.contains_key(&(run, op)) {
                     return Sent::Done;
                 }
-                if let Some(seen) = verify
-                    && let Some(seq) = world.last_outcome(run, key).filter(|seq| *seq > seen)
-                {
+                if verify && let Some(seq) = world.last_outcome(run, key).filter(|seq| *seq > seen) {
                     return Sent::Waits { run, op, seq };
                 }
                 super::check::task(world, run, op);
