@@ -325,7 +325,7 @@ mod tests {
         // The worker is faster than the owner's next try.
         let (sent, seq) = tokio::join!(send_task(&broker, &key, task.clone(), 0, false), worker);
         assert!(matches!(sent, Sent::Waits { seq: waiting, .. } if waiting == seq), "{sent:?}");
-        let again = broker.take_tasks(queue, 1, Duration::from_secs(60)).await.unwrap();
+        let again = broker.take_tasks(queue, 1, Duration::from_mins(1)).await.unwrap();
         assert!(again.is_empty(), "nobody gets the task a second time");
     }
 }
