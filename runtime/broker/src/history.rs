@@ -110,7 +110,11 @@ impl StoredRecord {
     }
 
     fn field(&self, name: &str) -> Option<&str> {
-        field::get(self.headers.get(header::RECORD)?, name)
+        match self.headers.get(header::RECORD) {
+            Some(fields) => field::get(fields, name),
+            // The first records had a header for each.
+            None => self.headers.get(field::before(name)?),
+        }
     }
 
     /// What the run can be found by after this record, by its header.
@@ -306,5 +310,35 @@ pub async fn append(broker: &dyn Broker, key: &Key, record: &NewRecord, expect: 
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_is_found_by_is_read_from_the_headers_of_every_version() {
+        let frame = Frame {
+            run: RunId::generate(),
+            record: RecordId::generate(),
+            ordinal: 0,
+            first_event: 1,
+            time: Timestamp(9),
+            marks: highwater_protocol::record::Marks::default(),
+            closed: false,
+            back: Vec::new(),
+        };
+        let payload = Record { frame, body: Body::default() }.encode();
+        let first = Headers::new().with("Hw-Type", "a=2Eb").with("Hw-Queue", "shop").with("Hw-Started", "7");
+        let now = Headers::new().with(header::RECORD, "run=1;type=a=2Eb;queue=shop;started=7");
+        for headers in [first, now] {
+            let message =
+                Message { subject: "s".into(), headers, payload: payload.clone(), seq: 1, time: Timestamp(9) };
+            let record = StoredRecord::from_message(message).unwrap();
+            assert_eq!(record.workflow_type().unwrap().as_str(), "a.b");
+            assert_eq!(record.queue().unwrap().as_str(), "shop");
+            assert_eq!(record.started_at(), Some(Timestamp(7)));
+        }
     }
 }

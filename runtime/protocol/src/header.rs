@@ -57,6 +57,18 @@ pub mod field {
     /// On a closing record: when the run closed, in microseconds since the epoch.
     pub const CLOSED_AT: &str = "closed";
 
+    /// The header that a field was before there was one for all.
+    pub fn before(name: &str) -> Option<&'static str> {
+        match name {
+            RUN => Some(super::RUN),
+            TYPE => Some("Hw-Type"),
+            QUEUE => Some("Hw-Queue"),
+            STARTED_AT => Some("Hw-Started"),
+            CLOSED_AT => Some("Hw-Closed"),
+            _ => None,
+        }
+    }
+
     /// The value of a field.
     pub fn get<'a>(fields: &'a str, name: &str) -> Option<&'a str> {
         fields.split(';').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
