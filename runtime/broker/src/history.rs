@@ -169,11 +169,6 @@ impl NewRecord {
         &self.payload
     }
 
-    /// What its headers tell.
-    pub fn summary(&self) -> &Summary {
-        &self.summary
-    }
-
     /// Its headers.
     pub fn headers(&self) -> Headers {
         self.summary.headers(self.run, self.time, self.first)

@@ -16,6 +16,7 @@ extern crate highwater_core as highwater;
 
 mod activities;
 mod assignment;
+mod backoff;
 mod clock;
 mod driver;
 mod engine;

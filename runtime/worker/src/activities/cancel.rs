@@ -20,7 +20,8 @@ use highwater_protocol::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{backoff::Backoff, heartbeat::Port, state::StateEntry};
+use super::{heartbeat::Port, state::StateEntry};
+use crate::backoff::Backoff;
 
 /// A running activity's entry is read this often, or at its heartbeat interval when that is shorter.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);

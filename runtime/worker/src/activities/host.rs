@@ -12,8 +12,8 @@ use highwater_protocol::{QueueName, Timestamp};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{backoff::Backoff, cancel::Cancellations, catalog::ActivityCatalog};
-use crate::clock::ServerClock;
+use super::{cancel::Cancellations, catalog::ActivityCatalog};
+use crate::{backoff::Backoff, clock::ServerClock};
 
 /// How often the server's clock is asked for, beside what messages tell of it.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@ use std::{
 use highwater_broker::{BoxFuture, Error, TaskAck};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::backoff::Backoff;
+use crate::backoff::Backoff;
 
 /// Progress is told this many times within the ack wait.
 const TOLD_PER_WAIT: u32 = 3;

@@ -15,7 +15,6 @@
 
 mod around;
 mod attempt;
-mod backoff;
 mod cancel;
 mod catalog;
 mod heartbeat;

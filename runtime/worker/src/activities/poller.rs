@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     attempt::Delivery,
-    backoff::Backoff,
     catalog::ActivityCatalog,
     host::{Host, Slot},
     lease::Lease,
 };
+use crate::backoff::Backoff;
 
 /// How long one call waits for tasks.
 const TAKE_WAIT: Duration = Duration::from_secs(30);

@@ -13,10 +13,10 @@ use highwater_protocol::{
 };
 
 use super::{
-    backoff::Backoff,
     host::Host,
     lease::{GivenUp, Lease},
 };
+use crate::backoff::Backoff;
 
 /// The partition under which tasks are rejected: what cannot be read tells none.
 const REJECTED_PARTITION: u16 = 0;

@@ -10,9 +10,11 @@ use highwater_protocol::{
     timer::{Fire, TimerId},
     wire,
 };
-use tokio::time::sleep;
 
-use crate::engine::{Outgoing, Send, Sent, UnitId};
+use crate::{
+    backoff::Backoff,
+    engine::{Outgoing, Send, Sent, UnitId},
+};
 
 /// The shortest and the longest wait between two tries.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -23,28 +25,13 @@ pub(super) async fn insist<T, F: Future<Output = Result<T, Error>>>(
     what: &str,
     mut call: impl FnMut() -> F,
 ) -> Result<T, Error> {
-    let mut pauses = Pauses::new();
+    let mut backoff = Backoff::between(PAUSE_MIN, PAUSE_MAX);
     loop {
         match call().await {
             Err(error) if error.is_retryable() => tracing::warn!(%error, "{what} failed; it is tried again"),
             result => return result,
         }
-        sleep(pauses.next()).await;
-    }
-}
-
-/// The waits between tries, each twice the one before.
-struct Pauses(Duration);
-
-impl Pauses {
-    fn new() -> Self {
-        Self(PAUSE_MIN)
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = (pause * 2).min(PAUSE_MAX);
-        pause
+        backoff.pause().await;
     }
 }
 
@@ -68,7 +55,7 @@ async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, seen: u64
         expect_last: Some(0),
         ..Publish::default()
     };
-    let mut pauses = Pauses::new();
+    let mut backoff = Backoff::between(PAUSE_MIN, PAUSE_MAX);
     loop {
         if verify && let Some(sent) = sent_before(broker, key, &task, seen).await {
             return sent;
@@ -83,7 +70,7 @@ async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, seen: u64
             }
             Err(error) => return refused(&task, &error),
         }
-        sleep(pauses.next()).await;
+        backoff.pause().await;
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use futures_util::FutureExt;
 use highwater_broker::history::Appended;
 use highwater_core::run::{Limits, Registry, Run};
-use highwater_protocol::{Key, Record, RunId, Timestamp, ids::RecordId, record::Mark, reply::Reply, timer::TimerId};
+use highwater_protocol::{Key, RunId, Timestamp, ids::RecordId, record::Mark, reply::Reply, timer::TimerId};
 use tokio::time::Instant;
 
 use super::{
@@ -225,7 +225,7 @@ impl Worker {
                 Input::Loaded { key, generation, loaded }
             }
             Action::Append { key, generation, record, expect } => {
-                let seq = world.append(&key, &Record::decode(record.payload()).unwrap(), record.summary(), expect);
+                let seq = world.append(&key, &record, expect);
                 if seq.is_none() || faults && dice.roll(8) == 0 {
                     let record = record.id();
                     self.pending.push(Pending::Lookup { key, generation, record, seq });

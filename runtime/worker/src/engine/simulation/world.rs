@@ -199,7 +199,7 @@ impl World {
     }
 
     /// A conditional append.
-    pub(super) fn append(&mut self, key: &Key, record: &Record, summary: &Summary, expect: u64) -> Option<u64> {
+    pub(super) fn append(&mut self, key: &Key, record: &NewRecord, expect: u64) -> Option<u64> {
         let records = self.history.entry(key.clone()).or_default();
         if records.last().map_or(0, |last| last.seq) != expect {
             return None;
@@ -207,8 +207,8 @@ impl World {
         self.history_seq += 1;
         records.push(Message {
             subject: self.subjects.history(key),
-            headers: NewRecord::new(record, summary.clone()).headers(),
-            payload: record.encode(),
+            headers: record.headers(),
+            payload: record.payload().clone(),
             seq: self.history_seq,
             time: self.time,
         });
@@ -289,7 +289,7 @@ impl World {
         let frame = self.frame(run, 0, 1, marks, false, Vec::new());
         let body = Body { events: vec![Event::Started(Box::new(started))], previous: None };
         let summary = self.summary(Status::Running);
-        self.append(key, &Record { frame, body }, &summary, expect);
+        self.append(key, &NewRecord::new(&Record { frame, body }, summary), expect);
     }
 
     /// What a client does to end a run.
@@ -303,7 +303,7 @@ impl World {
         let frame = self.frame(run, ordinal, first, last.frame.marks, true, last.frame.next_back(last.seq));
         let body = Body { events: vec![Event::Terminated { reason: "why".into() }], previous: None };
         let summary = self.summary(Status::Terminated);
-        self.append(key, &Record { frame, body }, &summary, last.seq);
+        self.append(key, &NewRecord::new(&Record { frame, body }, summary), last.seq);
     }
 
     fn frame(&self, run: RunId, ordinal: u64, first_event: u64, marks: Marks, closed: bool, back: Vec<u64>) -> Frame {

@@ -4,7 +4,6 @@
 //! for the worker's process, the allocator's own needs included. A first half as many runs come before the first look, so that
 //! what the worker needs for being busy at all is there already.
 
-use highwater::WorkerBuilder;
 use highwater_broker::BoxFuture;
 
 use super::{
@@ -32,10 +31,6 @@ impl Row for Cached {
 
     fn about(&self) -> &'static str {
         "Memory of the worker for a run of 10 events that it keeps"
-    }
-
-    fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
-        worker
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {

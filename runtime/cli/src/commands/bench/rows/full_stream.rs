@@ -5,7 +5,6 @@
 
 use std::time::Instant;
 
-use highwater::WorkerBuilder;
 use highwater_broker::{BoxFuture, Broker, Publish, Stream};
 use highwater_protocol::{RunId, WorkflowId};
 
@@ -36,10 +35,6 @@ impl Row for FullStream {
 
     fn about(&self) -> &'static str {
         "No-op runs and cold resumes with very many messages in the stream"
-    }
-
-    fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
-        worker
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {

@@ -77,8 +77,10 @@ pub(crate) trait Row: fmt::Debug + Sync {
         None
     }
 
-    /// Adds its workflows and activities to a worker. Each is added by one row only.
-    fn register(&self, worker: WorkerBuilder) -> WorkerBuilder;
+    /// Adds its workflows and activities to a worker. Each is added by one row only; most have some of their own.
+    fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
+        worker
+    }
 
     /// Measures it: one line for each concurrency, or one in all.
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>>;

@@ -49,10 +49,6 @@ impl Row for StartOnly {
         "start"
     }
 
-    fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
-        worker
-    }
-
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
         // What a run that returns at once leaves to be done after its start is nothing, so the pattern is the same.
         Box::pin(ordinary::measure(self, stage, Story::NoOp, || {

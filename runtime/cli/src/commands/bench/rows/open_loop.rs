@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use highwater::WorkerBuilder;
 use highwater_broker::BoxFuture;
 
 use super::{
@@ -36,10 +35,6 @@ impl Row for OpenLoop {
 
     fn about(&self) -> &'static str {
         "No-op runs that begin at half of the peak, timed from when they should begin"
-    }
-
-    fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
-        worker
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use highwater::{Payload, WorkerBuilder, prelude::*};
+use highwater::{Payload, prelude::*};
 use highwater_broker::{BoxFuture, Message, history::StoredRecord};
 use highwater_core::run::{Conclusion, Limits, Registry, Run, StepRun, Transition};
 use highwater_protocol::{
@@ -45,10 +45,6 @@ impl Row for Replay {
 
     fn about(&self) -> &'static str {
         "Events that the core replays in a second, on one core and without I/O"
-    }
-
-    fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
-        worker
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {

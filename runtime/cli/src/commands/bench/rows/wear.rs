@@ -6,7 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use highwater::WorkerBuilder;
 use highwater_broker::BoxFuture;
 
 use super::{QUEUE, Row, many::for_each, no_op::bench_no_op, run::run};
@@ -40,10 +39,6 @@ impl Row for Wear {
 
     fn about(&self) -> &'static str {
         "What a no-op run costs after 100000 others, or 10000 unless the row is named"
-    }
-
-    fn register(&self, worker: WorkerBuilder) -> WorkerBuilder {
-        worker
     }
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
