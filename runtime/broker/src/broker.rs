@@ -1,6 +1,6 @@
 //! What the engine needs of a broker.
 
-use std::{fmt, pin::Pin, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use highwater_protocol::{Headers, QueueName, Timestamp, subject::Subjects};
@@ -208,6 +208,9 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     fn is_in_process(&self) -> bool {
         false
     }
+
+    /// The same by a connection of its own, which lives on the async runtime that polls this.
+    fn dedicated(&self) -> BoxFuture<'static, Result<Arc<dyn Broker>, Error>>;
 }
 
 /// What can be done with a task in hand.

@@ -15,6 +15,9 @@ use clap::Parser;
 
 use crate::{commands::Command, globals::Globals};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Durable execution on NATS: run a server for development, start workflows and look at them.
 #[derive(Debug, Parser)]
 #[command(

@@ -5,7 +5,8 @@
 //! - `membership`: announces the worker, takes and hands over partitions (`assignment` says which).
 //! - `driver`: reads what comes in for them, performs what the engine decides, feeds back what came of it.
 //! - `engine`: decides everything and does nothing: no I/O, no clock, no task.
-//! - `executor`: the threads that run workflow code.
+//! - `executor`: the threads that run workflow code, and with it the worker's own.
+//! - `user`: the user's async runtime, for the rest of his code.
 //! - `activities`: takes tasks of queues and runs them; knows nothing of runs.
 
 #![deny(missing_docs)]
@@ -27,6 +28,7 @@ mod membership;
 mod options;
 mod tick;
 mod trace;
+mod user;
 mod worker;
 
 pub use activities::CatalogError;

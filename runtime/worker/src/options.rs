@@ -1,6 +1,6 @@
 //! Putting a worker together.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use highwater_broker::Broker;
 use highwater_core::{
@@ -50,7 +50,7 @@ pub struct WorkerBuilder {
     pub(crate) sets: Vec<Sets>,
     pub(crate) interceptors: Around,
     pub(crate) slots: usize,
-    pub(crate) threads: usize,
+    pub(crate) threads: Option<usize>,
     pub(crate) cache_max: usize,
     pub(crate) history_limits: HistoryLimits,
     pub(crate) task_timeout: Duration,
@@ -81,7 +81,6 @@ impl std::fmt::Debug for Sets {
 impl WorkerBuilder {
     /// A worker of the namespace behind this broker.
     pub fn new(broker: Arc<dyn Broker>) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             broker,
             queues: BTreeSet::new(),
@@ -89,7 +88,7 @@ impl WorkerBuilder {
             sets: Vec::new(),
             interceptors: Around::default(),
             slots: 200,
-            threads: cores,
+            threads: None,
             cache_max: 10_000,
             history_limits: HistoryLimits::default(),
             task_timeout: Duration::from_secs(2),
@@ -145,9 +144,10 @@ impl WorkerBuilder {
         self
     }
 
-    /// How many threads run workflow code; as many as there are cores unless set.
+    /// Gives workflow code threads of its own, for code that computes much. Unless set, it runs on the one thread that all else of the
+    /// worker's workflows has, which spares most code the wait for another thread to wake.
     pub fn workflow_threads(mut self, threads: usize) -> Self {
-        self.threads = threads.max(1);
+        self.threads = Some(threads.max(1));
         self
     }
 

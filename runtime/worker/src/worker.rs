@@ -1,9 +1,9 @@
 //! A worker process: workflows, activities, or both.
 
-use std::{fmt, panic, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use highwater_broker::{Broker, Error};
-use highwater_core::run::{Limits, Registry};
+use highwater_core::run::Registry;
 use highwater_protocol::{
     Key, QueueName, WorkerId, WorkflowId,
     worker::{Announcement, ServedQueue},
@@ -13,21 +13,26 @@ use tokio::{
         Semaphore,
         mpsc::{self, UnboundedReceiver, UnboundedSender},
     },
-    task::{JoinError, JoinSet},
-    time::Instant,
+    task::JoinSet,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{Instrument, instrument::WithSubscriber};
 
 use crate::{
-    activities::{ActivityCatalog, ActivityWorker},
+    activities::{ActivityCatalog, ActivityHost, ActivityWorker},
     clock::ServerClock,
     driver::{Driver, Parts},
+    executor::Home,
     history_limits::HistoryLimits,
     leftovers,
     membership::Membership,
     options::WorkerBuilder,
+    user::UserRuntime,
 };
+
+/// How long the end waits for the last answers to go out.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// Runs workflows and activities until it is told to stop.
 ///
@@ -47,11 +52,11 @@ pub struct Worker {
 #[derive(Clone, Debug)]
 struct Options {
     slots: usize,
-    threads: usize,
+    threads: Option<usize>,
     cache_max: usize,
     history_limits: HistoryLimits,
-    task_timeout: std::time::Duration,
-    grace: std::time::Duration,
+    task_timeout: Duration,
+    grace: Duration,
     name: String,
 }
 
@@ -86,6 +91,9 @@ pub enum RunError {
     /// The broker did not answer.
     #[error("the worker cannot start: {0}")]
     Broker(#[from] Error),
+    /// The operating system did not give it a thread.
+    #[error("the worker cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 impl fmt::Debug for Worker {
@@ -138,34 +146,44 @@ impl Worker {
     }
 
     /// Runs until the worker is stopped. A connection that is lost meanwhile is waited for.
+    ///
+    /// All that the worker does itself, and workflow code, has a thread and a connection of its own. Activities and steps belong to the
+    /// async runtime that polls this; those that are quick are polled on the worker's thread first.
     pub async fn run(self) -> Result<(), RunError> {
         if self.broker.is_in_process() {
-            return self.work().await;
+            let broker = Arc::clone(&self.broker);
+            return self.work(broker, None, UserRuntime::current(None)).await;
         }
-        // A program mostly awaits this in its main function, whose thread does nothing else. There every message would have to
-        // wake another thread; among the tasks that bring it, it need not.
-        let work = self.work().in_current_span().with_current_subscriber();
-        let ended = AbortOnDropHandle::new(tokio::spawn(work)).await;
-        match ended.map_err(JoinError::try_into_panic) {
-            Ok(ended) => ended,
-            Err(Ok(panic)) => panic::resume_unwind(panic),
-            // The runtime shuts down, and whoever waits here on another one waits for nothing.
-            Err(Err(_)) => Ok(()),
-        }
+        let home = Home::new();
+        let user = UserRuntime::current(Some(Arc::clone(&home)));
+        let hosted = Arc::clone(&home);
+        let work = async move {
+            let broker = self.broker.dedicated().await?;
+            self.work(Arc::clone(&broker), Some(hosted), user).await?;
+            // The last answers are on their way.
+            let _ = timeout(FLUSH_MAX, broker.flush()).await;
+            Ok(())
+        };
+        home.host(work.in_current_span().with_current_subscriber()).await?
     }
 
-    async fn work(self) -> Result<(), RunError> {
+    async fn work(
+        self,
+        broker: Arc<dyn Broker>,
+        home: Option<Arc<Home>>,
+        user: Arc<UserRuntime>,
+    ) -> Result<(), RunError> {
         let asked = Instant::now();
-        let server = self.broker.server_time().await?;
+        let server = broker.server_time().await?;
         // The server's clock was read somewhere between asking and now; the later instant makes the estimate the earlier one.
         let clock = ServerClock::new(server, Instant::now());
         tracing::debug!(round_trip = ?asked.elapsed(), "the server's clock is known");
         let mut parts = JoinSet::new();
-        let activities = self.spawn_activities(&mut parts);
+        let activities = self.spawn_activities(&broker, &user, &mut parts);
         if self.registry.names().is_empty() {
             self.stop.cancelled().await;
         } else {
-            self.run_workflows(clock).await;
+            self.run_workflows(broker, home, user, clock).await;
         }
         activities.cancel();
         while parts.join_next().await.is_some() {}
@@ -184,43 +202,53 @@ impl Worker {
         result
     }
 
-    fn spawn_activities(&self, parts: &mut JoinSet<()>) -> CancellationToken {
+    fn spawn_activities(
+        &self,
+        broker: &Arc<dyn Broker>,
+        user: &Arc<UserRuntime>,
+        parts: &mut JoinSet<()>,
+    ) -> CancellationToken {
         let stop = self.stop.child_token();
         if self.catalog.is_empty() {
             return stop;
         }
         let slots = Arc::new(Semaphore::new(self.options.slots));
-        let limits = Limits::for_message_max(self.broker.payload_max());
         for queue in &self.queues {
-            let worker = ActivityWorker::new(
-                Arc::clone(&self.broker),
+            let host = ActivityHost::new(
+                Arc::clone(broker),
+                Arc::clone(user),
                 queue.clone(),
                 Arc::clone(&self.catalog),
-                Arc::clone(&slots),
-                limits,
                 stop.clone(),
-                self.options.grace,
             );
-            parts.spawn(worker.run());
+            parts.spawn(ActivityWorker::new(host, Arc::clone(&slots), self.options.grace).run());
         }
         stop
     }
 
-    async fn run_workflows(self, clock: ServerClock) {
+    async fn run_workflows(
+        self,
+        broker: Arc<dyn Broker>,
+        home: Option<Arc<Home>>,
+        user: Arc<UserRuntime>,
+        clock: ServerClock,
+    ) {
         let types = self.registry.names();
         let queues =
             self.queues.iter().map(|queue| ServedQueue { queue: queue.clone(), types: types.clone() }).collect();
         let announcement = Announcement { worker: WorkerId::generate(), name: self.options.name.clone(), queues };
         let (notes, noted) = mpsc::unbounded_channel();
         let (command, commands) = mpsc::unbounded_channel();
-        let membership = Membership::new(Arc::clone(&self.broker), announcement, notes, commands);
+        let membership = Membership::new(Arc::clone(&broker), announcement, notes, commands);
         let member = tokio::spawn(membership.run());
-        let _leftovers = AbortOnDropHandle::new(tokio::spawn(leftovers::clear(Arc::clone(&self.broker))));
+        let _leftovers = AbortOnDropHandle::new(tokio::spawn(leftovers::clear(Arc::clone(&broker))));
         let driver = Driver::new(Parts {
-            broker: Arc::clone(&self.broker),
+            broker,
             queues: self.queues.clone(),
             registry: Arc::clone(&self.registry),
+            home,
             threads: self.options.threads,
+            user,
             cache_max: self.options.cache_max,
             history_limits: self.options.history_limits,
             task_timeout: self.options.task_timeout,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use highwater::{client::Description, prelude::*};
+use highwater::{Highwater, WorkerBuilder, client::Description, prelude::*};
 use highwater_tests::{
     deadline::{until, within},
     space::{self, Running},
@@ -51,13 +51,13 @@ async fn a_panic_blocks_its_run_alone_until_the_code_is_fixed() -> Result<()> {
     Ok(())
 }
 
-/// Ends the loop when the test is over, as nothing else can.
-static OVER: AtomicBool = AtomicBool::new(false);
+/// Ends the loop of each test when that is over, as nothing else can.
+static OVER: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
 
 #[workflow]
-pub async fn spins(ctx: Ctx, (): ()) -> Result<(), Exit> {
+pub async fn spins(ctx: Ctx, test: usize) -> Result<(), Exit> {
     ctx.step("begin", async |_| Ok::<_, String>(())).await?;
-    while !OVER.load(Ordering::SeqCst) {
+    while !OVER[test].load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
@@ -66,7 +66,19 @@ pub async fn spins(ctx: Ctx, (): ()) -> Result<(), Exit> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_that_never_awaits_loses_its_thread_and_blocks_nobody_else() -> Result<()> {
     let highwater = space::open(&SERVER, "spins").await;
-    let worker = highwater.worker().workflow(spins).workflow(normal).workflow(crate::ids::listen).workflow_threads(1);
+    let worker = highwater.worker();
+    a_loop_that_never_awaits(0, &highwater, worker).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_that_never_awaits_loses_a_thread_that_is_for_workflow_code_alone() -> Result<()> {
+    let highwater = space::open(&SERVER, "spins-apart").await;
+    let worker = highwater.worker().workflow_threads(1);
+    a_loop_that_never_awaits(1, &highwater, worker).await
+}
+
+async fn a_loop_that_never_awaits(test: usize, highwater: &Highwater, worker: WorkerBuilder) -> Result<()> {
+    let worker = worker.workflow(spins).workflow(normal).workflow(crate::ids::listen);
     let worker = Running::spawn(worker.workflow_task_timeout(Duration::from_millis(300)).build()?);
     // Runs that share the only thread with it, in the middle of something.
     let client = highwater.client();
@@ -74,7 +86,7 @@ async fn a_loop_that_never_awaits_loses_its_thread_and_blocks_nobody_else() -> R
     for number in 0..20 {
         others.push(client.start(crate::ids::listen, "go".to_owned()).id(format!("other-{number}")).await?);
     }
-    let run = client.start(spins, ()).id("spins").await?;
+    let run = client.start(spins, test).id("spins").await?;
     let failure = blocked(&run).await.blocked.expect("it is blocked").failure.to_string();
     for told in [
         "stuck",
@@ -96,10 +108,10 @@ async fn a_loop_that_never_awaits_loses_its_thread_and_blocks_nobody_else() -> R
         other.signal("go", &1).await?;
         assert_eq!(within("the result of another run", other.result()).await?, 1);
     }
-    still_works(&highwater).await;
+    still_works(highwater).await;
     run.terminate("it never ends").await?;
     assert_eq!(run.describe().await?.progress.to_string(), "terminated");
-    OVER.store(true, Ordering::SeqCst);
+    OVER[test].store(true, Ordering::SeqCst);
     worker.stop().await;
     Ok(())
 }

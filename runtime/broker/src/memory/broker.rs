@@ -334,4 +334,10 @@ impl Broker for MemoryBroker {
     fn is_in_process(&self) -> bool {
         self.shared.options.in_process
     }
+
+    fn dedicated(&self) -> BoxFuture<'static, Result<Arc<dyn Broker>, Error>> {
+        // There is no connection.
+        let broker: Arc<dyn Broker> = Arc::new(self.clone());
+        self.call(|_, _| Ok(broker))
+    }
 }

@@ -251,4 +251,14 @@ impl Broker for NatsBroker {
         let link = self.link();
         Box::pin(async move { link.round_trip().await })
     }
+
+    fn dedicated(&self) -> BoxFuture<'static, Result<Arc<dyn Broker>, Error>> {
+        let Shared { connection, namespace, settings, .. } = &*self.shared;
+        let (connection, namespace, settings) = (connection.clone(), namespace.clone(), settings.clone());
+        Box::pin(async move {
+            let connection = connection.another().await?;
+            let broker: Arc<dyn Broker> = Arc::new(Self::new(connection, namespace, settings));
+            Ok(broker)
+        })
+    }
 }

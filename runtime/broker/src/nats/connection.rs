@@ -16,7 +16,7 @@ use super::{
     replies::Replies,
     version,
 };
-use crate::error::ConnectError;
+use crate::error::{ConnectError, Error, ErrorKind};
 
 /// Messages that may wait in this process for one subscription. Only a process that does not get to run comes near it.
 const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
@@ -35,6 +35,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 pub struct NatsConnection {
     pub(super) link: Arc<Link>,
     closed: watch::Receiver<bool>,
+    options: Arc<ConnectOptions>,
 }
 
 impl NatsConnection {
@@ -83,7 +84,13 @@ impl NatsConnection {
             .await
             .map_err(|error| ConnectError::Unreachable { url: url.clone(), reason: error.to_string() })?;
         let link = Link::new(client, url, options.task_ack_wait, replies, subscriber, lost);
-        Ok(Self { link: Arc::new(link), closed })
+        Ok(Self { link: Arc::new(link), closed, options: Arc::new(options) })
+    }
+
+    /// Another connection, made as this one was.
+    pub(super) async fn another(&self) -> Result<Self, Error> {
+        let options = ConnectOptions::clone(&self.options);
+        Self::connect(options).await.map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))
     }
 
     /// Closes the connection for everybody who shares it, after what was sent has gone out. For the end of a program that

@@ -134,4 +134,8 @@ impl Broker for Faulty {
     fn flush(&self) -> Answer<()> {
         self.inner.flush()
     }
+
+    fn dedicated(&self) -> Answer<Arc<dyn Broker>> {
+        self.inner.dedicated()
+    }
 }

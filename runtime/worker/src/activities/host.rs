@@ -13,7 +13,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{cancel::Cancellations, catalog::ActivityCatalog};
-use crate::{backoff::Backoff, clock::ServerClock};
+use crate::{backoff::Backoff, clock::ServerClock, user::UserRuntime};
 
 /// How often the server's clock is asked for, beside what messages tell of it.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
@@ -22,8 +22,10 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
 pub(super) type Slot = Arc<OwnedSemaphorePermit>;
 
 #[derive(Debug)]
-pub(super) struct Host {
+pub(crate) struct Host {
     pub(super) broker: Arc<dyn Broker>,
+    /// Where the code runs.
+    pub(super) user: Arc<UserRuntime>,
     pub(super) queue: QueueName,
     pub(super) catalog: Arc<ActivityCatalog>,
     pub(super) limits: Limits,
@@ -36,18 +38,19 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(
+    pub(crate) fn new(
         broker: Arc<dyn Broker>,
+        user: Arc<UserRuntime>,
         queue: QueueName,
         catalog: Arc<ActivityCatalog>,
-        limits: Limits,
         stop: CancellationToken,
     ) -> Self {
         Self {
+            limits: Limits::for_message_max(broker.payload_max()),
             broker,
+            user,
             queue,
             catalog,
-            limits,
             cancellations: Cancellations::default(),
             stop,
             abandon: CancellationToken::new(),

@@ -32,5 +32,6 @@ mod tests;
 
 pub(crate) use catalog::ActivityCatalog;
 pub use catalog::CatalogError;
+pub(crate) use host::Host as ActivityHost;
 pub(crate) use poller::ActivityWorker;
 pub(crate) use work::caught;

@@ -2,19 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use highwater_broker::{BoxFuture, Broker, Error, Task};
-use highwater_core::run::Limits;
-use highwater_protocol::QueueName;
+use highwater_broker::{BoxFuture, Error, Task};
 use tokio::{
     sync::Semaphore,
     task::{JoinError, JoinSet},
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     attempt::Delivery,
-    catalog::ActivityCatalog,
     host::{Host, Slot},
     lease::Lease,
 };
@@ -39,19 +35,11 @@ pub(crate) struct ActivityWorker {
 }
 
 impl ActivityWorker {
-    /// Runs the activities of `catalog` that are called through `queue`. `slots` says how many run at once; it is one for
-    /// all queues of a process. Cancel `stop` to have no more tasks taken and end, running attempts after `grace` at the
-    /// latest.
-    pub(crate) fn new(
-        broker: Arc<dyn Broker>,
-        queue: QueueName,
-        catalog: Arc<ActivityCatalog>,
-        slots: Arc<Semaphore>,
-        limits: Limits,
-        stop: CancellationToken,
-        grace: Duration,
-    ) -> Self {
-        Self { host: Arc::new(Host::new(broker, queue, catalog, limits, stop)), slots, grace }
+    /// Runs the activities of the host's catalog that are called through its queue. `slots` says how many run at once; it is one
+    /// for all queues of a process. Cancel the host's `stop` to have no more tasks taken and end, running attempts after
+    /// `grace` at the latest.
+    pub(crate) fn new(host: Host, slots: Arc<Semaphore>, grace: Duration) -> Self {
+        Self { host: Arc::new(host), slots, grace }
     }
 
     /// Runs until it is told to stop and the attempts have ended or the grace period has. Attempts that have not are

@@ -7,16 +7,18 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{AbortHandle, abortable};
 use highwater_core::{
     activity::{ActivityContext, ActivityInfo, ActivitySet, Work},
     panic,
 };
 use highwater_protocol::{
-    Failure, FailureKind, TimeoutKind,
+    Failure, FailureKind, TimeoutKind, TypeName,
     event::Outcome,
     task::{ActivityState, ActivityTask},
 };
 use tokio::{
+    sync::oneshot,
     task::{JoinError, JoinHandle},
     time::{Instant, sleep_until},
 };
@@ -28,7 +30,7 @@ use super::{
     host::{Host, Slot},
     state::StateEntry,
 };
-use crate::trace;
+use crate::{trace, user::UserRuntime};
 
 /// How running the code ended.
 #[derive(Debug)]
@@ -63,7 +65,7 @@ impl Attempt<'_> {
             Ok(work) => work,
             Err(text) => return Ended::Outcome(panicked(text)),
         };
-        let mut running = Running::start(work, self.slot.clone());
+        let mut running = Running::start(&self.host.user, &self.task.call.name, work, self.slot.clone());
         let options = &self.task.call.options;
         let (port, entry) = (&self.port, self.entry);
         tokio::select! {
@@ -113,44 +115,53 @@ impl Attempt<'_> {
 }
 
 /// The user's code at work. Dropping it aborts code that awaits; code that blocks goes on, unheard, with its slot.
-struct Running {
-    handle: JoinHandle<Outcome>,
+enum Running {
+    Async { outcome: oneshot::Receiver<Outcome>, abort: AbortHandle },
+    Blocking(JoinHandle<Outcome>),
 }
 
 impl Running {
-    fn start(work: Work, slot: Slot) -> Self {
-        let handle = match work {
+    fn start(user: &UserRuntime, name: &TypeName, work: Work, slot: Slot) -> Self {
+        match work {
             Work::Async(future) => {
                 let span = Span::current();
-                let work = async move {
+                let (work, abort) = abortable(trace::carry(caught(future).instrument(span)));
+                let (told, outcome) = oneshot::channel();
+                user.spawn(name, async move {
                     let _slot = slot;
-                    caught(future).await
-                };
-                tokio::spawn(trace::carry(work.instrument(span)))
+                    if let Ok(outcome) = work.await {
+                        let _ = told.send(outcome);
+                    }
+                });
+                Self::Async { outcome, abort }
             }
-            Work::Blocking(code) => spawn_blocking(code, slot),
-        };
-        Self { handle }
+            Work::Blocking(code) => Self::Blocking(user.spawn_blocking(with_slot(code, slot))),
+        }
     }
 
     async fn outcome(&mut self) -> Outcome {
-        joined((&mut self.handle).await)
+        match self {
+            Self::Async { outcome, .. } => {
+                outcome.await.unwrap_or_else(|_| panicked("the async runtime of the worker's program has ended".into()))
+            }
+            Self::Blocking(handle) => joined(handle.await),
+        }
     }
 }
 
 /// Runs code that blocks on a thread of its own.
 pub(super) async fn blocking(code: BlockingCode, slot: Slot) -> Outcome {
-    joined(spawn_blocking(code, slot).await)
+    joined(tokio::task::spawn_blocking(with_slot(code, slot)).await)
 }
 
 type BlockingCode = Box<dyn FnOnce() -> Outcome + Send>;
 
-fn spawn_blocking(code: BlockingCode, slot: Slot) -> JoinHandle<Outcome> {
+fn with_slot(code: BlockingCode, slot: Slot) -> impl FnOnce() -> Outcome + Send {
     let span = Span::current();
-    tokio::task::spawn_blocking(trace::carry_call(move || {
+    trace::carry_call(move || {
         let _slot = slot;
         span.in_scope(|| panic::catch(code).unwrap_or_else(panicked))
-    }))
+    })
 }
 
 fn joined(result: Result<Outcome, JoinError>) -> Outcome {
@@ -159,7 +170,10 @@ fn joined(result: Result<Outcome, JoinError>) -> Outcome {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.handle.abort();
+        match self {
+            Self::Async { abort, .. } => abort.abort(),
+            Self::Blocking(handle) => handle.abort(),
+        }
     }
 }
 

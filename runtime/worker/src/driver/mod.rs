@@ -27,10 +27,11 @@ use tokio_util::{sync::CancellationToken, time::DelayQueue};
 use crate::{
     clock::ServerClock,
     engine::{Engine, Input, Setup, Source, UnitId},
-    executor::{Executor, Report},
+    executor::{Executor, Home, Report, Setup as CodeSetup},
     history_limits::HistoryLimits,
     membership::{Command, Note, Offsets},
     tick::Tick,
+    user::UserRuntime,
 };
 use flights::Flights;
 use readers::{Read, Readers};
@@ -61,7 +62,12 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) queues: Vec<QueueName>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) threads: usize,
+    /// The thread that all this runs on, if it is one of its own.
+    pub(crate) home: Option<Arc<Home>>,
+    /// Threads for workflow code, if it is not to run there.
+    pub(crate) threads: Option<usize>,
+    /// Where the user's async code runs.
+    pub(crate) user: Arc<UserRuntime>,
     pub(crate) cache_max: usize,
     pub(crate) history_limits: HistoryLimits,
     pub(crate) task_timeout: Duration,
@@ -89,7 +95,10 @@ pub(crate) struct Driver {
     flights: Flights,
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
-    steps: JoinSet<()>,
+    user: Arc<UserRuntime>,
+    /// Steps are to end.
+    given_up: CancellationToken,
+    questions: JoinSet<()>,
     stopping: bool,
     /// Something happened since the offsets were written.
     moved: bool,
@@ -97,15 +106,16 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { broker, queues, registry, threads, cache_max, history_limits, .. } = parts;
+        let Parts { broker, queues, registry, home, threads, user, cache_max, history_limits, .. } = parts;
         let Parts { task_timeout, clock, notes, commands, evictions, .. } = parts;
         let (answer, inputs) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
         let limits = Limits::for_message_max(broker.payload_max());
-        let executor = if broker.is_in_process() {
-            Executor::start_in_step(task_timeout, Arc::clone(&registry), limits, report)
-        } else {
-            Executor::start(threads, Arc::clone(&registry), limits, report)
+        let setup = CodeSetup { registry: Arc::clone(&registry), limits, reports: report };
+        let executor = match (home, threads) {
+            (Some(home), None) => Executor::at_home(home, setup),
+            (Some(_), Some(threads)) => Executor::start(threads, setup),
+            (None, _) => Executor::start_in_step(task_timeout, setup),
         };
         let subjects = broker.subjects().clone();
         let engine =
@@ -128,7 +138,9 @@ impl Driver {
             flights: Flights::default(),
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
-            steps: JoinSet::new(),
+            user,
+            given_up: CancellationToken::new(),
+            questions: JoinSet::new(),
             stopping: false,
             moved: false,
         }
@@ -174,14 +186,14 @@ impl Driver {
                     self.feed(Input::Due { key, run, timer });
                 }
                 Some(read) = self.readers.next(), if self.engine.backlog() < BACKLOG_MAX => self.read(read),
-                Some(_) = self.steps.join_next(), if !self.steps.is_empty() => {}
                 Some(key) = self.evictions.recv() => self.feed(Input::Evict { key }),
             }
             self.executor.flush();
             // What has come for others meanwhile is handed out first, so that the next turn finds more to do at once.
             yield_now().await;
         }
-        self.steps.abort_all();
+        self.given_up.cancel();
+        self.questions.abort_all();
         // Answers that were on their way: whoever misses one reads the history.
         let _ = timeout(LAND_MAX, self.flights.land()).await;
     }

@@ -14,7 +14,7 @@ use highwater_protocol::{
 };
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
-use super::{Driver, load::load, send, send::insist, step};
+use super::{Driver, load::load, send, send::insist, step::Step};
 use crate::{
     engine::{Action, Input, Question, UnitId},
     executor::Job,
@@ -84,7 +84,9 @@ impl Driver {
                 self.flights.add(send_reply(broker, subject, reply).map(|()| None));
             }
             Action::Step { key, generation, run, step, started } => {
-                self.steps.spawn(step::run(answer, key, generation, run, step, started));
+                let name = step.name.clone();
+                let step = Step { key, generation, run, code: step, started };
+                self.user.spawn(&name, step.run(answer, self.given_up.clone()));
             }
             Action::LocalTimer { key, run, timer, at, now } => {
                 let delay = at.since(now);
@@ -103,7 +105,7 @@ impl Driver {
     pub(super) fn subscribe_queries(&mut self) {
         for (index, queue) in self.queues.iter().enumerate() {
             let (broker, answer, queue) = (Arc::clone(&self.broker), self.answer.clone(), queue.clone());
-            self.steps.spawn(async move {
+            self.questions.spawn(async move {
                 let filter = broker.subjects().query_filter_of_queue(&queue);
                 let Ok(mut queries) = insist("subscribing to queries", || broker.subscribe(filter.clone())).await
                 else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use highwater_core::run::StepRun;
 use highwater_protocol::{Key, RunId, Started, event::Outcome};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
@@ -13,27 +14,42 @@ use crate::{
     trace::{self, Traced},
 };
 
-/// Runs a step to the end of its last attempt, and tells the engine.
-pub(super) async fn run(
-    answer: UnboundedSender<Input>,
-    key: Key,
-    generation: u64,
-    run: RunId,
-    mut step: StepRun,
-    started: Option<Arc<Started>>,
-) {
-    let mut attempt = 1;
-    let outcome = loop {
-        let outcome = attempt_of(&mut step, attempt, &key, run, started.as_deref()).await;
-        let Outcome::Failed(failure) = &outcome else { break outcome };
-        let delay = step.retry.delay_after(attempt, rand::random()).filter(|_| failure.is_retryable());
-        let Some(delay) = delay else { break outcome };
-        tracing::info!(workflow_id = %key, %run, step = %step.name, attempt, %failure, ?delay, "an attempt of a step failed; there will be another");
-        tokio::time::sleep(delay).await;
-        attempt += 1;
-    };
-    let StepRun { op, name, .. } = step;
-    let _ = answer.send(Input::StepDone { key, generation, run, op, name, attempt, outcome });
+/// A step that begins.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) key: Key,
+    pub(super) generation: u64,
+    pub(super) run: RunId,
+    pub(super) code: StepRun,
+    /// The first event of its run, where it is known.
+    pub(super) started: Option<Arc<Started>>,
+}
+
+impl Step {
+    /// Runs it to the end of its last attempt, and tells the engine; unless it is `given_up` before.
+    pub(super) async fn run(self, answer: UnboundedSender<Input>, given_up: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = self.run_to_end(answer) => {}
+            () = given_up.cancelled() => {}
+        }
+    }
+
+    async fn run_to_end(self, answer: UnboundedSender<Input>) {
+        let Self { key, generation, run, code: mut step, started } = self;
+        let mut attempt = 1;
+        let outcome = loop {
+            let outcome = attempt_of(&mut step, attempt, &key, run, started.as_deref()).await;
+            let Outcome::Failed(failure) = &outcome else { break outcome };
+            let delay = step.retry.delay_after(attempt, rand::random()).filter(|_| failure.is_retryable());
+            let Some(delay) = delay else { break outcome };
+            tracing::info!(workflow_id = %key, %run, step = %step.name, attempt, %failure, ?delay, "an attempt of a step failed; there will be another");
+            tokio::time::sleep(delay).await;
+            attempt += 1;
+        };
+        let StepRun { op, name, .. } = step;
+        let _ = answer.send(Input::StepDone { key, generation, run, op, name, attempt, outcome });
+    }
 }
 
 async fn attempt_of(step: &mut StepRun, attempt: u32, key: &Key, run: RunId, started: Option<&Started>) -> Outcome {

@@ -30,8 +30,9 @@ impl Engine {
         let Some(closed) = slot.known().and_then(closed) else { return };
         let to = started.as_ref().and_then(|started| started.reply.clone());
         let reply = Reply::Closed(closed);
-        self.actions.push(Action::Announce { key: key.clone(), reply: reply.clone() });
-        self.reply(to.as_deref(), reply);
+        // Whoever started the run waits for it, most likely; whether anybody else does is not known.
+        self.reply(to.as_deref(), reply.clone());
+        self.actions.push(Action::Announce { key: key.clone(), reply });
     }
 
     /// The last events of a run that another one takes the place of. What it asked for its own sake in them is not sent any

@@ -56,7 +56,7 @@ pub(crate) use unit::{Source, UnitId};
 
 use crate::{
     clock::ServerClock,
-    executor::{Held, Report},
+    executor::{Culprit, Report},
     history_limits::HistoryLimits,
 };
 use slot::{Item, RequestItem, Slot, Stage};
@@ -485,14 +485,14 @@ impl Engine {
                 }
                 self.with(&key, None, |_, slot| slot.asking = slot.asking.saturating_sub(1));
             }
-            Report::ThreadLost { thread, culprit, generation, held } => {
-                self.thread_lost(thread, &culprit, generation, &held);
-            }
+            Report::ThreadLost { thread, culprit } => self.thread_lost(thread, culprit),
         }
     }
 
-    fn thread_lost(&mut self, thread: usize, culprit: &Key, generation: u64, held: &Held) {
-        self.with(culprit, Some(generation), |e, slot| e.stuck(culprit, slot, held));
+    fn thread_lost(&mut self, thread: usize, culprit: Option<Culprit>) {
+        if let Some(Culprit { key, generation, held }) = culprit {
+            self.with(&key, Some(generation), |e, slot| e.stuck(&key, slot, &held));
+        }
         self.actions.push(Action::RunsOfThread { thread });
     }
 

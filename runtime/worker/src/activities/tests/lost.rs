@@ -195,9 +195,9 @@ impl TaskAck for Deaf {
 /// Runs the next task here, without progress getting through; returns what became of it.
 async fn attend_deaf(world: &World, set: Script) -> Arc<AtomicBool> {
     let broker = world.broker.clone();
-    let limits = Limits::for_message_max(broker.payload_max());
     let catalog = Arc::new(ActivityCatalog::new(vec![Arc::new(set)]).unwrap());
-    let host = Host::new(broker.clone(), world.queue.clone(), catalog, limits, CancellationToken::new());
+    let user = UserRuntime::current(None);
+    let host = Host::new(broker.clone(), user, world.queue.clone(), catalog, CancellationToken::new());
     let task = within(broker.take_tasks(world.queue.clone(), 1, DEADLINE)).await.unwrap().remove(0);
     let Task { message, delivered, ack } = task;
     host.observe(message.time);

@@ -23,10 +23,7 @@ use highwater_broker::{
     BoxStream, Broker, Bucket, Delivered, Error, Message, Publish, Stream,
     nats::{ConnectOptions, NatsConnection},
 };
-use highwater_core::{
-    activity::{ActivityContext, ActivityName, ActivitySet, Work},
-    run::Limits,
-};
+use highwater_core::activity::{ActivityContext, ActivityName, ActivitySet, Work};
 use highwater_devserver::DevServer;
 use highwater_protocol::{
     Failure, Namespace, OpId, Payload, QueueName, RetryPolicy, RunId, TypeName, WorkflowId,
@@ -38,7 +35,8 @@ use highwater_protocol::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{ActivityCatalog, ActivityWorker};
+use super::{ActivityCatalog, ActivityHost, ActivityWorker};
+use crate::user::UserRuntime;
 
 /// How long anything may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -211,8 +209,8 @@ impl Worker {
     ) -> Self {
         let stop = CancellationToken::new();
         let catalog = Arc::new(ActivityCatalog::new(vec![Arc::new(set)]).unwrap());
-        let limits = Limits::for_message_max(broker.payload_max());
-        let worker = ActivityWorker::new(broker, queue, catalog, slots, limits, stop.clone(), grace);
+        let host = ActivityHost::new(broker, UserRuntime::current(None), queue, catalog, stop.clone());
+        let worker = ActivityWorker::new(host, slots, grace);
         Self { handle: tokio::spawn(worker.run()), stop }
     }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::ServerClock,
-    executor::{Held, Job, Report, run_job},
+    executor::{Culprit, Held, Job, Report, run_job},
     history_limits::HistoryLimits,
 };
 
@@ -193,12 +193,9 @@ impl Worker {
     pub(super) fn lose_thread(&mut self, world: &World) {
         self.jobs.clear();
         self.runs.clear();
-        let culprit = Key::escape("key", "nobody").unwrap();
-        let after = Duration::from_secs(9);
-        self.feed(
-            world,
-            Input::Thread(Report::ThreadLost { thread: 0, culprit, generation: 0, held: Held { after, last: None } }),
-        );
+        let held = Held { after: Duration::from_secs(9), last: None };
+        let culprit = Culprit { key: Key::escape("key", "nobody").unwrap(), generation: 0, held };
+        self.feed(world, Input::Thread(Report::ThreadLost { thread: 0, culprit: Some(culprit) }));
     }
 
     /// Makes something that is under way happen.
