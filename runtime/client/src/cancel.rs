@@ -94,7 +94,7 @@ impl<W> WorkflowHandle<W> {
             name: None,
             key: self.key(),
             queue: &queue,
-            run: self.only_run(),
+            meant: self.meant(),
             reason: Some(reason.as_ref()),
             update: None,
             context: None,

@@ -3,14 +3,17 @@
 use std::{
     fmt,
     marker::PhantomData,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use highwater_broker::history::{HistoryError, StoredRecord};
 use highwater_protocol::{
     Key, QueueName, RunId, Status, WorkflowId,
     rejection::{Code, Rejection},
+    request::Meant,
 };
+use tokio::time::Instant;
 
 use crate::{
     client::Client,
@@ -41,6 +44,17 @@ impl Addressed {
     }
 }
 
+/// How long a run that has taken a request is taken to be open.
+const OPEN_FOR: Duration = Duration::from_secs(10);
+
+/// The queue that the latest run had when somebody looked.
+#[derive(Debug)]
+struct Served {
+    queue: QueueName,
+    /// When it last took a request that went there.
+    accepted: Option<Instant>,
+}
+
 /// One workflow id, with what can be done to it. Cheap to clone.
 ///
 /// A handle that came from a start means that run and those it continues as; one from [`Client::handle`] means the
@@ -53,8 +67,7 @@ pub struct WorkflowHandle<W> {
     answers: Option<Arc<Expected>>,
     /// The latest run that is known to be in the chain, so that a long chain is not gone through at every call.
     reached: Arc<Mutex<Option<RunId>>>,
-    /// The queue that the latest run had when somebody looked.
-    queue: Arc<Mutex<Option<QueueName>>>,
+    served: Arc<Mutex<Option<Served>>>,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -67,7 +80,7 @@ impl<W> Clone for WorkflowHandle<W> {
             addressed: self.addressed,
             answers: self.answers.clone(),
             reached: self.reached.clone(),
-            queue: self.queue.clone(),
+            served: self.served.clone(),
             workflow: PhantomData,
         }
     }
@@ -92,7 +105,7 @@ impl<W> WorkflowHandle<W> {
             addressed,
             answers,
             reached: Arc::default(),
-            queue: Arc::default(),
+            served: Arc::default(),
             workflow: PhantomData,
         }
     }
@@ -121,7 +134,7 @@ impl<W> WorkflowHandle<W> {
             addressed: self.addressed,
             answers: self.answers.clone(),
             reached: self.reached.clone(),
-            queue: self.queue.clone(),
+            served: self.served.clone(),
             workflow: PhantomData,
         }
     }
@@ -147,11 +160,13 @@ impl<W> WorkflowHandle<W> {
         self.answers.as_ref()
     }
 
-    /// The run that a request is for, when it is for no other. Runs that follow it belong to it otherwise.
-    pub(crate) fn only_run(&self) -> Option<RunId> {
+    /// Which run a request is for, as far as its owner can tell.
+    pub(crate) fn meant(&self) -> Option<Meant> {
         match self.addressed {
-            Addressed::Run(run) => Some(run),
-            Addressed::Latest | Addressed::Chain(_) => None,
+            Addressed::Run(run) => Some(Meant::Run(run)),
+            // Only the first run of a chain names it, and one that was joined need not be that.
+            Addressed::Chain(run) => self.answers.is_some().then_some(Meant::Chain(run)),
+            Addressed::Latest => None,
         }
     }
 
@@ -213,15 +228,35 @@ impl<W> WorkflowHandle<W> {
 
     /// The queue that the latest run had when somebody looked. Another one may have begun elsewhere.
     pub(crate) fn queue(&self) -> Option<QueueName> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.served().as_ref().map(|served| served.queue.clone())
     }
 
     /// Notes the queue of the latest run.
     pub(crate) fn served_by(&self, queue: &QueueName) {
-        let mut known = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.as_ref() != Some(queue) {
-            *known = Some(queue.clone());
+        let mut served = self.served();
+        if served.as_ref().is_none_or(|served| served.queue != *queue) {
+            *served = Some(Served { queue: queue.clone(), accepted: None });
         }
+    }
+
+    /// The queue to send a request to: that on which an owner has taken one of this handle's a moment ago. Whether it is
+    /// still the right one, and the run open, is for the owner to say.
+    pub(crate) fn open_queue(&self) -> Option<QueueName> {
+        let owner_tells = self.addressed == Addressed::Latest || self.meant().is_some();
+        let served = self.served();
+        let Served { queue, accepted } = served.as_ref().filter(|_| owner_tells)?;
+        accepted.is_some_and(|at| at.elapsed() < OPEN_FOR).then(|| queue.clone())
+    }
+
+    /// Notes what came of a request that went to a queue.
+    pub(crate) fn noted(&self, queue: &QueueName, accepted: bool) {
+        let accepted = accepted.then(Instant::now);
+        *self.served() = Some(Served { queue: queue.clone(), accepted });
+    }
+
+    fn served(&self) -> MutexGuard<'_, Option<Served>> {
+        // Nothing panics while it holds the lock.
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reached_run(&self) -> Option<RunId> {

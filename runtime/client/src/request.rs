@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use highwater_broker::{Broker, Error, ErrorKind, PubAck, Publish};
 use highwater_protocol::{
-    Headers, Key, Payload, Payloads, QueueName, RunId, TypeName, UpdateId, header, rejection::Rejection, subject::Verb,
+    Headers, Key, Payload, Payloads, QueueName, TypeName, UpdateId, header, rejection::Rejection, request::Meant,
+    subject::Verb,
 };
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -84,8 +85,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) name: Option<&'a TypeName>,
     pub(crate) key: &'a Key,
     pub(crate) queue: &'a QueueName,
-    /// The only run that it is meant for.
-    pub(crate) run: Option<RunId>,
+    /// Which run it is meant for, if not for the latest one whichever that is.
+    pub(crate) meant: Option<Meant>,
     pub(crate) reason: Option<&'a str>,
     /// What an update is called.
     pub(crate) update: Option<&'a UpdateId>,
@@ -103,11 +104,17 @@ pub(crate) enum AskError {
 
 impl Ask<'_> {
     fn publish(self, client: &Client, reply: &str) -> Publish {
+        let (run, chain) = match self.meant {
+            None => (None, None),
+            Some(Meant::Run(run)) => (Some(run), None),
+            Some(Meant::Chain(run)) => (None, Some(run)),
+        };
         Publish {
             subject: client.broker().subjects().public(self.verb, self.queue, self.name, self.key),
             headers: Headers::new()
                 .with_opt(header::CONTENT_TYPE, self.input.content_type.as_deref())
-                .with_opt(header::RUN, self.run.map(|run| run.to_string()))
+                .with_opt(header::RUN, run.map(|run| run.to_string()))
+                .with_opt(header::CHAIN, chain.map(|run| run.to_string()))
                 .with_opt(header::REASON, self.reason)
                 .with_opt(header::UPDATE_ID, self.update.map(|id| id.to_key().to_string()))
                 .with_opt(header::CONTEXT, self.context.filter(|context| !context.is_empty()).map(Payloads::to_json))

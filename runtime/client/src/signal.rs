@@ -4,7 +4,9 @@ use futures_util::FutureExt;
 use highwater_broker::{Error, history::HistoryError};
 use highwater_core::run::Limits;
 use highwater_protocol::{
-    InvalidId, Payload, Payloads, Status, TypeName, WorkflowId, payload, rejection::Rejection, subject::Verb,
+    InvalidId, Payload, Payloads, QueueName, Status, TypeName, WorkflowId, payload,
+    rejection::{Code, Rejection},
+    subject::Verb,
 };
 use serde::Serialize;
 
@@ -130,32 +132,45 @@ impl<W> WorkflowHandle<W> {
         if let Some(failure) = limits.check("the signal's value", &input) {
             return Err(SignalError::TooLarge { id: id(), reason: failure.message });
         }
-        let located = self.locate().await.map_err(|source| SignalError::History { id: id(), source })?;
-        let queue = match located {
-            Located::Open(last) => run::queue_of(&last).map_err(|source| SignalError::History { id: id(), source })?,
-            Located::Pending(pending) => pending.queue,
-            Located::Closed { status, .. } => return Err(SignalError::Closed { id: id(), status }),
-            Located::Unknown => return Err(SignalError::NotFound { id: id() }),
+        let queue = match self.open_queue() {
+            Some(queue) => queue,
+            None => self.queue_to_signal().await?,
         };
         let ask = Ask {
             verb: Verb::Signal,
             name: Some(&name),
             key: self.key(),
             queue: &queue,
-            run: self.only_run(),
+            meant: self.meant(),
             reason: None,
             update: None,
             context: Some(&headers),
             input,
         };
-        match ask.deliver(self.client()).await {
+        let delivered = ask.deliver(self.client()).await;
+        self.noted(&queue, matches!(delivered, Ok(Delivered::Accepted)));
+        match delivered {
             Ok(delivered) => Ok(delivered),
             Err(AskError::Unsent(Unsent::Refused(source))) => Err(SignalError::Broker { id: id(), source }),
             Err(AskError::Unsent(Unsent::Unknown(source))) => Err(SignalError::OutcomeUnknown { id: id(), source }),
+            Err(AskError::Rejected(rejection)) if rejection.code == Code::NotFound => {
+                Err(SignalError::NotFound { id: id() })
+            }
             Err(AskError::Rejected(rejection)) => Err(match self.closed_by(&rejection).await {
                 Some(status) => SignalError::Closed { id: id(), status },
                 None => SignalError::Rejected { id: id(), rejection },
             }),
+        }
+    }
+
+    async fn queue_to_signal(&self) -> Result<QueueName, SignalError> {
+        let id = || self.id().clone();
+        let unreadable = |source| SignalError::History { id: id(), source };
+        match self.locate().await.map_err(unreadable)? {
+            Located::Open(last) => run::queue_of(&last).map_err(unreadable),
+            Located::Pending(pending) => Ok(pending.queue),
+            Located::Closed { status, .. } => Err(SignalError::Closed { id: id(), status }),
+            Located::Unknown => Err(SignalError::NotFound { id: id() }),
         }
     }
 }

@@ -214,7 +214,8 @@ async fn open(broker: &dyn Broker, id: &WorkflowId, key: &Key, run: RunId) -> Re
 
 fn ask<'a>(key: &'a Key, queue: &'a QueueName, run: Option<RunId>, reason: &'a str) -> Ask<'a> {
     let (reason, input) = (Some(reason), Payload::json(""));
-    Ask { verb: Verb::Terminate, name: None, key, queue, run, reason, update: None, context: None, input }
+    let meant = run.map(request::Meant::Run);
+    Ask { verb: Verb::Terminate, name: None, key, queue, meant, reason, update: None, context: None, input }
 }
 
 /// The record that closes a run behind its last one. The marks stay: what lies between them and the request to

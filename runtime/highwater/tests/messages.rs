@@ -1,6 +1,10 @@
 //! Typed handles, over the engine: signals, queries and updates by the methods of the workflow's own handle.
 
-use highwater::{NoError, client::UpdateError, prelude::*};
+use highwater::{
+    NoError,
+    client::{Delivered, IdReuse, SignalError, UpdateError},
+    prelude::*,
+};
 use highwater_testing::TestEnv;
 use serde::{Deserialize, Serialize};
 
@@ -170,5 +174,54 @@ async fn a_run_ends_without_a_handler_that_may_be_abandoned() {
     cart.pay().await.unwrap();
     assert_eq!(cart.result().await.unwrap(), 0);
     assert!(waiting.result().await.is_err());
+    env.finish().await;
+}
+
+/// Takes words, and goes on as another run after "on".
+#[workflow]
+async fn relay(ctx: Ctx, round: u32) -> Result<u32, Exit> {
+    let mut words = ctx.signals::<String>("word");
+    loop {
+        match words.recv().await?.as_str() {
+            "on" => return Err(ctx.continue_as_new::<relay>(round + 1)),
+            "end" => return Ok(round),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handle_from_a_start_signals_all_runs_of_its_chain_and_no_other_of_the_id() {
+    let env = TestEnv::builder().workflow(relay).start().await;
+    let chain = env.client().start(relay, 0).id("r").await.unwrap();
+    for word in ["some", "on", "some", "on", "end"] {
+        assert_eq!(chain.signal("word", word).await.unwrap(), Delivered::Accepted, "{word}");
+    }
+    assert_eq!(chain.result().await.unwrap(), 2);
+    let next = env.client().start(relay, 10).id("r").id_reuse(IdReuse::Allow).await.unwrap();
+    let refused = chain.signal("word", "end").await.unwrap_err();
+    assert!(matches!(refused, SignalError::Closed { .. }), "{refused}");
+    assert_eq!(next.signal("word", "end").await.unwrap(), Delivered::Accepted, "it has not ended by the other signal");
+    assert_eq!(next.result().await.unwrap(), 10);
+    env.finish().await;
+}
+
+#[tokio::test]
+async fn a_handle_that_was_answered_a_moment_ago_hears_of_the_end_from_the_owner() {
+    let env = TestEnv::builder().workflow(relay).start().await;
+    let started = env.client().start(relay, 0).id("r").await.unwrap();
+    let latest = env.client().handle::<relay>("r").unwrap();
+    let pinned = started.clone().pinned_to(started.run_id().unwrap());
+    for handle in [&latest, &pinned, &started] {
+        assert_eq!(handle.signal("word", "some").await.unwrap(), Delivered::Accepted);
+    }
+    started.signal("word", "end").await.unwrap();
+    assert_eq!(started.result().await.unwrap(), 0);
+    for handle in [&latest, &pinned, &started] {
+        for _ in 0..2 {
+            let refused = handle.signal("word", "some").await.unwrap_err();
+            assert!(matches!(refused, SignalError::Closed { .. }), "{refused}");
+        }
+    }
     env.finish().await;
 }

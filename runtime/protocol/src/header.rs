@@ -14,6 +14,8 @@ pub const REPLY: &str = "Hw-Reply";
 pub const REPLY_KIND: &str = "Hw-Kind";
 /// The run id, proposed by a starter, or the run that a request is meant for.
 pub const RUN: &str = "Hw-Run";
+/// The first run of the chain that a request is for, which may have continued since.
+pub const CHAIN: &str = "Hw-Chain";
 /// On a start: the sequence that the history subject must have now; 0 for an id without history.
 pub const EXPECT: &str = "Hw-Expect";
 /// On a start: `reject` (the default) or `allow` a new run under the id of a closed one.
@@ -83,6 +85,7 @@ pub const ALL: &[&str] = &[
     REPLY,
     REPLY_KIND,
     RUN,
+    CHAIN,
     EXPECT,
     ID_REUSE,
     ID_CONFLICT,

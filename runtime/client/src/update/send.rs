@@ -62,18 +62,21 @@ pub(super) async fn send(
     }
     let mut lost = None;
     for _ in 0..SENDS_MAX {
-        let queue = match handle.locate().await.map_err(unreadable)? {
-            Located::Open(last) => run::queue_of(&last).map_err(unreadable)?,
-            Located::Pending(pending) => pending.queue,
-            Located::Unknown => return Err(UpdateError::NotFound { id: id() }),
-            Located::Closed { .. } => return before_the_end(handle, update).await,
+        let queue = match handle.open_queue() {
+            Some(queue) => queue,
+            None => match handle.locate().await.map_err(unreadable)? {
+                Located::Open(last) => run::queue_of(&last).map_err(unreadable)?,
+                Located::Pending(pending) => pending.queue,
+                Located::Unknown => return Err(UpdateError::NotFound { id: id() }),
+                Located::Closed { .. } => return before_the_end(handle, update).await,
+            },
         };
         let ask = Ask {
             verb: Verb::Update,
             name: Some(name),
             key: handle.key(),
             queue: &queue,
-            run: handle.only_run(),
+            meant: handle.meant(),
             reason: None,
             update: Some(update),
             context: Some(headers),
@@ -88,11 +91,15 @@ pub(super) async fn send(
             Err(AskError::Rejected(rejection)) => return Err(UpdateError::Refused { id: id(), rejection }),
         };
         let seq = ack.map(|ack| ack.seq);
-        let became = became(handle, update, &answers, seq).await?;
-        match became {
+        let became = became(handle, update, &answers, seq).await;
+        handle.noted(&queue, matches!(became, Ok(Became::Accepted(_))));
+        match became? {
             Became::Accepted(run) => return Ok(Accepted { run, sent: Some(Stored { answers, seq }) }),
             Became::Rejected(rejection) if rejection.code == Code::Closed => {
                 return before_the_end(handle, update).await;
+            }
+            Became::Rejected(rejection) if rejection.code == Code::NotFound => {
+                return Err(UpdateError::NotFound { id: id() });
             }
             Became::Rejected(rejection) => return Err(UpdateError::Refused { id: id(), rejection }),
             Became::Lost => lost = Some(unsaid()),

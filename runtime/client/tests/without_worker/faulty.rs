@@ -1,6 +1,13 @@
 //! A broker that does what it is told to publishes, and everything else as NATS does it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use highwater_broker::{
@@ -24,11 +31,13 @@ pub(crate) enum Fault {
 pub(crate) struct Faulty {
     inner: Arc<NatsBroker>,
     decide: Box<dyn Fn(&Publish) -> Fault + Send + Sync>,
+    /// How often the leader was asked for a last message.
+    pub(crate) looks: AtomicUsize,
 }
 
 impl Faulty {
     pub(crate) fn new(inner: Arc<NatsBroker>, decide: impl Fn(&Publish) -> Fault + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { inner, decide: Box::new(decide) })
+        Arc::new(Self { inner, decide: Box::new(decide), looks: AtomicUsize::new(0) })
     }
 }
 
@@ -81,6 +90,7 @@ impl Broker for Faulty {
         self.inner.last(stream, subject)
     }
     fn last_from_leader(&self, stream: Stream, subject: String) -> Answer<Option<Message>> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         self.inner.last_from_leader(stream, subject)
     }
     fn last_seq(&self, stream: Stream) -> Answer<u64> {

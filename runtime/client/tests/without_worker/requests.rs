@@ -1,19 +1,24 @@
 //! Signals, cancellations and queries.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::StreamExt;
 use highwater_broker::{Broker, PlainMessage, Stream};
-use highwater_client::{CancelError, Delivered, QueryError, SignalError};
+use highwater_client::{CancelError, Client, Delivered, QueryError, SignalError};
 use highwater_protocol::{
     Event, Headers, Payload, Status, TypeName, header,
     query::QueryRejected,
     rejection::{Code, Rejection},
     reply::Reply,
-    request::{Ask, Request, parse},
+    request::{Ask, Meant, Request, parse},
     subject::Verb,
 };
 use tokio::time::timeout;
 
-use crate::support::{DEADLINE, Fixture, queue};
+use crate::{
+    faulty::{Fault, Faulty},
+    support::{DEADLINE, Fixture, queue},
+};
 
 /// The request at a sequence of the inbox, as an owner reads it.
 async fn request(fixture: &Fixture, seq: u64) -> Request {
@@ -58,7 +63,7 @@ async fn a_signal_to_a_pending_start_is_durable() {
     assert_eq!(handle.signal("paid", &true).await.unwrap(), Delivered::Durable);
     let request = request(&fixture, fixture.inbox_len().await).await;
     assert_eq!(request.queue, queue());
-    let Ask::Signal { run: None, signal } = request.ask else { panic!("{request:?}") };
+    let Ask::Signal { meant: None, signal } = request.ask else { panic!("{request:?}") };
     assert_eq!((signal.name.as_str(), signal.input), ("paid", Payload::json("true")));
 }
 
@@ -70,6 +75,24 @@ async fn a_signal_is_accepted_when_the_owner_says_so() {
     let handle = fixture.client.handle_by_name("o").unwrap();
     assert_eq!(handle.signal("paid", "yes").await.unwrap(), Delivered::Accepted);
     timeout(DEADLINE, owner).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_signal_behind_one_that_was_accepted_is_sent_without_a_look() {
+    let fixture = Fixture::new().await;
+    let run = fixture.begin("o").await.frame.run;
+    let broker = Faulty::new(fixture.broker.clone(), |_| Fault::None);
+    let handle = Client::new(broker.clone()).handle_by_name("o").unwrap();
+    let mut looks = Vec::new();
+    for answer in [Reply::Accepted { run }, Reply::Rejected(Rejection::new(Code::TooLarge, "full"))] {
+        let owner = answer_next(&fixture, answer);
+        let _ = handle.signal("paid", "yes").await;
+        looks.push(broker.looks.load(Ordering::Relaxed));
+        timeout(DEADLINE, owner).await.unwrap().unwrap();
+    }
+    assert_eq!(looks, [1, 1], "the second knows where the first was accepted");
+    assert_eq!(handle.signal("paid", "yes").await.unwrap(), Delivered::Durable);
+    assert_eq!(broker.looks.load(Ordering::Relaxed), 2, "the third one looks, as the second was not accepted");
 }
 
 #[tokio::test]
@@ -106,7 +129,10 @@ async fn a_pinned_handle_does_not_reach_a_later_run() {
     assert!(matches!(error, SignalError::Closed { .. }), "{error}");
     handle.pinned_to(second.frame.run).signal("paid", &1).await.unwrap();
     let request = request(&fixture, 1).await;
-    assert!(matches!(request.ask, Ask::Signal { run: Some(run), .. } if run == second.frame.run), "{request:?}");
+    assert!(
+        matches!(request.ask, Ask::Signal { meant: Some(Meant::Run(run)), .. } if run == second.frame.run),
+        "{request:?}"
+    );
 }
 
 #[tokio::test]
@@ -116,7 +142,7 @@ async fn a_cancellation_waits_for_the_next_worker() {
     let handle = fixture.client.handle_by_name("o").unwrap();
     assert_eq!(handle.cancel("line one\r\nHw-Run: x").await.unwrap(), Delivered::Durable);
     let request = request(&fixture, 1).await;
-    let Ask::Cancel { run: None, reason } = request.ask else { panic!("{request:?}") };
+    let Ask::Cancel { meant: None, reason } = request.ask else { panic!("{request:?}") };
     assert_eq!(reason, "line one  Hw-Run: x");
 }
 

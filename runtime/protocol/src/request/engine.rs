@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Ask, StartRequest};
+use super::{Ask, Meant, StartRequest};
 use crate::{
     event::{Attributes, ChildScheduled, OpId, Origin, Outcome, Signal, Trace},
     failure::Failure,
@@ -130,11 +130,11 @@ pub(super) fn parse(
         }
         EngineVerb::Signal => {
             let RunSignal { origin, run, signal } = decode(body)?;
-            (Some(origin), Ask::Signal { run, signal })
+            (Some(origin), Ask::Signal { meant: run.map(Meant::Chain), signal })
         }
         EngineVerb::Cancel => {
             let RunCancel { origin, run, reason } = decode(body)?;
-            (origin, Ask::Cancel { run, reason })
+            (origin, Ask::Cancel { meant: run.map(Meant::Chain), reason })
         }
         EngineVerb::Terminate => {
             let RunCancel { origin, run, reason } = decode(body)?;

@@ -44,6 +44,24 @@ pub struct Request {
     pub ask: Ask,
 }
 
+/// Which run a request is meant for. It is refused when that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// This one.
+    Run(RunId),
+    /// This one, which is the first of its chain, and those that it has continued as.
+    Chain(RunId),
+}
+
+impl Meant {
+    /// The run that is named.
+    pub fn run(self) -> RunId {
+        match self {
+            Self::Run(run) | Self::Chain(run) => run,
+        }
+    }
+}
+
 /// What a request asks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
@@ -51,15 +69,15 @@ pub enum Ask {
     Start(Box<StartRequest>),
     /// Signal the run.
     Signal {
-        /// The run it is meant for; the latest one when absent.
-        run: Option<RunId>,
+        /// Which run it is meant for; the latest one when absent.
+        meant: Option<Meant>,
         /// The signal.
         signal: Signal,
     },
     /// Ask the run to cancel itself.
     Cancel {
-        /// The run it is meant for; the latest one when absent.
-        run: Option<RunId>,
+        /// Which run it is meant for; the latest one when absent.
+        meant: Option<Meant>,
         /// Why.
         reason: String,
     },
@@ -72,8 +90,8 @@ pub enum Ask {
     },
     /// Ask the run to do something and to answer.
     Update {
-        /// The run it is meant for; the latest one when absent.
-        run: Option<RunId>,
+        /// Which run it is meant for; the latest one when absent.
+        meant: Option<Meant>,
         /// The update.
         update: Box<Update>,
     },
@@ -147,6 +165,16 @@ fn public(verb: &str, name: &str, headers: &Headers, body: Bytes, reply: Option<
         Rejection::new(Code::BadSubject, format!("{verb:?} is no verb; the verbs are {known}"))
     })?;
     let run = parsed(headers, header::RUN, "a run id (a UUID)", |text| text.parse().ok())?;
+    let meant = || -> Result<Option<Meant>, Rejection> {
+        let chain = parsed(headers, header::CHAIN, "a run id (a UUID)", |text| text.parse().ok())?;
+        match (run, chain) {
+            (Some(_), Some(_)) => {
+                let text = format!("a request is for one run ({}) or for a chain ({})", header::RUN, header::CHAIN);
+                Err(Rejection::new(Code::BadHeader, text))
+            }
+            (run, chain) => Ok(run.map(Meant::Run).or(chain.map(Meant::Chain))),
+        }
+    };
     let reason = || headers.get(header::REASON).unwrap_or_default().to_owned();
     let payload = || -> Result<Payload, Rejection> {
         let payload = Payload::with_content_type(body.clone(), headers.get(header::CONTENT_TYPE));
@@ -161,11 +189,12 @@ fn public(verb: &str, name: &str, headers: &Headers, body: Bytes, reply: Option<
     let name = || TypeName::from_token(name).map_err(bad_subject);
     Ok(match verb {
         Verb::Start => Ask::Start(Box::new(start::parse(name()?, run, payload()?, headers, reply)?)),
-        Verb::Signal => {
-            Ask::Signal { run, signal: Signal { headers: context(headers)?, ..Signal::new(name()?, payload()?) } }
-        }
+        Verb::Signal => Ask::Signal {
+            meant: meant()?,
+            signal: Signal { headers: context(headers)?, ..Signal::new(name()?, payload()?) },
+        },
         Verb::Update => Ask::Update {
-            run,
+            meant: meant()?,
             update: Box::new(Update {
                 id: update_id(headers)?,
                 name: name()?,
@@ -174,7 +203,7 @@ fn public(verb: &str, name: &str, headers: &Headers, body: Bytes, reply: Option<
                 reply: reply.map(ToOwned::to_owned),
             }),
         },
-        Verb::Cancel => Ask::Cancel { run, reason: reason() },
+        Verb::Cancel => Ask::Cancel { meant: meant()?, reason: reason() },
         Verb::Terminate => Ask::Terminate { run, reason: reason() },
     })
 }
@@ -269,6 +298,18 @@ mod tests {
     }
 
     #[test]
+    fn a_request_may_be_for_a_run_or_for_a_chain() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let meant = |headers: &Headers| match parse_at("q.signal.ship.k", headers, "1").unwrap().ask {
+            Ask::Signal { meant, .. } => meant,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(meant(&Headers::new()), None);
+        assert_eq!(meant(&Headers::new().with(header::RUN, id)), Some(Meant::Run(id.parse().unwrap())));
+        assert_eq!(meant(&Headers::new().with(header::CHAIN, id)), Some(Meant::Chain(id.parse().unwrap())));
+    }
+
+    #[test]
     fn what_cannot_be_understood_says_what_is_wrong() {
         let none = Headers::new();
         assert_eq!(code(parse_at("q.dance.ship.k", &none, "1")), Code::BadSubject);
@@ -276,6 +317,9 @@ mod tests {
         assert_eq!(code(parse_at("q.start.ship.a=2eb", &none, "1")), Code::BadSubject);
         assert_eq!(code(parse_at("q.start.ship.k", &none, "{not json")), Code::BadBody);
         assert_eq!(code(parse_at("q.start.ship.k", &Headers::new().with(header::EXPECT, "x"), "1")), Code::BadHeader);
+        let id = "0123456789abcdef0123456789abcdef";
+        let both = Headers::new().with(header::RUN, id).with(header::CHAIN, id);
+        assert_eq!(code(parse_at("q.signal.ship.k", &both, "1")), Code::BadHeader);
         assert_eq!(
             code(parse_at("q.engine.activity.0123456789abcdef0123456789abcdef.k", &none, "junk")),
             Code::BadBody

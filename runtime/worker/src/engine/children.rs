@@ -7,7 +7,7 @@ use highwater_protocol::{
     Event, Failure, FailureKind, Key, OpId, RunId, Started,
     event::{Origin, Outcome, ParentClose},
     rejection::{Code, Rejection},
-    request::{Ask, ChildReport, ChildStart, ChildState, ExternalReport, RunCancel},
+    request::{Ask, ChildReport, ChildStart, ChildState, ExternalReport, Meant, RunCancel},
 };
 
 use super::{
@@ -267,6 +267,11 @@ pub(super) fn is_start(report: &ChildReport) -> bool {
 /// Whether a request that is meant for a certain run is for the one at `tip`. Other runs know a child by its first run, and
 /// mean whichever of its chain goes on.
 pub(super) fn is_meant(tip: &KnownTip, item: &RequestItem, meant: RunId) -> bool {
+    is_of(tip, if item.internal { Meant::Chain(meant) } else { Meant::Run(meant) })
+}
+
+/// Whether the run is the one that is meant, or one of those. Of a chain only a run whose start is known can tell.
+pub(super) fn is_of(tip: &KnownTip, meant: Meant) -> bool {
     let first = || tip.started.as_ref().and_then(|started| started.first_run);
-    meant == tip.frame.run || item.internal && first() == Some(meant)
+    meant.run() == tip.frame.run || matches!(meant, Meant::Chain(first_run) if first() == Some(first_run))
 }

@@ -10,7 +10,7 @@ use highwater_protocol::{
 
 use super::{
     Engine, RequestItem, Send,
-    children::is_meant,
+    children::{is_meant, is_of},
     slot::{Item, Slot},
     updates,
 };
@@ -122,16 +122,20 @@ impl Engine {
 }
 
 fn meaning_of_request(key: &Key, slot: &Slot, run: RunId, item: &RequestItem) -> Meaning {
-    let is_meant = |meant: RunId| slot.known().is_some_and(|tip| is_meant(tip, item, meant));
+    let ended = |meant: RunId| {
+        let text = format!("run {meant} of workflow {key} has ended; run {run} took its place");
+        Meaning::Refuse(Rejection::new(Code::Closed, text))
+    };
     match &item.request.ask {
-        Ask::Signal { run: Some(meant), .. }
-        | Ask::Cancel { run: Some(meant), .. }
-        | Ask::Update { run: Some(meant), .. }
-        | Ask::Terminate { run: Some(meant), .. }
-            if !is_meant(*meant) =>
+        Ask::Signal { meant: Some(meant), .. }
+        | Ask::Cancel { meant: Some(meant), .. }
+        | Ask::Update { meant: Some(meant), .. }
+            if !slot.known().is_some_and(|tip| is_of(tip, *meant)) =>
         {
-            let text = format!("run {meant} of workflow {key} has ended; run {run} took its place");
-            Meaning::Refuse(Rejection::new(Code::Closed, text))
+            ended(meant.run())
+        }
+        Ask::Terminate { run: Some(meant), .. } if !slot.known().is_some_and(|tip| is_meant(tip, item, *meant)) => {
+            ended(*meant)
         }
         // It was sent again, as its sender did not know that it is here.
         Ask::Signal { signal, .. } if signal.from.is_some_and(|from| slot.open.has_taken(from)) => Meaning::Noted,

@@ -13,7 +13,7 @@ use highwater_protocol::{
 use super::{
     Engine, Item, RequestItem,
     advance::Next,
-    children::is_meant,
+    children::{is_meant, is_of},
     requests::derived_run,
     slot::{KnownTip, Position, Slot},
     updates::{reply_of, update_of},
@@ -103,6 +103,8 @@ fn verdict(key: &Key, tip: &KnownTip, open: &OpenOperations, item: &RequestItem)
     let within = tip.began.is_some_and(|began| seq > began);
     let between = !within && tip.before.is_some_and(|before| seq > before);
     let reject = |code: Code, text: String| Verdict::Rejected(Rejection::new(code, text));
+    let ended =
+        |meant| reject(Code::Closed, format!("run {meant} of workflow {key} has ended; run {run} took its place"));
     match &item.request.ask {
         Ask::Start(start) if is_meant(tip, item, start.run.unwrap_or_else(|| derived_run(&item.message))) => {
             Verdict::Accepted
@@ -113,14 +115,14 @@ fn verdict(key: &Key, tip: &KnownTip, open: &OpenOperations, item: &RequestItem)
             reject(Code::AlreadyRunning, format!("workflow {key} was started as run {run} by another request"))
         }
         Ask::Update { update, .. } if within && open.updates.contains_key(&update.id) => Verdict::Accepted,
-        Ask::Signal { run: Some(meant), .. }
-        | Ask::Cancel { run: Some(meant), .. }
-        | Ask::Update { run: Some(meant), .. }
-        | Ask::Terminate { run: Some(meant), .. }
-            if within && !is_meant(tip, item, *meant) =>
+        Ask::Signal { meant: Some(meant), .. }
+        | Ask::Cancel { meant: Some(meant), .. }
+        | Ask::Update { meant: Some(meant), .. }
+            if within && !is_of(tip, *meant) =>
         {
-            reject(Code::Closed, format!("run {meant} of workflow {key} has ended; run {run} took its place"))
+            ended(meant.run())
         }
+        Ask::Terminate { run: Some(meant), .. } if within && !is_meant(tip, item, *meant) => ended(*meant),
         Ask::Update { update, .. } if within => Verdict::Rejected(refused_before(run, update)),
         Ask::Signal { .. } | Ask::Cancel { .. } | Ask::Terminate { .. } if within => Verdict::Accepted,
         // A client that nobody answered began the run with its own request as mark; nobody had read this one by then.
