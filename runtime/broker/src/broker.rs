@@ -11,6 +11,9 @@ use crate::{
 };
 
 /// A future on the heap that can move between threads.
+///
+/// Behind every public `async fn` that does much stands a plain function that returns one of these: it is compiled with
+/// its crate, while the body of an `async fn` would be compiled again in every program that awaits it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A stream of items on the heap that can move between threads.

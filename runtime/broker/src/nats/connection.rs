@@ -16,7 +16,10 @@ use super::{
     replies::Replies,
     version,
 };
-use crate::error::{ConnectError, Error, ErrorKind};
+use crate::{
+    broker::BoxFuture,
+    error::{ConnectError, Error, ErrorKind},
+};
 
 /// Messages that may wait in this process for one subscription. Only a process that does not get to run comes near it.
 const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
@@ -46,8 +49,12 @@ impl NatsConnection {
     /// An address, file or version that will not do and refused credentials are told at once; an unreachable server when
     /// the time is over.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
-        // What async-nats needs to connect is large, and no caller should have to carry it.
-        Box::pin(Self::establish(options)).await
+        Self::connecting(options).await
+    }
+
+    /// What async-nats needs to connect is large, and no caller should have to carry it.
+    fn connecting(options: ConnectOptions) -> BoxFuture<'static, Result<Self, ConnectError>> {
+        Box::pin(Self::establish(options))
     }
 
     async fn establish(options: ConnectOptions) -> Result<Self, ConnectError> {
@@ -96,11 +103,17 @@ impl NatsConnection {
     /// Closes the connection for everybody who shares it, after what was sent has gone out. For the end of a program that
     /// stops its server too: without this the connection would be told lost.
     pub async fn close(&self) {
-        let mut closed = self.closed.clone();
-        if self.link.client.drain().await.is_ok() {
-            // A connection that does not close in time is cut when the program ends.
-            let _ = tokio::time::timeout(CLOSE_MAX, closed.wait_for(|closed| *closed)).await;
-        }
+        self.closing().await;
+    }
+
+    fn closing(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut closed = self.closed.clone();
+            if self.link.client.drain().await.is_ok() {
+                // A connection that does not close in time is cut when the program ends.
+                let _ = tokio::time::timeout(CLOSE_MAX, closed.wait_for(|closed| *closed)).await;
+            }
+        })
     }
 
     /// The address or addresses, without credentials.

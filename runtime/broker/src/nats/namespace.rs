@@ -18,7 +18,7 @@ use super::{
     streams,
 };
 use crate::{
-    broker::{Bucket, Stream},
+    broker::{BoxFuture, Bucket, Stream},
     error::{Error, ErrorKind, NamespaceError},
 };
 
@@ -74,6 +74,8 @@ struct State {
     consumer_count: u64,
 }
 
+type Opened = Result<NatsBroker, NamespaceError>;
+
 impl NatsConnection {
     /// Makes a namespace and opens it. One that exists with these settings is opened; several processes may do it at
     /// once.
@@ -87,16 +89,22 @@ impl NatsConnection {
         namespace: &Namespace,
         settings: Settings,
     ) -> Result<NatsBroker, NamespaceError> {
-        settings.check()?;
-        self.check_group_commit(&settings)?;
-        self.create_config(namespace, &settings).await?;
-        let config = self.config(namespace);
-        let claimed = match read(&config, PUBLISHED).await? {
-            Some(found) => return self.opened(namespace, same(namespace, found, settings)?).await,
-            None => self.claim(&config, &settings).await?,
-        };
-        let settings = same(namespace, claimed, settings)?;
-        self.complete(namespace, settings).await
+        self.creating(namespace, settings).await
+    }
+
+    fn creating<'a>(&'a self, namespace: &'a Namespace, settings: Settings) -> BoxFuture<'a, Opened> {
+        Box::pin(async move {
+            settings.check()?;
+            self.check_group_commit(&settings)?;
+            self.create_config(namespace, &settings).await?;
+            let config = self.config(namespace);
+            let claimed = match read(&config, PUBLISHED).await? {
+                Some(found) => return self.opened(namespace, same(namespace, found, settings)?).await,
+                None => self.claim(&config, &settings).await?,
+            };
+            let settings = same(namespace, claimed, settings)?;
+            self.complete(namespace, settings).await
+        })
     }
 
     /// Opens a namespace that exists. One whose making was interrupted is completed.
@@ -106,20 +114,26 @@ impl NatsConnection {
     /// [`NamespaceError::NotFound`] when there is none, [`NamespaceError::Stream`] when a stream was changed or taken
     /// away since it was made.
     pub async fn open_namespace(&self, namespace: &Namespace) -> Result<NatsBroker, NamespaceError> {
-        let config = self.config(namespace);
-        let published = match read(&config, PUBLISHED).await {
-            Err(NamespaceError::Broker(error)) if error.kind == ErrorKind::NotFound => {
-                return Err(NamespaceError::NotFound(namespace.as_str().into()));
+        self.opening(namespace).await
+    }
+
+    fn opening<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Opened> {
+        Box::pin(async move {
+            let config = self.config(namespace);
+            let published = match read(&config, PUBLISHED).await {
+                Err(NamespaceError::Broker(error)) if error.kind == ErrorKind::NotFound => {
+                    return Err(NamespaceError::NotFound(namespace.as_str().into()));
+                }
+                published => published?,
+            };
+            if let Some(settings) = published {
+                return self.opened(namespace, settings).await;
             }
-            published => published?,
-        };
-        if let Some(settings) = published {
-            return self.opened(namespace, settings).await;
-        }
-        match read(&config, CLAIM).await? {
-            Some(settings) => self.complete(namespace, settings).await,
-            None => Err(NamespaceError::NotFound(namespace.as_str().into())),
-        }
+            match read(&config, CLAIM).await? {
+                Some(settings) => self.complete(namespace, settings).await,
+                None => Err(NamespaceError::NotFound(namespace.as_str().into())),
+            }
+        })
     }
 
     /// Opens a namespace with whatever settings it has; one that does not exist is made with the default ones.
@@ -128,19 +142,25 @@ impl NatsConnection {
     ///
     /// As [`open_namespace`](Self::open_namespace), but for its absence.
     pub async fn open_or_create(&self, namespace: &Namespace) -> Result<NatsBroker, NamespaceError> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let opened = match self.open_namespace(namespace).await {
-                Err(NamespaceError::NotFound(_)) => self.create_namespace(namespace, Settings::default()).await,
-                opened => return opened,
-            };
-            match opened {
-                // Somebody else was faster, with other settings.
-                Err(NamespaceError::Different { .. }) if attempt < ATTEMPTS => {}
-                opened => return opened,
+        self.opening_or_creating(namespace).await
+    }
+
+    fn opening_or_creating<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Opened> {
+        Box::pin(async move {
+            let mut attempt = 0;
+            loop {
+                attempt += 1;
+                let opened = match self.open_namespace(namespace).await {
+                    Err(NamespaceError::NotFound(_)) => self.create_namespace(namespace, Settings::default()).await,
+                    opened => return opened,
+                };
+                match opened {
+                    // Somebody else was faster, with other settings.
+                    Err(NamespaceError::Different { .. }) if attempt < ATTEMPTS => {}
+                    opened => return opened,
+                }
             }
-        }
+        })
     }
 
     /// What a namespace is made of, and how much there is of it.
@@ -149,14 +169,20 @@ impl NatsConnection {
     ///
     /// As [`open_namespace`](Self::open_namespace).
     pub async fn describe(&self, namespace: &Namespace) -> Result<NamespaceStatus, NamespaceError> {
-        let broker = self.open_namespace(namespace).await?;
-        let streams = names::STREAMS.map(async |stream| {
-            let name = names::stream(namespace, stream);
-            let State { messages, bytes, first_seq, last_seq, consumer_count } = self.info(&name).await?.state;
-            let consumers = consumer_count;
-            Ok::<_, Error>(StreamStatus { stream, name, messages, bytes, first_seq, last_seq, consumers })
-        });
-        Ok(NamespaceStatus { settings: broker.settings().clone(), streams: try_join_all(streams).await? })
+        self.describing(namespace).await
+    }
+
+    fn describing<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Result<NamespaceStatus, NamespaceError>> {
+        Box::pin(async move {
+            let broker = self.open_namespace(namespace).await?;
+            let streams = names::STREAMS.map(async |stream| {
+                let name = names::stream(namespace, stream);
+                let State { messages, bytes, first_seq, last_seq, consumer_count } = self.info(&name).await?.state;
+                let consumers = consumer_count;
+                Ok::<_, Error>(StreamStatus { stream, name, messages, bytes, first_seq, last_seq, consumers })
+            });
+            Ok(NamespaceStatus { settings: broker.settings().clone(), streams: try_join_all(streams).await? })
+        })
     }
 
     fn config(&self, namespace: &Namespace) -> Kv {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    broker::BoxFuture,
     error::NamespaceError,
     nats::{NatsBroker, NatsConnection, direct::NoBody, namespace::configs, version},
 };
@@ -32,24 +33,34 @@ impl NatsConnection {
     /// As [`open_namespace`](Self::open_namespace); also [`NamespaceError::GroupCommit`] where the server is too old, and
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when somebody else changes the settings at the same time.
     pub async fn set_group_commit(&self, namespace: &Namespace, on: bool) -> Result<NatsBroker, NamespaceError> {
-        let (found, revision) = if let Ok(published) = self.published(namespace).await {
-            published
-        } else {
-            // One whose making was interrupted is completed first.
-            self.open_namespace(namespace).await?;
-            self.published(namespace).await?
-        };
-        let settings = Settings { group_commit: on, ..found };
-        self.check_group_commit(&settings)?;
-        // Who reads that it is on must find streams that allow it.
-        if on {
-            self.allow_batches(namespace, true).await?;
-        }
-        self.publish(namespace, &settings, revision).await?;
-        if !on {
-            self.allow_batches(namespace, false).await?;
-        }
-        self.open_namespace(namespace).await
+        self.setting_group_commit(namespace, on).await
+    }
+
+    fn setting_group_commit<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        on: bool,
+    ) -> BoxFuture<'a, Result<NatsBroker, NamespaceError>> {
+        Box::pin(async move {
+            let (found, revision) = if let Ok(published) = self.published(namespace).await {
+                published
+            } else {
+                // One whose making was interrupted is completed first.
+                self.open_namespace(namespace).await?;
+                self.published(namespace).await?
+            };
+            let settings = Settings { group_commit: on, ..found };
+            self.check_group_commit(&settings)?;
+            // Who reads that it is on must find streams that allow it.
+            if on {
+                self.allow_batches(namespace, true).await?;
+            }
+            self.publish(namespace, &settings, revision).await?;
+            if !on {
+                self.allow_batches(namespace, false).await?;
+            }
+            self.open_namespace(namespace).await
+        })
     }
 
     /// Refuses group commit on servers that do not gain by it: they write every message of a batch for itself.
