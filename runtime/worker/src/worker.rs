@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use highwater_broker::{Broker, Error};
+use highwater_broker::{BoxFuture, Broker, Error};
 use highwater_core::run::Registry;
 use highwater_protocol::{
     Key, QueueName, WorkerId, WorkflowId,
@@ -150,21 +150,27 @@ impl Worker {
     /// All that the worker does itself, and workflow code, has a thread and a connection of its own. Activities and steps belong to the
     /// async runtime that polls this; those that are quick are polled on the worker's thread first.
     pub async fn run(self) -> Result<(), RunError> {
-        if self.broker.is_in_process() {
-            let broker = Arc::clone(&self.broker);
-            return self.work(broker, None, UserRuntime::current(None)).await;
-        }
-        let home = Home::new();
-        let user = UserRuntime::current(Some(Arc::clone(&home)));
-        let hosted = Arc::clone(&home);
-        let work = async move {
-            let broker = self.broker.dedicated().await?;
-            self.work(Arc::clone(&broker), Some(hosted), user).await?;
-            // The last answers are on their way.
-            let _ = timeout(FLUSH_MAX, broker.flush()).await;
-            Ok(())
-        };
-        home.host(work.in_current_span().with_current_subscriber()).await?
+        self.running().await
+    }
+
+    fn running(self) -> BoxFuture<'static, Result<(), RunError>> {
+        Box::pin(async move {
+            if self.broker.is_in_process() {
+                let broker = Arc::clone(&self.broker);
+                return self.work(broker, None, UserRuntime::current(None)).await;
+            }
+            let home = Home::new();
+            let user = UserRuntime::current(Some(Arc::clone(&home)));
+            let hosted = Arc::clone(&home);
+            let work = async move {
+                let broker = self.broker.dedicated().await?;
+                self.work(Arc::clone(&broker), Some(hosted), user).await?;
+                // The last answers are on their way.
+                let _ = timeout(FLUSH_MAX, broker.flush()).await;
+                Ok(())
+            };
+            home.host(work.in_current_span().with_current_subscriber()).await?
+        })
     }
 
     async fn work(
