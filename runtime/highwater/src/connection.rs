@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use highwater_broker::{
-    ConnectError, NamespaceError,
+    BoxFuture, ConnectError, NamespaceError,
     nats::{ConnectOptions, NatsBroker, NatsConnection},
 };
 use highwater_client::Client;
@@ -53,21 +53,27 @@ impl Highwater {
     /// namespace `HIGHWATER_NAMESPACE` (`default` unless set), which is made if it does not exist.
     pub async fn connect() -> Result<Self, OpenError> {
         let namespace = std::env::var("HIGHWATER_NAMESPACE").unwrap_or_else(|_| "default".into());
-        Self::open(ConnectOptions::from_env(), &namespace).await
+        Self::opening(ConnectOptions::from_env(), &namespace).await
     }
 
     /// Connects to a server of which only the address is needed, such as `nats://127.0.0.1:4222`, and opens the namespace
     /// `default`.
     pub async fn connect_to(url: &str) -> Result<Self, OpenError> {
-        Self::open(ConnectOptions::new(url), "default").await
+        Self::opening(ConnectOptions::new(url), "default").await
     }
 
     /// Connects with these options and opens the namespace of this name, which is made if it does not exist.
     pub async fn open(options: ConnectOptions, namespace: &str) -> Result<Self, OpenError> {
-        let namespace = Namespace::new(namespace)?;
-        let connection = NatsConnection::connect(options).await?;
-        let broker = Arc::new(connection.open_or_create(&namespace).await?);
-        Ok(Self::on(broker))
+        Self::opening(options, namespace).await
+    }
+
+    fn opening(options: ConnectOptions, namespace: &str) -> BoxFuture<'_, Result<Self, OpenError>> {
+        Box::pin(async move {
+            let namespace = Namespace::new(namespace)?;
+            let connection = NatsConnection::connect(options).await?;
+            let broker = Arc::new(connection.open_or_create(&namespace).await?);
+            Ok(Self::on(broker))
+        })
     }
 
     /// A namespace that is open already.

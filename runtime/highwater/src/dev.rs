@@ -2,6 +2,7 @@
 
 use std::{fmt, ops::Deref};
 
+use highwater_broker::BoxFuture;
 use highwater_devserver::{ControlError, DevServer, StartError};
 
 use crate::{Highwater, OpenError};
@@ -41,12 +42,18 @@ pub enum DevError {
 /// Connects as `NATS_URL` says; without it, starts a private server first. That server is found on this machine, or
 /// downloaded or built once, which takes up to a minute.
 pub async fn connect() -> Result<Dev, DevError> {
-    if std::env::var_os("NATS_URL").is_some() {
-        return Ok(Dev { highwater: Highwater::connect().await?, server: None });
-    }
-    tracing::info!("starting a private NATS server, as NATS_URL names none");
-    let server = DevServer::builder().start().await?;
-    Ok(Dev { highwater: Highwater::connect_to(server.url()).await?, server: Some(server) })
+    connecting().await
+}
+
+fn connecting() -> BoxFuture<'static, Result<Dev, DevError>> {
+    Box::pin(async move {
+        if std::env::var_os("NATS_URL").is_some() {
+            return Ok(Dev { highwater: Highwater::connect().await?, server: None });
+        }
+        tracing::info!("starting a private NATS server, as NATS_URL names none");
+        let server = DevServer::builder().start().await?;
+        Ok(Dev { highwater: Highwater::connect_to(server.url()).await?, server: Some(server) })
+    })
 }
 
 impl Dev {
@@ -57,11 +64,17 @@ impl Dev {
 
     /// Closes the connection, and stops the server if it is a private one.
     pub async fn close(self) -> Result<(), DevError> {
-        self.highwater.close().await;
-        if let Some(server) = self.server {
-            server.stop().await?;
-        }
-        Ok(())
+        self.closing().await
+    }
+
+    fn closing(self) -> BoxFuture<'static, Result<(), DevError>> {
+        Box::pin(async move {
+            self.highwater.close().await;
+            if let Some(server) = self.server {
+                server.stop().await?;
+            }
+            Ok(())
+        })
     }
 }
 
