@@ -1,10 +1,10 @@
 //! Asking a run to cancel itself.
 
-use highwater_broker::{Error, history::HistoryError};
+use highwater_broker::{BoxFuture, Error, history::HistoryError};
 use highwater_protocol::{Payload, Status, WorkflowId, rejection::Rejection, subject::Verb};
 
 use crate::{
-    handle::{Located, WorkflowHandle},
+    handle::{Located, Target, WorkflowHandle},
     pace::Retryable,
     request::{Ask, AskError, Delivered, Unsent},
     run,
@@ -81,6 +81,16 @@ impl<W> WorkflowHandle<W> {
     /// It returns when the request is in the history ([`Delivered::Accepted`]) or stored for the next worker
     /// ([`Delivered::Durable`]), not when the run has ended: await its [`result`](Self::result) for that.
     pub async fn cancel(&self, reason: impl AsRef<str>) -> Result<Delivered, CancelError> {
+        self.target().cancel(reason.as_ref()).await
+    }
+}
+
+impl Target {
+    fn cancel<'a>(&'a self, reason: &'a str) -> BoxFuture<'a, Result<Delivered, CancelError>> {
+        Box::pin(self.request_cancel(reason))
+    }
+
+    async fn request_cancel(&self, reason: &str) -> Result<Delivered, CancelError> {
         let id = || self.id().clone();
         let located = self.locate().await.map_err(|source| CancelError::History { id: id(), source })?;
         let queue = match located {
@@ -95,7 +105,7 @@ impl<W> WorkflowHandle<W> {
             key: self.key(),
             queue: &queue,
             meant: self.meant(),
-            reason: Some(reason.as_ref()),
+            reason: Some(reason),
             update: None,
             context: None,
             input: Payload::json(""),

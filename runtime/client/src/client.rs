@@ -7,7 +7,7 @@ use highwater_core::definition::{Workflow, WorkflowItem};
 use highwater_protocol::{InvalidId, Payload, WorkflowId};
 
 use crate::{
-    handle::{Addressed, WorkflowHandle},
+    handle::{Addressed, Target, WorkflowHandle},
     intercept::{ClientInterceptor, Interceptors},
     replies::Replies,
     start::Start,
@@ -63,17 +63,17 @@ impl Client {
         I: WorkflowItem<P>,
     {
         drop(workflow);
-        Start::new(self.clone(), I::Workflow::NAME, Payload::encode(&input))
+        Start::new(self.clone(), I::Workflow::NAME.to_owned(), Payload::encode(&input))
     }
 
     /// Starts a workflow that this program knows by name only.
     pub fn start_by_name(&self, workflow_type: impl Into<String>, input: Payload) -> Start<Untyped> {
-        Start::new(self.clone(), workflow_type, Ok(input))
+        Start::new(self.clone(), workflow_type.into(), Ok(input))
     }
 
     /// The workflow with this id, whether or not it exists: `client.handle::<order>("order-17")`.
     pub fn handle<W: Returns>(&self, id: impl Into<String>) -> Result<WorkflowHandle<W>, InvalidId> {
-        Ok(WorkflowHandle::new(self.clone(), WorkflowId::new(id)?, Addressed::Latest, None))
+        Ok(WorkflowHandle::of(Target::new(self.clone(), WorkflowId::new(id)?, Addressed::Latest, None)))
     }
 
     /// The workflow with this id, its type told by the item: `client.handle_of(Order::run, "order-17")`.

@@ -60,6 +60,13 @@ struct Served {
 /// A handle that came from a start means that run and those it continues as; one from [`Client::handle`] means the
 /// latest run of the id at the time of each call.
 pub struct WorkflowHandle<W> {
+    target: Target,
+    workflow: PhantomData<fn() -> W>,
+}
+
+/// What a handle is for, whatever the type of the workflow: all the work of a handle is done here.
+#[derive(Clone)]
+pub(crate) struct Target {
     client: Client,
     id: WorkflowId,
     key: Key,
@@ -68,25 +75,21 @@ pub struct WorkflowHandle<W> {
     /// The latest run that is known to be in the chain, so that a long chain is not gone through at every call.
     reached: Arc<Mutex<Option<RunId>>>,
     served: Arc<Mutex<Option<Served>>>,
-    workflow: PhantomData<fn() -> W>,
 }
 
 impl<W> Clone for WorkflowHandle<W> {
     fn clone(&self) -> Self {
-        Self {
-            client: self.client.clone(),
-            id: self.id.clone(),
-            key: self.key.clone(),
-            addressed: self.addressed,
-            answers: self.answers.clone(),
-            reached: self.reached.clone(),
-            served: self.served.clone(),
-            workflow: PhantomData,
-        }
+        Self::of(self.target.clone())
     }
 }
 
 impl<W> fmt::Debug for WorkflowHandle<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.target.fmt(f)
+    }
+}
+
+impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkflowHandle")
             .field("id", &self.id)
@@ -96,51 +99,59 @@ impl<W> fmt::Debug for WorkflowHandle<W> {
 }
 
 impl<W> WorkflowHandle<W> {
-    pub(crate) fn new(client: Client, id: WorkflowId, addressed: Addressed, answers: Option<Arc<Expected>>) -> Self {
-        let key = id.to_key();
-        Self {
-            client,
-            id,
-            key,
-            addressed,
-            answers,
-            reached: Arc::default(),
-            served: Arc::default(),
-            workflow: PhantomData,
-        }
+    pub(crate) fn of(target: Target) -> Self {
+        Self { target, workflow: PhantomData }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// The workflow id.
     pub fn id(&self) -> &WorkflowId {
-        &self.id
+        self.target.id()
     }
 
     /// The run that the handle is for, when it is for a certain one.
     pub fn run_id(&self) -> Option<RunId> {
-        self.addressed.run()
+        self.target.run_id()
     }
 
     /// Which run of the id is meant.
     pub fn addressed(&self) -> Addressed {
-        self.addressed
+        self.target.addressed()
     }
 
     /// The same workflow, whatever its type.
     pub fn untyped(&self) -> WorkflowHandle<Untyped> {
-        WorkflowHandle {
-            client: self.client.clone(),
-            id: self.id.clone(),
-            key: self.key.clone(),
-            addressed: self.addressed,
-            answers: self.answers.clone(),
-            reached: self.reached.clone(),
-            served: self.served.clone(),
-            workflow: PhantomData,
-        }
+        WorkflowHandle::of(self.target.clone())
     }
 
     /// The same workflow, but this run of it only.
-    pub fn pinned_to(mut self, run: RunId) -> Self {
+    pub fn pinned_to(self, run: RunId) -> Self {
+        Self::of(self.target.pinned_to(run))
+    }
+}
+
+impl Target {
+    pub(crate) fn new(client: Client, id: WorkflowId, addressed: Addressed, answers: Option<Arc<Expected>>) -> Self {
+        let key = id.to_key();
+        Self { client, id, key, addressed, answers, reached: Arc::default(), served: Arc::default() }
+    }
+
+    pub(crate) fn id(&self) -> &WorkflowId {
+        &self.id
+    }
+
+    pub(crate) fn run_id(&self) -> Option<RunId> {
+        self.addressed.run()
+    }
+
+    pub(crate) fn addressed(&self) -> Addressed {
+        self.addressed
+    }
+
+    fn pinned_to(mut self, run: RunId) -> Self {
         self.addressed = Addressed::Run(run);
         // Clones of the handle go on in their own way.
         self.reached = Arc::default();

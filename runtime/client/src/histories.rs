@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
-use highwater_broker::{Delivered, Error, Stream, history::StoredRecord};
+use highwater_broker::{BoxFuture, Delivered, Error, Stream, history::StoredRecord};
 use highwater_protocol::{Key, WorkflowId};
 
 use crate::{
@@ -73,24 +73,15 @@ impl ReadHistoriesError {
     }
 }
 
+type Histories = Vec<(WorkflowId, Vec<HistoryEvent>)>;
+
 impl Client {
     /// The workflow ids whose latest run the filter lets through, sorted.
     ///
     /// It goes through the whole history stream, since nothing tells the runs otherwise; that takes a while where the
     /// stream is large. Read each with [`WorkflowHandle::history`](crate::WorkflowHandle::history).
     pub async fn workflow_ids(&self, filter: &HistoryFilter) -> Result<Vec<WorkflowId>, ReadHistoriesError> {
-        let broker = self.broker();
-        let mut messages = broker.read(Stream::History, vec![broker.subjects().history_all()], 1).await?;
-        let mut wanted: BTreeMap<String, bool> = BTreeMap::new();
-        while let Some(delivered) = messages.next().await {
-            let Delivered::Message(message) = delivered? else { break };
-            let id = broker.subjects().history_key(&message.subject).and_then(id_of);
-            if let (Some(id), Ok(record)) = (id, StoredRecord::from_message(message)) {
-                wanted.insert(id.to_string(), filter.wants(&id, &record));
-            }
-        }
-        let ids = wanted.into_iter().filter(|(_, wanted)| *wanted);
-        Ok(ids.filter_map(|(id, _)| WorkflowId::new(id).ok()).collect())
+        self.list(filter).await
     }
 
     /// The histories of the latest runs that the filter lets through, by their workflow ids.
@@ -98,12 +89,35 @@ impl Client {
         &self,
         filter: &HistoryFilter,
     ) -> Result<Vec<(WorkflowId, Vec<HistoryEvent>)>, ReadHistoriesError> {
-        let mut histories = Vec::new();
-        for id in self.workflow_ids(filter).await? {
-            let handle = self.handle_by_name(id.as_str()).expect("it is the id of a workflow");
-            histories.push((id, handle.history().await?));
-        }
-        Ok(histories)
+        self.read_all(filter).await
+    }
+
+    fn list<'a>(&'a self, filter: &'a HistoryFilter) -> BoxFuture<'a, Result<Vec<WorkflowId>, ReadHistoriesError>> {
+        Box::pin(async move {
+            let broker = self.broker();
+            let mut messages = broker.read(Stream::History, vec![broker.subjects().history_all()], 1).await?;
+            let mut wanted: BTreeMap<String, bool> = BTreeMap::new();
+            while let Some(delivered) = messages.next().await {
+                let Delivered::Message(message) = delivered? else { break };
+                let id = broker.subjects().history_key(&message.subject).and_then(id_of);
+                if let (Some(id), Ok(record)) = (id, StoredRecord::from_message(message)) {
+                    wanted.insert(id.to_string(), filter.wants(&id, &record));
+                }
+            }
+            let ids = wanted.into_iter().filter(|(_, wanted)| *wanted);
+            Ok(ids.filter_map(|(id, _)| WorkflowId::new(id).ok()).collect())
+        })
+    }
+
+    fn read_all<'a>(&'a self, filter: &'a HistoryFilter) -> BoxFuture<'a, Result<Histories, ReadHistoriesError>> {
+        Box::pin(async move {
+            let mut histories = Vec::new();
+            for id in self.workflow_ids(filter).await? {
+                let handle = self.handle_by_name(id.as_str()).expect("it is the id of a workflow");
+                histories.push((id, handle.history().await?));
+            }
+            Ok(histories)
+        })
     }
 }
 

@@ -1,10 +1,13 @@
 //! What happened to a run, event by event.
 
-use highwater_broker::history::{HistoryError, StoredRecord};
+use highwater_broker::{
+    BoxFuture,
+    history::{HistoryError, StoredRecord},
+};
 use highwater_protocol::{Event, RunId, Status, Timestamp, WorkflowId};
 
 use crate::{
-    handle::{Addressed, WorkflowHandle},
+    handle::{Addressed, Target, WorkflowHandle},
     pace::{PATIENCE, Retryable, persist},
     run::{self, Tail},
 };
@@ -78,6 +81,16 @@ impl<W> WorkflowHandle<W> {
     /// The events of a run, in order: of the run that the handle is pinned to; of the latest in the chain of a handle
     /// that came from a start; otherwise of the latest run of the id.
     pub async fn history(&self) -> Result<Vec<HistoryEvent>, ReadHistoryError> {
+        self.target().history().await
+    }
+}
+
+impl Target {
+    pub(crate) fn history(&self) -> BoxFuture<'_, Result<Vec<HistoryEvent>, ReadHistoryError>> {
+        Box::pin(self.events())
+    }
+
+    async fn events(&self) -> Result<Vec<HistoryEvent>, ReadHistoryError> {
         match self.read_history().await {
             Ok(Some(history)) => Ok(history.events),
             Ok(None) => match persist(PATIENCE, || run::pending_start(self.client().broker(), self.key())).await {

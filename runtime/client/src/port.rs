@@ -1,22 +1,31 @@
 //! The typed handles that `#[workflow]` makes, over a client's own.
 
-use futures_util::{FutureExt, future::BoxFuture};
+use highwater_broker::BoxFuture;
 use highwater_core::{
     definition::{QueryPort, SignalPort, UpdatePort},
     fault::Fault,
 };
-use highwater_protocol::Payload;
+use highwater_protocol::{Payload, payload};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Delivered, QueryError, SignalError, Typed, Update, WorkflowHandle};
+use crate::{Delivered, QueryError, SignalError, Typed, Update, WorkflowHandle, handle::Target};
+
+impl Target {
+    fn into_signal(
+        self,
+        name: &'static str,
+        value: Result<Payload, payload::Error>,
+    ) -> BoxFuture<'static, Result<Delivered, SignalError>> {
+        Box::pin(async move { self.signal(name.to_owned(), value).await })
+    }
+}
 
 impl<W: 'static> SignalPort<W> for WorkflowHandle<W> {
     /// As [`WorkflowHandle::signal`]; nothing is sent before it is awaited.
     type Sent = BoxFuture<'static, Result<Delivered, SignalError>>;
 
     fn send_signal<A: Serialize + ?Sized>(&self, name: &'static str, argument: &A) -> Self::Sent {
-        let (handle, argument) = (self.clone(), Payload::encode(argument));
-        async move { handle.signal_payload(name, argument?).await }.boxed()
+        self.target().clone().into_signal(name, Payload::encode(argument))
     }
 }
 
@@ -29,13 +38,11 @@ impl<W: 'static> QueryPort<W> for WorkflowHandle<W> {
         name: &'static str,
         argument: &A,
     ) -> Self::Asked<R> {
-        let (handle, argument) = (self.clone(), Payload::encode(argument));
-        let ask = async move {
-            let argument = argument.map_err(QueryError::Argument)?;
-            let answer = handle.query_payload(name, argument).await?;
-            handle.read_answer(&answer)
-        };
-        ask.boxed()
+        let (target, argument) = (self.target().clone(), Payload::encode(argument));
+        Box::pin(async move {
+            let answer = target.query(name.to_owned(), argument).await?;
+            target.read_answer(&answer)
+        })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::{FutureExt, future::join};
+use futures_util::future::join;
 use highwater_broker::{
-    Error, ErrorKind, PlainMessage,
+    BoxFuture, Error, ErrorKind, PlainMessage,
     history::{self, Freshness, HistoryError, StoredRecord},
 };
 use highwater_core::run::Limits;
@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    handle::{Located, WorkflowHandle},
+    handle::{Located, Target, WorkflowHandle},
     intercept::QueryCall,
     pace::{PATIENCE, Pauses, Retryable, persist},
     run,
@@ -132,19 +132,31 @@ impl<W> WorkflowHandle<W> {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        let argument = Payload::encode(argument).map_err(QueryError::Argument)?;
-        let answer = self.query_payload(name, argument).await?;
-        self.read_answer(&answer)
-    }
-
-    pub(crate) fn read_answer<R: DeserializeOwned>(&self, answer: &Payload) -> Result<R, QueryError> {
-        answer.decode().map_err(|source| QueryError::Decode { id: self.id().clone(), source })
+        let answer = self.target().query(name.into(), Payload::encode(argument)).await?;
+        self.target().read_answer(&answer)
     }
 
     /// Asks the run for something, argument and answer encoded.
     pub async fn query_payload(&self, name: impl Into<String>, argument: Payload) -> Result<Payload, QueryError> {
-        let call = QueryCall { workflow_id: self.id().clone(), name: TypeName::new(name)?, argument };
-        self.client().ask(call, &|call| self.ask_query(call).boxed()).await
+        self.target().query(name.into(), Ok(argument)).await
+    }
+}
+
+impl Target {
+    pub(crate) fn query(
+        &self,
+        name: String,
+        argument: Result<Payload, payload::Error>,
+    ) -> BoxFuture<'_, Result<Payload, QueryError>> {
+        Box::pin(async move {
+            let argument = argument.map_err(QueryError::Argument)?;
+            let call = QueryCall { workflow_id: self.id().clone(), name: TypeName::new(name)?, argument };
+            self.client().ask(call, &|call| Box::pin(self.ask_query(call))).await
+        })
+    }
+
+    pub(crate) fn read_answer<R: DeserializeOwned>(&self, answer: &Payload) -> Result<R, QueryError> {
+        answer.decode().map_err(|source| QueryError::Decode { id: self.id().clone(), source })
     }
 
     pub(crate) async fn ask_query(&self, call: QueryCall) -> Result<Payload, QueryError> {

@@ -1,7 +1,6 @@
 //! Sending a signal to a run.
 
-use futures_util::FutureExt;
-use highwater_broker::{Error, history::HistoryError};
+use highwater_broker::{BoxFuture, Error, history::HistoryError};
 use highwater_core::run::Limits;
 use highwater_protocol::{
     InvalidId, Payload, Payloads, QueueName, Status, TypeName, WorkflowId, payload,
@@ -11,7 +10,7 @@ use highwater_protocol::{
 use serde::Serialize;
 
 use crate::{
-    handle::{Located, WorkflowHandle},
+    handle::{Located, Target, WorkflowHandle},
     intercept::SignalCall,
     pace::Retryable,
     request::{Ask, AskError, Delivered, Unsent},
@@ -115,14 +114,26 @@ impl<W> WorkflowHandle<W> {
         name: impl Into<String>,
         value: &A,
     ) -> Result<Delivered, SignalError> {
-        self.signal_payload(name, Payload::encode(value)?).await
+        self.target().signal(name.into(), Payload::encode(value)).await
     }
 
     /// Sends a signal whose value is encoded already.
     pub async fn signal_payload(&self, name: impl Into<String>, input: Payload) -> Result<Delivered, SignalError> {
-        let name = TypeName::new(name)?;
-        let call = SignalCall { workflow_id: self.id().clone(), name, input, headers: Payloads::default() };
-        self.client().ask(call, &|call| self.send_signal(call).boxed()).await
+        self.target().signal(name.into(), Ok(input)).await
+    }
+}
+
+impl Target {
+    pub(crate) fn signal(
+        &self,
+        name: String,
+        value: Result<Payload, payload::Error>,
+    ) -> BoxFuture<'_, Result<Delivered, SignalError>> {
+        Box::pin(async move {
+            let (input, name) = (value?, TypeName::new(name)?);
+            let call = SignalCall { workflow_id: self.id().clone(), name, input, headers: Payloads::default() };
+            self.client().ask(call, &|call| Box::pin(self.send_signal(call))).await
+        })
     }
 
     async fn send_signal(&self, call: SignalCall) -> Result<Delivered, SignalError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use highwater_broker::{
-    Broker, Error, PlainMessage,
+    BoxFuture, Broker, Error, PlainMessage,
     history::{self, Appended, HistoryError, NewRecord, StoredRecord, Summary},
 };
 use highwater_protocol::{
@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     client::Client,
-    handle::{Addressed, Located, WorkflowHandle},
+    handle::{Addressed, Located, Target, WorkflowHandle},
     pace::{PATIENCE, Pauses, Retryable, persist},
     request::{Ask, AskError, Delivered, Unsent},
     run,
@@ -120,7 +120,17 @@ impl<W> WorkflowHandle<W> {
     /// No worker is needed. [`Delivered::Accepted`]: the run is closed. [`Delivered::Durable`]: it has not begun, or a
     /// busy worker was faster each time; the request is stored, and the worker closes the run when it comes to it.
     pub async fn terminate(&self, reason: impl AsRef<str>) -> Result<Delivered, TerminateError> {
-        let (id, reason) = (self.id(), reason.as_ref());
+        self.target().terminate(reason.as_ref()).await
+    }
+}
+
+impl Target {
+    fn terminate<'a>(&'a self, reason: &'a str) -> BoxFuture<'a, Result<Delivered, TerminateError>> {
+        Box::pin(self.end(reason))
+    }
+
+    async fn end(&self, reason: &str) -> Result<Delivered, TerminateError> {
+        let id = self.id();
         for _ in 0..FOLLOWED_MAX {
             let located = self.locate().await.map_err(|source| TerminateError::History { id: id.clone(), source })?;
             let run = match located {

@@ -5,7 +5,7 @@ mod unhandled;
 
 use std::fmt;
 
-use highwater_broker::{Bucket, Error, history::HistoryError};
+use highwater_broker::{BoxFuture, Bucket, Error, history::HistoryError};
 use highwater_core::open::OpenOperations;
 use highwater_protocol::{
     Event, Failure, Payloads, QueueName, RunId, Started, Status, Timestamp, TypeName, WorkflowId,
@@ -16,7 +16,7 @@ use highwater_protocol::{
 };
 
 use crate::{
-    handle::WorkflowHandle,
+    handle::{Target, WorkflowHandle},
     history::{HistoryEvent, RunHistory},
     pace::{PATIENCE, Retryable, persist},
     run::{self, PendingStart},
@@ -166,6 +166,16 @@ pub struct LiveWorker {
 impl<W> WorkflowHandle<W> {
     /// Where the run stands.
     pub async fn describe(&self) -> Result<Description, DescribeError> {
+        self.target().describe().await
+    }
+}
+
+impl Target {
+    fn describe(&self) -> BoxFuture<'_, Result<Description, DescribeError>> {
+        Box::pin(self.look())
+    }
+
+    async fn look(&self) -> Result<Description, DescribeError> {
         let id = || self.id().clone();
         let failed = |source| DescribeError::Broker { id: self.id().clone(), source };
         let read = self.read_history().await.map_err(|source| DescribeError::History { id: id(), source })?;

@@ -9,7 +9,7 @@ use highwater_protocol::{
 use tokio::time::timeout;
 
 use super::Description;
-use crate::{handle::WorkflowHandle, history::HistoryEvent, intercept::QueryCall};
+use crate::{handle::Target, history::HistoryEvent, intercept::QueryCall};
 
 /// How long a worker may take to answer. All else that there is to say about a run is known by then.
 const ANSWER_WAIT: Duration = Duration::from_secs(3);
@@ -22,7 +22,7 @@ pub(super) fn has_signals(events: &[HistoryEvent]) -> bool {
     })
 }
 
-impl<W> WorkflowHandle<W> {
+impl Target {
     /// Asks the run which signals nothing takes, unless it is known that nobody can answer.
     ///
     /// Interceptors are for what the code says; this answer is the runtime's own.

@@ -14,12 +14,10 @@ use std::{
     time::Duration,
 };
 
-use highwater_protocol::{Status, reply::Closed};
-use tokio::time::timeout;
+use highwater_protocol::Status;
 
 use crate::{
     handle::{Addressed, WorkflowHandle},
-    intercept::Asked,
     typed::Returns,
 };
 
@@ -64,24 +62,11 @@ impl<W> ResultOf<W> {
 
 impl<W: Returns> ResultOf<W> {
     async fn get(self) -> Result<W::Ok, ResultError<W::Err>> {
-        let wait = wait::closed(&self.handle);
-        let closed = match self.timeout {
-            None => wait.await,
-            Some(limit) => match timeout(limit, wait).await {
-                Ok(closed) => closed,
-                Err(_) => {
-                    return Err(ResultError::StillRunning { id: self.handle.id().clone(), waited: limit });
-                }
-            },
-        };
-        self.read(closed.map_err(|missed| missed.into_error(self.handle.id()))?)
-    }
-
-    fn read(&self, closed: Closed) -> Result<W::Ok, ResultError<W::Err>> {
-        let of = Asked::Run { workflow_id: self.handle.id() };
-        match (closed.status, self.handle.client().heard(of, closed.outcome)) {
+        let target = self.handle.target();
+        let heard = wait::outcome(target, self.timeout).await;
+        match heard.map_err(|missed| missed.into_error(target.id()))? {
             (_, Ok(result)) => {
-                W::read_ok(&result).map_err(|source| ResultError::Decode { id: self.handle.id().clone(), source })
+                W::read_ok(&result).map_err(|source| ResultError::Decode { id: target.id().clone(), source })
             }
             (Status::Cancelled, Err(_)) => Err(ResultError::Cancelled),
             (Status::Terminated, Err(failure)) => Err(ResultError::Terminated(failure.message)),

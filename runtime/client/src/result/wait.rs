@@ -1,21 +1,22 @@
 //! From an addressed run to its end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use highwater_broker::{
-    BoxStream, PlainMessage,
+    BoxFuture, BoxStream, PlainMessage,
     history::{self, Freshness, HistoryError, StoredRecord},
 };
 use highwater_protocol::{
-    RunId, Status, WorkflowId,
+    Failure, Payload, RunId, Status, WorkflowId,
     reply::{Closed, Reply},
 };
 use tokio::time::{sleep, timeout};
 
 use super::{ResultError, follows};
 use crate::{
-    handle::{Addressed, WorkflowHandle},
+    handle::{Addressed, Target},
+    intercept::Asked,
     pace::{ANSWER_ALONE, Retryable, looks},
     replies::Expected,
     run::{self, Tail},
@@ -26,6 +27,7 @@ use crate::{
 pub(super) enum Missed {
     NotFound,
     ContinuedAsNew(RunId),
+    StillRunning(Duration),
     History(HistoryError),
 }
 
@@ -35,6 +37,7 @@ impl Missed {
         match self {
             Self::NotFound => ResultError::NotFound { id },
             Self::ContinuedAsNew(next) => ResultError::ContinuedAsNew { id, next },
+            Self::StillRunning(waited) => ResultError::StillRunning { id, waited },
             Self::History(source) => ResultError::History { id, source },
         }
     }
@@ -45,6 +48,9 @@ impl From<HistoryError> for Missed {
         Self::History(error)
     }
 }
+
+/// How a run ended.
+type Heard = (Status, Result<Payload, Failure>);
 
 /// What a look at the history says.
 enum Look {
@@ -57,36 +63,49 @@ enum Look {
     NotFound,
 }
 
+/// Waits until the addressed run has ended, but no longer than `limit`: how it ended, and its outcome as the interceptors
+/// let it be heard.
+pub(super) fn outcome(target: &Target, limit: Option<Duration>) -> BoxFuture<'_, Result<Heard, Missed>> {
+    Box::pin(async move {
+        let closed = match limit {
+            None => closed(target).await?,
+            Some(limit) => timeout(limit, closed(target)).await.map_err(|_| Missed::StillRunning(limit))??,
+        };
+        let of = Asked::Run { workflow_id: target.id() };
+        Ok((closed.status, target.client().heard(of, closed.outcome)))
+    })
+}
+
 /// Waits until the addressed run has ended.
-pub(super) async fn closed<W>(handle: &WorkflowHandle<W>) -> Result<Closed, Missed> {
-    let answers = handle.answers();
+async fn closed(target: &Target) -> Result<Closed, Missed> {
+    let answers = target.answers();
     if let Some(answers) = answers
-        && let Ok(closed) = timeout(ANSWER_ALONE, answered(handle, answers)).await
+        && let Ok(closed) = timeout(ANSWER_ALONE, answered(target, answers)).await
     {
         return Ok(closed);
     }
-    let broker = handle.client().broker();
-    let mut run = handle.wanted();
+    let broker = target.client().broker();
+    let mut run = target.wanted();
     let mut pauses = looks(broker);
     let mut told: Option<BoxStream<PlainMessage>> = None;
     loop {
         if told.is_none() {
             // Listening begins before the look, so that no end falls in between.
-            match broker.subscribe(broker.subjects().closed(handle.key())).await {
+            match broker.subscribe(broker.subjects().closed(target.key())).await {
                 Ok(messages) => told = Some(messages),
                 Err(error) => {
                     tracing::debug!(%error, "cannot listen for the end of a run; the history is read instead");
                 }
             }
         }
-        match look(handle, run).await {
+        match look(target, run).await {
             Ok(Look::Ended(closed)) => return Ok(closed),
             Ok(Look::ContinuedAsNew(next)) => return Err(Missed::ContinuedAsNew(next)),
             Ok(Look::NotFound) => return Err(Missed::NotFound),
             Ok(Look::Open(current)) => {
                 run = Some(current);
-                if matches!(handle.addressed(), Addressed::Chain(_)) {
-                    handle.reached(current);
+                if matches!(target.addressed(), Addressed::Chain(_)) {
+                    target.reached(current);
                 }
             }
             Ok(Look::Pending) => {}
@@ -100,15 +119,15 @@ pub(super) async fn closed<W>(handle: &WorkflowHandle<W>) -> Result<Closed, Miss
                 }
                 // Something else ended, perhaps a run that the addressed one continued as: look.
             }
-            closed = own_answer(handle, answers) => return Ok(closed),
+            closed = own_answer(target, answers) => return Ok(closed),
             () = sleep(pauses.next()) => {}
         }
     }
 }
 
 /// The outcome that is told to the starter.
-async fn answered<W>(handle: &WorkflowHandle<W>, answers: &Expected) -> Closed {
-    let (started, follows) = (handle.run_id(), follows(handle.addressed()));
+async fn answered(target: &Target, answers: &Expected) -> Closed {
+    let (started, follows) = (target.run_id(), follows(target.addressed()));
     // Only runs of the chain are told here: the subject was made for the start of its first one.
     answers
         .until(|answers| {
@@ -120,9 +139,9 @@ async fn answered<W>(handle: &WorkflowHandle<W>, answers: &Expected) -> Closed {
         .await
 }
 
-async fn own_answer<W>(handle: &WorkflowHandle<W>, answers: Option<&Arc<Expected>>) -> Closed {
+async fn own_answer(target: &Target, answers: Option<&Arc<Expected>>) -> Closed {
     match answers {
-        Some(answers) => answered(handle, answers).await,
+        Some(answers) => answered(target, answers).await,
         None => std::future::pending().await,
     }
 }
@@ -142,25 +161,25 @@ async fn told_of(told: &mut Option<BoxStream<PlainMessage>>, run: Option<RunId>)
 }
 
 /// What the history says of a run; of the latest one when none is named.
-async fn look<W>(handle: &WorkflowHandle<W>, run: Option<RunId>) -> Result<Look, HistoryError> {
-    let broker = handle.client().broker();
+async fn look(target: &Target, run: Option<RunId>) -> Result<Look, HistoryError> {
+    let broker = target.client().broker();
     // A run's end never changes, so any replica's word will do for that. A miss is asked of the leader.
-    let hint = history::last(broker, handle.key(), Freshness::Any).await?;
-    if let Some(seen) = look_at(handle, hint.as_ref(), run).await? {
+    let hint = history::last(broker, target.key(), Freshness::Any).await?;
+    if let Some(seen) = look_at(target, hint.as_ref(), run).await? {
         return Ok(seen);
     }
-    let last = run::last_of(broker, handle.key()).await?;
-    if let Some(seen) = look_at(handle, last.as_ref(), run).await? {
+    let last = run::last_of(broker, target.key()).await?;
+    if let Some(seen) = look_at(target, last.as_ref(), run).await? {
         return Ok(seen);
     }
-    if last.is_none() && run::pending_start(broker, handle.key()).await?.is_some() {
+    if last.is_none() && run::pending_start(broker, target.key()).await?.is_some() {
         return Ok(Look::Pending);
     }
     Ok(Look::NotFound)
 }
 
-async fn look_at<W>(
-    handle: &WorkflowHandle<W>,
+async fn look_at(
+    target: &Target,
     last: Option<&StoredRecord>,
     run: Option<RunId>,
 ) -> Result<Option<Look>, HistoryError> {
@@ -169,8 +188,8 @@ async fn look_at<W>(
     if run == last.frame.run && !last.frame.closed {
         return Ok(Some(Look::Open(run)));
     }
-    let Some(found) = run::find(handle.client().broker(), last, run, 0).await? else { return Ok(None) };
-    let tail: Tail = if follows(handle.addressed()) { found.chain } else { found.own };
+    let Some(found) = run::find(target.client().broker(), last, run, 0).await? else { return Ok(None) };
+    let tail: Tail = if follows(target.addressed()) { found.chain } else { found.own };
     if let Some(next) = tail.continued_as() {
         return Ok(Some(Look::ContinuedAsNew(next)));
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use highwater_broker::BoxFuture;
 use highwater_protocol::{
     Payload, QueueName, RetryPolicy, TypeName, WorkflowId,
     event::{AttributeValue, Trace},
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     client::Client,
-    handle::WorkflowHandle,
+    handle::{Target, WorkflowHandle},
     intercept::{StartCall, Started},
     request::Stored,
 };
@@ -56,34 +56,34 @@ pub const DEFAULT_QUEUE: &str = "default";
 /// ```
 #[must_use = "a start does nothing until it is awaited"]
 pub struct Start<W> {
+    pub(super) intent: Intent,
+    workflow: PhantomData<fn() -> W>,
+}
+
+/// A start to be, whatever the type of the workflow.
+pub(super) struct Intent {
     client: Client,
     id: Option<String>,
     queue: String,
     /// What is asked for, or what is wrong with it.
     pub(super) request: Result<StartRequest, StartError>,
-    workflow: PhantomData<fn() -> W>,
 }
 
 impl<W> Start<W> {
-    pub(crate) fn new(
-        client: Client,
-        workflow_type: impl Into<String>,
-        input: Result<Payload, payload::Error>,
-    ) -> Self {
-        let request = || Ok(StartRequest::new(TypeName::new(workflow_type)?, input?));
-        Self { client, id: None, queue: DEFAULT_QUEUE.into(), request: request(), workflow: PhantomData }
+    pub(crate) fn new(client: Client, workflow_type: String, input: Result<Payload, payload::Error>) -> Self {
+        Self { intent: Intent::new(client, workflow_type, input), workflow: PhantomData }
     }
 
     /// The workflow id: any text that people will recognise, unique in the namespace. Starting the same id twice starts
     /// one run, so an id made of what the work is about is what protects from doing it twice. Default: a generated one.
     pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.id = Some(id.into());
+        self.intent.id = Some(id.into());
         self
     }
 
     /// The queue whose workers run it. Default: [`DEFAULT_QUEUE`].
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
-        self.queue = queue.into();
+        self.intent.queue = queue.into();
         self
     }
 
@@ -128,12 +128,7 @@ impl<W> Start<W> {
 
     /// Something that the run can be found by. Names have letters, digits, `-` and `_`.
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<AttributeValue>) -> Self {
-        if let Ok(request) = &mut self.request {
-            request.attributes.insert(name, value);
-            if let Err(error) = request.attributes.check() {
-                self.request = Err(error.into());
-            }
-        }
+        self.intent.attribute(name.into(), value.into());
         self
     }
 
@@ -150,42 +145,66 @@ impl<W> Start<W> {
 
     /// Starts the run, as awaiting does.
     pub async fn send(self) -> Result<WorkflowHandle<W>, StartError> {
-        self.send_from(Caller::here()).await
-    }
-
-    async fn send_from(self, caller: Caller) -> Result<WorkflowHandle<W>, StartError> {
-        self.send_plan(caller).await.map(|(handle, _)| handle)
-    }
-
-    /// Starts the run. Also tells where the answers to the request come, and its sequence in the inbox.
-    pub(super) async fn send_plan(self, caller: Caller) -> Result<(WorkflowHandle<W>, Option<Stored>), StartError> {
-        let (client, call) = self.call()?;
-        let begin = |call| begin(&client, &caller, call).boxed();
-        let Started { workflow_id, begun } = client.ask(call, &begin).await?;
-        let Outcome { addressed, own, request } = begun;
-        let answers = request.as_ref().filter(|_| own).map(|request| Arc::clone(&request.answers));
-        Ok((WorkflowHandle::new(client, workflow_id, addressed, answers), request))
+        let (target, _) = self.intent.send(Caller::here()).await?;
+        Ok(WorkflowHandle::of(target))
     }
 
     pub(super) fn set(mut self, change: impl FnOnce(&mut StartRequest)) -> Self {
-        if let Ok(request) = &mut self.request {
+        if let Ok(request) = &mut self.intent.request {
             change(request);
         }
         self
     }
 
     pub(super) fn set_encoded<T: Serialize + ?Sized>(
-        mut self,
+        self,
         value: &T,
         change: impl FnOnce(&mut StartRequest, Payload),
     ) -> Self {
         match Payload::encode(value) {
             Ok(payload) => self.set(|request| change(request, payload)),
-            Err(error) => {
-                self.request = self.request.and(Err(error.into()));
-                self
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    /// Notes what is wrong with the start; the first such thing is told.
+    pub(super) fn fail(mut self, error: StartError) -> Self {
+        self.intent.fail(error);
+        self
+    }
+}
+
+impl Intent {
+    fn new(client: Client, workflow_type: String, input: Result<Payload, payload::Error>) -> Self {
+        let request = || Ok(StartRequest::new(TypeName::new(workflow_type)?, input?));
+        Self { client, id: None, queue: DEFAULT_QUEUE.into(), request: request() }
+    }
+
+    fn attribute(&mut self, name: String, value: AttributeValue) {
+        if let Ok(request) = &mut self.request {
+            request.attributes.insert(name, value);
+            if let Err(error) = request.attributes.check() {
+                self.request = Err(error.into());
             }
         }
+    }
+
+    pub(super) fn fail(&mut self, error: StartError) {
+        if self.request.is_ok() {
+            self.request = Err(error);
+        }
+    }
+
+    /// Starts the run. Also tells where the answers to the request come, and its sequence in the inbox.
+    pub(super) fn send(self, caller: Caller) -> BoxFuture<'static, Result<(Target, Option<Stored>), StartError>> {
+        Box::pin(async move {
+            let (client, call) = self.call()?;
+            let begin = |call| -> BoxFuture<'_, _> { Box::pin(begin(&client, &caller, call)) };
+            let Started { workflow_id, begun } = client.ask(call, &begin).await?;
+            let Outcome { addressed, own, request } = begun;
+            let answers = request.as_ref().filter(|_| own).map(|request| Arc::clone(&request.answers));
+            Ok((Target::new(client, workflow_id, addressed, answers), request))
+        })
     }
 
     fn call(self) -> Result<(Client, StartCall), StartError> {
@@ -219,17 +238,17 @@ impl<W: 'static> IntoFuture for Start<W> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let caller = Caller::here();
-        Box::pin(self.send_from(caller))
+        let sent = self.intent.send(Caller::here());
+        Box::pin(async move { sent.await.map(|(target, _)| WorkflowHandle::of(target)) })
     }
 }
 
 impl<W> fmt::Debug for Start<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Start")
-            .field("request", &self.request)
-            .field("id", &self.id)
-            .field("queue", &self.queue)
+            .field("request", &self.intent.request)
+            .field("id", &self.intent.id)
+            .field("queue", &self.intent.queue)
             .finish_non_exhaustive()
     }
 }

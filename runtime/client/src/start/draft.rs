@@ -70,10 +70,7 @@ impl<W> Start<W> {
     /// the new run has it before its code begins. Either both happen or neither.
     pub fn with_signal(self, signal: impl FnOnce(&Draft<W>) -> Drafted<()>) -> Self {
         let Drafted { name, argument, .. } = signal(&Draft(PhantomData));
-        match argument {
-            Ok(argument) => self.with_signal_payload(name, argument),
-            Err(error) => self.fail(error.into()),
-        }
+        self.bring_signal(name.to_owned(), argument)
     }
 
     /// Brings an update, by the method of the workflow's typed handle:
@@ -86,9 +83,6 @@ impl<W> Start<W> {
         update: impl FnOnce(&Draft<W>) -> Drafted<Typed<T, E>>,
     ) -> StartWithUpdate<W, Typed<T, E>> {
         let Drafted { name, argument, .. } = update(&Draft(PhantomData));
-        match argument {
-            Ok(argument) => self.bring_update(name.to_owned(), argument),
-            Err(error) => self.fail(error.into()).bring_update(name.to_owned(), Payload::null()),
-        }
+        self.bring_update(name.to_owned(), argument)
     }
 }

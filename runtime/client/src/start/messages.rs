@@ -7,18 +7,21 @@ use std::{
     pin::Pin,
 };
 
+use highwater_broker::BoxFuture;
 use highwater_core::fault::Fault;
 use highwater_protocol::{
     Payload, Payloads, TypeName, UpdateId,
     event::{Signal, Update},
-    request::IdConflict,
+    payload,
+    request::{IdConflict, StartRequest},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Start, StartError, trace::Caller};
+use super::{Start, StartError, builder::Intent, trace::Caller};
 use crate::{
-    handle::WorkflowHandle,
+    handle::{Target, WorkflowHandle},
+    request::Stored,
     typed::{Returns, Typed, Untyped},
     update::UpdateHandle,
 };
@@ -31,6 +34,9 @@ pub struct StartWithUpdate<W, R> {
     start: Start<W>,
     returns: PhantomData<fn() -> R>,
 }
+
+/// What came of a start and its update: the run, what the update is called, and where the answers come.
+type Brought = (Target, UpdateId, Option<Stored>);
 
 impl<W> Start<W> {
     /// Brings a signal. The run there is gets it, as [`IdConflict::UseExisting`] is set too; if there is none, the new run
@@ -45,21 +51,17 @@ impl<W> Start<W> {
     /// # }
     /// ```
     pub fn with_signal_named<A: Serialize + ?Sized>(self, name: impl Into<String>, value: &A) -> Self {
-        match Payload::encode(value) {
-            Ok(payload) => self.with_signal_payload(name, payload),
-            Err(error) => self.fail(error.into()),
-        }
+        self.bring_signal(name.into(), Payload::encode(value))
     }
 
     /// Brings a signal whose value is encoded already: see [`with_signal_named`](Self::with_signal_named).
     pub fn with_signal_payload(self, name: impl Into<String>, input: Payload) -> Self {
-        match TypeName::new(name) {
-            Ok(name) => self.set(|request| {
-                request.signals.push(Signal::new(name, input));
-                request.id_conflict = IdConflict::UseExisting;
-            }),
-            Err(error) => self.fail(error.into()),
-        }
+        self.bring_signal(name.into(), Ok(input))
+    }
+
+    pub(super) fn bring_signal(mut self, name: String, input: Result<Payload, payload::Error>) -> Self {
+        self.intent.bring_signal(name, input);
+        self
     }
 
     /// Brings an update. The run there is gets it, as [`IdConflict::UseExisting`] is set too; if there is none, the new run
@@ -81,36 +83,76 @@ impl<W> Start<W> {
         T: DeserializeOwned + 'static,
         E: Fault,
     {
-        match Payload::encode(argument) {
-            Ok(payload) => self.bring_update(name.into(), payload),
-            Err(error) => StartWithUpdate { start: self.fail(error.into()), returns: PhantomData },
-        }
+        self.bring_update(name.into(), Payload::encode(argument))
     }
 
     /// Brings an update, argument and result encoded: see [`with_update_named`](Self::with_update_named).
     pub fn with_update_payload(self, name: impl Into<String>, argument: Payload) -> StartWithUpdate<W, Untyped> {
-        self.bring_update(name.into(), argument)
+        self.bring_update(name.into(), Ok(argument))
     }
 
-    pub(super) fn bring_update<R>(self, name: String, input: Payload) -> StartWithUpdate<W, R> {
+    pub(super) fn bring_update<R>(
+        mut self,
+        name: String,
+        input: Result<Payload, payload::Error>,
+    ) -> StartWithUpdate<W, R> {
+        self.intent.bring_update(name, input);
+        StartWithUpdate { start: self, returns: PhantomData }
+    }
+}
+
+impl Intent {
+    fn bring_signal(&mut self, name: String, input: Result<Payload, payload::Error>) {
+        let signal = || {
+            let input = input?;
+            Ok(Signal::new(TypeName::new(name)?, input))
+        };
+        match signal() {
+            Ok(signal) => {
+                if let Ok(request) = &mut self.request {
+                    request.signals.push(signal);
+                    request.id_conflict = IdConflict::UseExisting;
+                }
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn bring_update(&mut self, name: String, input: Result<Payload, payload::Error>) {
         let update = || {
-            let (id, name) = (UpdateId::new(Uuid::now_v7().to_string())?, TypeName::new(name)?);
-            Ok(Update { id, name, input, headers: Payloads::default(), reply: None })
+            let (id, input) = (UpdateId::new(Uuid::now_v7().to_string())?, input?);
+            Ok(Update { id, name: TypeName::new(name)?, input, headers: Payloads::default(), reply: None })
         };
-        let start = match update() {
-            Ok(update) => self.set(|request| {
-                request.update = Some(Box::new(update));
-                request.id_conflict = IdConflict::UseExisting;
-            }),
-            Err(error) => self.fail(StartError::Name(error)),
-        };
-        StartWithUpdate { start, returns: PhantomData }
+        match update() {
+            Ok(update) => {
+                if let Ok(request) = &mut self.request {
+                    request.update = Some(Box::new(update));
+                    request.id_conflict = IdConflict::UseExisting;
+                }
+            }
+            Err(error) => self.fail(error),
+        }
     }
 
-    /// Notes what is wrong with the start; the first such thing is told.
-    pub(super) fn fail(mut self, error: StartError) -> Self {
-        self.request = self.request.and(Err(error));
-        self
+    fn call_update(&mut self, id: String) {
+        match UpdateId::new(id) {
+            Ok(id) => {
+                if let Ok(StartRequest { update: Some(update), .. }) = &mut self.request {
+                    update.id = id;
+                }
+            }
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    /// Starts the run, whose request brings an update.
+    fn send_with_update(self, caller: Caller) -> BoxFuture<'static, Result<Brought, StartError>> {
+        Box::pin(async move {
+            let update = self.request.as_ref().ok().and_then(|request| request.update.as_ref());
+            let id = update.map(|update| update.id.clone());
+            let (target, stored) = self.send(caller).await?;
+            Ok((target, id.expect("a start without its update is an error"), stored))
+        })
     }
 }
 
@@ -118,26 +160,8 @@ impl<W, R> StartWithUpdate<W, R> {
     /// What the update is called: sent again with the same id to the same run, it is the same update. Default: a generated
     /// one.
     pub fn update_id(mut self, id: impl Into<String>) -> Self {
-        self.start = match UpdateId::new(id) {
-            Ok(id) => self.start.set(|request| {
-                if let Some(update) = &mut request.update {
-                    update.id = id;
-                }
-            }),
-            Err(error) => self.start.fail(error.into()),
-        };
+        self.start.intent.call_update(id.into());
         self
-    }
-
-    async fn send_from(self, caller: Caller) -> Result<(WorkflowHandle<W>, UpdateHandle<R>), StartError>
-    where
-        R: Returns,
-    {
-        let update = self.start.request.as_ref().ok().and_then(|request| request.update.as_ref());
-        let id = update.map(|update| update.id.clone());
-        let (handle, request) = self.start.send_plan(caller).await?;
-        let id = id.expect("a start without its update is an error");
-        Ok((handle.clone(), UpdateHandle::of_start(handle.untyped(), id, request)))
     }
 }
 
@@ -146,8 +170,11 @@ impl<W: 'static, R: Returns> IntoFuture for StartWithUpdate<W, R> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let caller = Caller::here();
-        Box::pin(self.send_from(caller))
+        let sent = self.start.intent.send_with_update(Caller::here());
+        Box::pin(async move {
+            let (target, id, stored) = sent.await?;
+            Ok((WorkflowHandle::of(target.clone()), UpdateHandle::of(target, id, stored)))
+        })
     }
 }
 

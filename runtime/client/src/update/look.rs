@@ -4,9 +4,8 @@ use highwater_broker::{Broker, history::HistoryError};
 use highwater_protocol::{Event, Failure, FailureKind, Payload, RunId, Status, UpdateId, event::Outcome};
 
 use crate::{
-    handle::{Addressed, WorkflowHandle},
+    handle::{Addressed, Target},
     run::{self, Tail},
-    typed::Untyped,
 };
 
 /// How many runs of a chain are searched for an update of which nobody knows which run has it.
@@ -31,26 +30,22 @@ pub(super) enum Standing {
 }
 
 /// Looks for an update: in a certain run, or else in the addressed one and those that it continues.
-pub(super) async fn look(
-    handle: &WorkflowHandle<Untyped>,
-    update: &UpdateId,
-    run: Option<RunId>,
-) -> Result<Standing, HistoryError> {
-    let broker = handle.client().broker();
+pub(super) async fn look(target: &Target, update: &UpdateId, run: Option<RunId>) -> Result<Standing, HistoryError> {
+    let broker = target.client().broker();
     let absent = |closed, read_to| Ok(Standing::Absent { closed, read_to });
-    let Some(last) = run::last_of(broker, handle.key()).await? else { return absent(None, 0) };
+    let Some(last) = run::last_of(broker, target.key()).await? else { return absent(None, 0) };
     let read_to = last.frame.marks.inbox.seq;
-    let mut tail = match run.or_else(|| handle.wanted()).filter(|run| *run != last.frame.run) {
+    let mut tail = match run.or_else(|| target.wanted()).filter(|run| *run != last.frame.run) {
         None => Tail::of(&last)?,
         Some(wanted) => match run::find(broker, &last, wanted, 0).await? {
-            Some(found) if run.is_none() && matches!(handle.addressed(), Addressed::Chain(_)) => found.chain,
+            Some(found) if run.is_none() && matches!(target.addressed(), Addressed::Chain(_)) => found.chain,
             Some(found) => found.own,
             None => return absent(None, read_to),
         },
     };
     let status = tail.status();
     let closed = status.is_closed().then_some(status);
-    let only_this = run.is_some() || matches!(handle.addressed(), Addressed::Run(_));
+    let only_this = run.is_some() || matches!(target.addressed(), Addressed::Run(_));
     for _ in 0..SEARCHED_MAX {
         if let Some(standing) = in_run(broker, &tail, update).await? {
             return Ok(standing);

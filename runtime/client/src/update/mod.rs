@@ -17,14 +17,14 @@ use std::{
     pin::Pin,
 };
 
-use futures_util::FutureExt;
+use highwater_broker::BoxFuture;
 use highwater_core::fault::Fault;
 use highwater_protocol::{Failure, InvalidId, Payload, Payloads, RunId, TypeName, UpdateId, payload};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    handle::WorkflowHandle,
+    handle::{Target, WorkflowHandle},
     intercept::{Asked, UpdateCall},
     request::Stored,
     typed::{Returns, Typed, Untyped},
@@ -49,23 +49,37 @@ pub use send::Accepted;
 /// ```
 #[must_use = "an update does nothing until it is awaited"]
 pub struct Update<R> {
-    handle: WorkflowHandle<Untyped>,
-    name: String,
-    input: Result<Payload, payload::Error>,
-    id: Option<String>,
+    update: NewUpdate,
     returns: PhantomData<fn() -> R>,
 }
 
 /// An update that was sent: by this process or by another one.
 pub struct UpdateHandle<R> {
-    handle: WorkflowHandle<Untyped>,
+    update: SentUpdate,
+    returns: PhantomData<fn() -> R>,
+}
+
+/// An update to be, whatever it gives.
+struct NewUpdate {
+    target: Target,
+    name: String,
+    input: Result<Payload, payload::Error>,
+    id: Option<String>,
+}
+
+/// An update that was sent, whatever it gives.
+#[derive(Clone)]
+struct SentUpdate {
+    target: Target,
     id: UpdateId,
     /// The run that accepted it, as far as that is known.
     run: Option<RunId>,
     /// Where the answers to it come, when it was sent from here.
-    sent: Option<Stored>,
-    returns: PhantomData<fn() -> R>,
+    stored: Option<Stored>,
 }
+
+/// What came of an update.
+type Outcome = Result<Payload, Failure>;
 
 impl<W> WorkflowHandle<W> {
     /// Asks the run to do something: its handler `name` gets `argument`, and gives a `T` or fails with an `E`. A worker
@@ -76,12 +90,12 @@ impl<W> WorkflowHandle<W> {
         T: DeserializeOwned + 'static,
         E: Fault,
     {
-        Update::new(self.untyped(), name, Payload::encode(argument))
+        Update::new(self.target(), name.into(), Payload::encode(argument))
     }
 
     /// Asks the run to do something, argument and result encoded.
     pub fn update_payload(&self, name: impl Into<String>, argument: Payload) -> Update<Untyped> {
-        Update::new(self.untyped(), name, Ok(argument))
+        Update::new(self.target(), name.into(), Ok(argument))
     }
 
     /// The update that was sent to the run with this id.
@@ -90,99 +104,110 @@ impl<W> WorkflowHandle<W> {
         T: DeserializeOwned + 'static,
         E: Fault,
     {
-        Ok(UpdateHandle::new(self.untyped(), UpdateId::new(id)?, None, None))
+        Ok(UpdateHandle::of(self.target().clone(), UpdateId::new(id)?, None))
     }
 
     /// The update that was sent to the run with this id, its result encoded.
     pub fn update_handle_untyped(&self, id: impl Into<String>) -> Result<UpdateHandle<Untyped>, InvalidId> {
-        Ok(UpdateHandle::new(self.untyped(), UpdateId::new(id)?, None, None))
+        Ok(UpdateHandle::of(self.target().clone(), UpdateId::new(id)?, None))
     }
 }
 
 impl<R: Returns> Update<R> {
-    pub(crate) fn new(
-        handle: WorkflowHandle<Untyped>,
-        name: impl Into<String>,
-        input: Result<Payload, payload::Error>,
-    ) -> Self {
-        Self { handle, name: name.into(), input, id: None, returns: PhantomData }
+    fn new(target: &Target, name: String, input: Result<Payload, payload::Error>) -> Self {
+        let update = NewUpdate { target: target.clone(), name, input, id: None };
+        Self { update, returns: PhantomData }
     }
 
     /// What the update is called: sent again with the same id to the same run, it is the same update. Default: a generated
     /// one.
     pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.id = Some(id.into());
+        self.update.id = Some(id.into());
         self
     }
 
     /// Sends the update and waits until the run has accepted it, for as long as that takes. To stop waiting is not to take
     /// it back.
     pub async fn accepted(self) -> Result<UpdateHandle<R>, UpdateError<R::Err>> {
-        self.send().await.map_err(UpdateError::widen)
+        let sent = self.update.accepted().await.map_err(UpdateError::widen)?;
+        Ok(UpdateHandle { update: sent, returns: PhantomData })
     }
 
-    async fn send(self) -> Result<UpdateHandle<R>, UpdateError<Infallible>> {
+    /// Sends the update and waits for what its handler returns, as awaiting does.
+    pub async fn completed(self) -> Result<R::Ok, UpdateError<R::Err>> {
+        let (id, outcome) = self.update.completed().await.map_err(UpdateError::widen)?;
+        read::<R>(&id, outcome)
+    }
+}
+
+impl NewUpdate {
+    fn accepted(self) -> BoxFuture<'static, Result<SentUpdate, UpdateError<Infallible>>> {
+        Box::pin(self.send())
+    }
+
+    fn completed(self) -> BoxFuture<'static, Result<(UpdateId, Outcome), UpdateError<Infallible>>> {
+        Box::pin(async move {
+            let update = self.send().await?;
+            let outcome = update.hear().await?;
+            Ok((update.id, outcome))
+        })
+    }
+
+    async fn send(self) -> Result<SentUpdate, UpdateError<Infallible>> {
         let id = UpdateId::new(self.id.unwrap_or_else(|| Uuid::now_v7().to_string()))?;
         let call = UpdateCall {
-            workflow_id: self.handle.id().clone(),
+            workflow_id: self.target.id().clone(),
             update_id: id,
             name: TypeName::new(self.name)?,
             input: self.input?,
             headers: Payloads::default(),
         };
         let id = call.update_id.clone();
-        let accepted = self.handle.client().ask(call, &|call| send::send(&self.handle, call).boxed()).await?;
-        Ok(UpdateHandle::new(self.handle, id, Some(accepted.run), accepted.sent))
+        let send = |call| -> BoxFuture<'_, _> { Box::pin(send::send(&self.target, call)) };
+        let accepted = self.target.client().ask(call, &send).await?;
+        Ok(SentUpdate { id, run: Some(accepted.run), stored: accepted.sent, target: self.target })
+    }
+}
+
+impl SentUpdate {
+    fn outcome(&self) -> BoxFuture<'_, Result<Outcome, UpdateError<Infallible>>> {
+        Box::pin(self.hear())
     }
 
-    async fn outcome(self) -> Result<(UpdateId, Result<Payload, Failure>), UpdateError<Infallible>> {
-        let update = self.send().await?;
-        let outcome = update.outcome().await?;
-        Ok((update.id, outcome))
-    }
-
-    /// Sends the update and waits for what its handler returns, as awaiting does.
-    pub async fn completed(self) -> Result<R::Ok, UpdateError<R::Err>> {
-        self.outcome().await.map_err(UpdateError::widen).and_then(|(id, outcome)| read::<R>(&id, outcome))
+    /// What came of it, as the interceptors let it be heard.
+    async fn hear(&self) -> Result<Outcome, UpdateError<Infallible>> {
+        let outcome = wait::outcome(self).await?;
+        let of = Asked::Update { workflow_id: self.target.id(), update_id: &self.id };
+        Ok(self.target.client().heard(of, outcome))
     }
 }
 
 impl<R> UpdateHandle<R> {
-    fn new(handle: WorkflowHandle<Untyped>, id: UpdateId, run: Option<RunId>, sent: Option<Stored>) -> Self {
-        Self { handle, id, run, sent, returns: PhantomData }
-    }
-
-    /// An update that went along with a start, whose answers come to the same place.
-    pub(crate) fn of_start(handle: WorkflowHandle<Untyped>, id: UpdateId, start: Option<Stored>) -> Self {
-        Self::new(handle, id, None, start)
-    }
-
-    /// What came of it, as the interceptors let it be heard.
-    async fn outcome(&self) -> Result<Result<Payload, Failure>, UpdateError<Infallible>> {
-        let outcome = wait::outcome(self).await?;
-        let of = Asked::Update { workflow_id: self.handle.id(), update_id: &self.id };
-        Ok(self.handle.client().heard(of, outcome))
+    /// An update that came along with a start, or that somebody sent.
+    pub(crate) fn of(target: Target, id: UpdateId, stored: Option<Stored>) -> Self {
+        Self { update: SentUpdate { target, id, run: None, stored }, returns: PhantomData }
     }
 
     /// What the update is called.
     pub fn id(&self) -> &UpdateId {
-        &self.id
+        &self.update.id
     }
 
     /// The run that accepted it, when this process was told.
     pub fn run_id(&self) -> Option<RunId> {
-        self.run
+        self.update.run
     }
 }
 
 impl<R: Returns> UpdateHandle<R> {
     /// What the handler of the update returned, once it has. Waits for as long as it takes, through restarts of NATS too.
     pub async fn result(&self) -> Result<R::Ok, UpdateError<R::Err>> {
-        self.outcome().await.map_err(UpdateError::widen).and_then(|outcome| read::<R>(&self.id, outcome))
+        let outcome = self.update.outcome().await.map_err(UpdateError::widen)?;
+        read::<R>(&self.update.id, outcome)
     }
 }
 
-fn read<R: Returns>(id: &UpdateId, outcome: Result<Payload, Failure>) -> Result<R::Ok, UpdateError<R::Err>> {
+fn read<R: Returns>(id: &UpdateId, outcome: Outcome) -> Result<R::Ok, UpdateError<R::Err>> {
     match outcome {
         Ok(result) => R::read_ok(&result).map_err(|source| UpdateError::Decode { update: id.clone(), source }),
         Err(failure) => Err(match R::read_err(failure) {
@@ -207,24 +232,20 @@ where
 
 impl<R> Clone for UpdateHandle<R> {
     fn clone(&self) -> Self {
-        Self {
-            handle: self.handle.clone(),
-            id: self.id.clone(),
-            run: self.run,
-            sent: self.sent.clone(),
-            returns: PhantomData,
-        }
+        Self { update: self.update.clone(), returns: PhantomData }
     }
 }
 
 impl<R> fmt::Debug for Update<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Update").field("handle", &self.handle).field("name", &self.name).finish_non_exhaustive()
+        let NewUpdate { target, name, .. } = &self.update;
+        f.debug_struct("Update").field("handle", target).field("name", name).finish_non_exhaustive()
     }
 }
 
 impl<R> fmt::Debug for UpdateHandle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpdateHandle").field("handle", &self.handle).field("id", &self.id).finish_non_exhaustive()
+        let SentUpdate { target, id, .. } = &self.update;
+        f.debug_struct("UpdateHandle").field("handle", target).field("id", id).finish_non_exhaustive()
     }
 }

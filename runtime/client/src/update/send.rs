@@ -15,13 +15,12 @@ use super::{
     look::{Standing, look},
 };
 use crate::{
-    handle::{Located, WorkflowHandle},
+    handle::{Located, Target},
     intercept::UpdateCall,
     pace::{Retryable, looks},
     replies::{Answers, Expected},
     request::{Ask, AskError, Stored, Unsent},
     run,
-    typed::Untyped,
 };
 
 /// How often an update is sent again of which only the answer got lost.
@@ -49,40 +48,37 @@ enum Became {
     Lost,
 }
 
-pub(super) async fn send(
-    handle: &WorkflowHandle<Untyped>,
-    call: UpdateCall,
-) -> Result<Accepted, UpdateError<Infallible>> {
+pub(super) async fn send(target: &Target, call: UpdateCall) -> Result<Accepted, UpdateError<Infallible>> {
     let UpdateCall { update_id: update, name, input, headers, .. } = &call;
-    let id = || handle.id().clone();
+    let id = || target.id().clone();
     let unreadable = |source| UpdateError::History { id: id(), source };
-    let limits = Limits::for_message_max(handle.client().broker().payload_max());
+    let limits = Limits::for_message_max(target.client().broker().payload_max());
     if let Some(failure) = limits.check("the update's argument", input) {
         return Err(UpdateError::TooLarge { id: id(), reason: failure.message });
     }
     let mut lost = None;
     for _ in 0..SENDS_MAX {
-        let queue = match handle.open_queue() {
+        let queue = match target.open_queue() {
             Some(queue) => queue,
-            None => match handle.locate().await.map_err(unreadable)? {
+            None => match target.locate().await.map_err(unreadable)? {
                 Located::Open(last) => run::queue_of(&last).map_err(unreadable)?,
                 Located::Pending(pending) => pending.queue,
                 Located::Unknown => return Err(UpdateError::NotFound { id: id() }),
-                Located::Closed { .. } => return before_the_end(handle, update).await,
+                Located::Closed { .. } => return before_the_end(target, update).await,
             },
         };
         let ask = Ask {
             verb: Verb::Update,
             name: Some(name),
-            key: handle.key(),
+            key: target.key(),
             queue: &queue,
-            meant: handle.meant(),
+            meant: target.meant(),
             reason: None,
             update: Some(update),
             context: Some(headers),
             input: input.clone(),
         };
-        let (ack, answers) = match ask.store(handle.client()).await {
+        let (ack, answers) = match ask.store(target.client()).await {
             Ok((ack, answers)) => (ack, Arc::new(answers)),
             Err(AskError::Unsent(Unsent::Refused(source))) => return Err(UpdateError::Broker { id: id(), source }),
             Err(AskError::Unsent(Unsent::Unknown(source))) => {
@@ -91,12 +87,12 @@ pub(super) async fn send(
             Err(AskError::Rejected(rejection)) => return Err(UpdateError::Refused { id: id(), rejection }),
         };
         let seq = ack.map(|ack| ack.seq);
-        let became = became(handle, update, &answers, seq).await;
-        handle.noted(&queue, matches!(became, Ok(Became::Accepted(_))));
+        let became = became(target, update, &answers, seq).await;
+        target.noted(&queue, matches!(became, Ok(Became::Accepted(_))));
         match became? {
             Became::Accepted(run) => return Ok(Accepted { run, sent: Some(Stored { answers, seq }) }),
             Became::Rejected(rejection) if rejection.code == Code::Closed => {
-                return before_the_end(handle, update).await;
+                return before_the_end(target, update).await;
             }
             Became::Rejected(rejection) if rejection.code == Code::NotFound => {
                 return Err(UpdateError::NotFound { id: id() });
@@ -114,29 +110,29 @@ pub(super) fn unsaid() -> Rejection {
 }
 
 async fn became(
-    handle: &WorkflowHandle<Untyped>,
+    target: &Target,
     update: &UpdateId,
     answers: &Expected,
     seq: Option<u64>,
 ) -> Result<Became, UpdateError<Infallible>> {
-    let mut pauses = looks(handle.client().broker());
+    let mut pauses = looks(target.client().broker());
     loop {
         tokio::select! {
             biased;
             became = answers.until(answered) => return Ok(became),
             () = sleep(pauses.next()) => {}
         }
-        match look(handle, update, None).await {
+        match look(target, update, None).await {
             Ok(Standing::Accepted(run) | Standing::Unanswered(run) | Standing::Done(run, _)) => {
                 return Ok(Became::Accepted(run));
             }
             Ok(Standing::Absent { closed: Some(status), .. }) => {
-                return Err(UpdateError::Closed { id: handle.id().clone(), status });
+                return Err(UpdateError::Closed { id: target.id().clone(), status });
             }
             Ok(Standing::Absent { read_to, .. }) if seq.is_some_and(|seq| read_to >= seq) => return Ok(Became::Lost),
             Ok(Standing::Absent { .. }) => {}
             Err(error) if error.is_retryable() => tracing::debug!(%error, "cannot read the history now"),
-            Err(source) => return Err(UpdateError::History { id: handle.id().clone(), source }),
+            Err(source) => return Err(UpdateError::History { id: target.id().clone(), source }),
         }
     }
 }
@@ -151,12 +147,9 @@ fn answered(answers: &Answers) -> Option<Became> {
 }
 
 /// The run has ended. It may have had the update before.
-async fn before_the_end(
-    handle: &WorkflowHandle<Untyped>,
-    update: &UpdateId,
-) -> Result<Accepted, UpdateError<Infallible>> {
-    let id = || handle.id().clone();
-    match look(handle, update, None).await.map_err(|source| UpdateError::History { id: id(), source })? {
+async fn before_the_end(target: &Target, update: &UpdateId) -> Result<Accepted, UpdateError<Infallible>> {
+    let id = || target.id().clone();
+    match look(target, update, None).await.map_err(|source| UpdateError::History { id: id(), source })? {
         Standing::Accepted(run) | Standing::Unanswered(run) | Standing::Done(run, _) => {
             Ok(Accepted { run, sent: None })
         }

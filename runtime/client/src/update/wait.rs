@@ -5,13 +5,13 @@ use std::convert::Infallible;
 use futures_util::StreamExt;
 use highwater_broker::{BoxStream, PlainMessage};
 use highwater_protocol::{
-    Failure, Payload, RunId, UpdateId,
+    RunId, UpdateId,
     reply::{Reply, Updated},
 };
 use tokio::time::{sleep, timeout};
 
 use super::{
-    UpdateError, UpdateHandle,
+    Outcome, SentUpdate, UpdateError,
     look::{Standing, look},
     send::unsaid,
 };
@@ -20,8 +20,6 @@ use crate::{
     request::Stored,
 };
 
-type Outcome = Result<Payload, Failure>;
-
 /// What was told of an update, as far as it ends the wait.
 enum Told {
     Done(Updated),
@@ -29,35 +27,35 @@ enum Told {
 }
 
 /// Waits until the update has an outcome.
-pub(super) async fn outcome<R>(update: &UpdateHandle<R>) -> Result<Outcome, UpdateError<Infallible>> {
-    let (handle, id) = (&update.handle, &update.id);
-    let sent = update.sent.as_ref();
+pub(super) async fn outcome(update: &SentUpdate) -> Result<Outcome, UpdateError<Infallible>> {
+    let (target, id) = (&update.target, &update.id);
+    let sent = update.stored.as_ref();
     if sent.is_some()
         && let Ok(told) = timeout(ANSWER_ALONE, answered(sent)).await
     {
         return read(update, told);
     }
-    let broker = handle.client().broker();
+    let broker = target.client().broker();
     let mut run = update.run;
     let mut pauses = looks(broker);
     let mut listening: Option<BoxStream<PlainMessage>> = None;
     loop {
         if listening.is_none() {
             // Listening begins before the look, so that no outcome falls in between.
-            match broker.subscribe(broker.subjects().updated(handle.key())).await {
+            match broker.subscribe(broker.subjects().updated(target.key())).await {
                 Ok(messages) => listening = Some(messages),
                 Err(error) => {
                     tracing::debug!(%error, "cannot listen for the outcome of an update; the history is read instead");
                 }
             }
         }
-        match look(handle, id, run).await {
+        match look(target, id, run).await {
             Ok(Standing::Done(_, outcome)) => return Ok(outcome),
             Ok(Standing::Accepted(found)) => run = Some(found),
             Ok(Standing::Unanswered(_)) => return Err(unanswered(update)),
             Ok(Standing::Absent { closed, read_to }) => absent(update, closed.is_some(), read_to)?,
             Err(error) if error.is_retryable() => tracing::debug!(%error, "cannot read the history now"),
-            Err(source) => return Err(UpdateError::History { id: handle.id().clone(), source }),
+            Err(source) => return Err(UpdateError::History { id: target.id().clone(), source }),
         }
         tokio::select! {
             told = announced(&mut listening, id, run) => return read(update, told),
@@ -68,9 +66,9 @@ pub(super) async fn outcome<R>(update: &UpdateHandle<R>) -> Result<Outcome, Upda
 }
 
 /// An update that is in no history may still get there: when it went along with a start that nobody has taken yet.
-fn absent<R>(update: &UpdateHandle<R>, closed: bool, read_to: u64) -> Result<(), UpdateError<Infallible>> {
-    let id = || update.handle.id().clone();
-    match &update.sent {
+fn absent(update: &SentUpdate, closed: bool, read_to: u64) -> Result<(), UpdateError<Infallible>> {
+    let id = || update.target.id().clone();
+    match &update.stored {
         Some(Stored { seq, .. }) if seq.is_some_and(|seq| read_to >= seq) => {
             Err(UpdateError::Refused { id: id(), rejection: unsaid() })
         }
@@ -79,11 +77,11 @@ fn absent<R>(update: &UpdateHandle<R>, closed: bool, read_to: u64) -> Result<(),
     }
 }
 
-fn unanswered<R>(update: &UpdateHandle<R>) -> UpdateError<Infallible> {
-    UpdateError::Unanswered { id: update.handle.id().clone(), update: update.id.clone() }
+fn unanswered(update: &SentUpdate) -> UpdateError<Infallible> {
+    UpdateError::Unanswered { id: update.target.id().clone(), update: update.id.clone() }
 }
 
-fn read<R>(update: &UpdateHandle<R>, told: Told) -> Result<Outcome, UpdateError<Infallible>> {
+fn read(update: &SentUpdate, told: Told) -> Result<Outcome, UpdateError<Infallible>> {
     match told {
         Told::Done(Updated { outcome: Err(failure), .. })
             if failure.kind == highwater_protocol::FailureKind::Closed =>
@@ -91,7 +89,7 @@ fn read<R>(update: &UpdateHandle<R>, told: Told) -> Result<Outcome, UpdateError<
             Err(unanswered(update))
         }
         Told::Done(updated) => Ok(updated.outcome),
-        Told::Refused(rejection) => Err(UpdateError::Refused { id: update.handle.id().clone(), rejection }),
+        Told::Refused(rejection) => Err(UpdateError::Refused { id: update.target.id().clone(), rejection }),
     }
 }
 
