@@ -128,9 +128,13 @@ pub enum Error {
 impl Payload {
     /// Encodes a value as JSON.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        Self::written(&mut |buffer| serde_json::to_writer(buffer, value))
+    }
+
+    fn written(write: &mut dyn FnMut(&mut Vec<u8>) -> serde_json::Result<()>) -> Result<Self, Error> {
         // A value that encodes another one while it is encoded finds no buffer here, and makes one.
         let mut buffer = BUFFER.take();
-        let encoded = serde_json::to_writer(&mut buffer, value);
+        let encoded = write(&mut buffer);
         let payload = encoded.map(|()| Self::json(Bytes::copy_from_slice(&buffer))).map_err(Error::Encode);
         if buffer.capacity() <= BUFFER_MAX {
             buffer.clear();
@@ -158,15 +162,18 @@ impl Payload {
 
     /// Decodes the value. An empty JSON body counts as `null`, as a plain publisher may send nothing.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(self.as_json()?).map_err(|source| self.misfit(std::any::type_name::<T>(), source))
+    }
+
+    fn as_json(&self) -> Result<&[u8], Error> {
         if let Some(other) = &self.content_type {
             return Err(Error::ContentType(other.clone().into_owned()));
         }
-        let data: &[u8] = if self.data.iter().all(u8::is_ascii_whitespace) { b"null" } else { &self.data };
-        serde_json::from_slice(data).map_err(|source| Error::Decode {
-            wanted: std::any::type_name::<T>(),
-            begin: self.begin(),
-            source,
-        })
+        Ok(if self.data.iter().all(u8::is_ascii_whitespace) { b"null" } else { &self.data })
+    }
+
+    fn misfit(&self, wanted: &'static str, source: serde_json::Error) -> Error {
+        Error::Decode { wanted, begin: self.begin(), source }
     }
 
     /// Whether the bytes are well-formed for their content type; bytes of other types are not looked at.
