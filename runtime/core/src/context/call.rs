@@ -12,6 +12,7 @@ use futures_util::future::FusedFuture;
 use highwater_protocol::{
     Event, Failure, FailureKind, Payload, Payloads, QueueName, RetryPolicy, TypeName,
     event::{ActivityCancellation, ActivityOptions, ActivityScheduled, Outcome},
+    payload,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -115,13 +116,23 @@ fn scheduled<I: Serialize + ?Sized>(
     options: ActivityOptions,
     input: &I,
 ) -> Result<ActivityScheduled, Failure> {
+    written(shared, name, queue, options, Payload::encode(input))
+}
+
+fn written(
+    shared: &Shared,
+    name: &str,
+    queue: Option<&str>,
+    options: ActivityOptions,
+    input: Result<Payload, payload::Error>,
+) -> Result<ActivityScheduled, Failure> {
     let refused = |text: String| Failure::new(FailureKind::Payload, text);
     let name = shared.name(name).map_err(|e| refused(e.to_string()))?;
     let queue = match queue {
         Some(queue) => QueueName::try_from(queue).map_err(|e| refused(e.to_string()))?,
         None => shared.queue.clone(),
     };
-    let input = Payload::encode(input).map_err(|e| refused(format!("the input of activity {name}: {e}")))?;
+    let input = input.map_err(|e| refused(format!("the input of activity {name}: {e}")))?;
     Ok(ActivityScheduled { op: highwater_protocol::OpId(0), name, queue, input, options, headers: Payloads::default() })
 }
 

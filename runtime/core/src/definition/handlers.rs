@@ -156,19 +156,30 @@ impl<S: 'static> Handlers<S> {
 
     /// The first two of one kind and name, if any.
     pub(crate) fn check(&self) -> Result<(), HandledTwice> {
-        let mut known = BTreeMap::new();
-        for Handler { name, method, does } in &self.list {
-            if let Some(first) = known.insert((does.kind(), name), method) {
-                let (first, second) = (first.clone(), method.clone());
-                return Err(HandledTwice { kind: does.kind(), name: name.clone(), first, second });
-            }
-        }
-        Ok(())
+        let named = self.list.iter().map(|Handler { name, method, does }| Named { kind: does.kind(), name, method });
+        twice(named.collect())
     }
 
     pub(crate) fn into_iter(self) -> impl Iterator<Item = Handler<S>> {
         self.list.into_iter()
     }
+}
+
+struct Named<'a> {
+    kind: &'static str,
+    name: &'a str,
+    method: &'a str,
+}
+
+fn twice(handlers: Vec<Named<'_>>) -> Result<(), HandledTwice> {
+    let mut known = BTreeMap::new();
+    for Named { kind, name, method } in handlers {
+        if let Some(first) = known.insert((kind, name), method) {
+            let (first, second) = (first.to_owned(), method.to_owned());
+            return Err(HandledTwice { kind, name: name.to_owned(), first, second });
+        }
+    }
+    Ok(())
 }
 
 /// A handler that was added: what more there is to say of it.

@@ -2,7 +2,7 @@
 
 use std::{any::type_name, cell::RefCell, collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 
-use highwater_protocol::{Failure, FailureKind, InvalidId, Started, TypeName};
+use highwater_protocol::{Failure, FailureKind, InvalidId, Started, TypeName, payload};
 
 use super::{Conclusion, Shared};
 use crate::{
@@ -69,17 +69,26 @@ impl Registry {
     where
         W: WorkflowCode<P> + Clone + Send + Sync,
     {
-        let name = TypeName::new(<W::Workflow as Workflow>::NAME)?;
-        let function = type_name::<W>();
-        if let Some(known) = self.types.get(&name) {
-            return Err(RegistryError::Twice { name, first: known.function, second: function });
-        }
-        if let Err(twice) = handlers::<P, W>().check() {
-            return Err(RegistryError::Handlers { name, twice });
-        }
         let begin =
             Box::new(move |started: &Started, shared: &Rc<Shared>| begin::<P, W>(item.clone(), started, shared));
-        self.types.insert(name, Registered { function, begin });
+        let registered = Registered { function: type_name::<W>(), begin };
+        self.insert(<W::Workflow as Workflow>::NAME, registered, handlers::<P, W>().check())
+    }
+
+    fn insert(
+        &mut self,
+        name: &str,
+        registered: Registered,
+        handlers: Result<(), HandledTwice>,
+    ) -> Result<(), RegistryError> {
+        let name = TypeName::new(name)?;
+        if let Some(known) = self.types.get(&name) {
+            return Err(RegistryError::Twice { name, first: known.function, second: registered.function });
+        }
+        if let Err(twice) = handlers {
+            return Err(RegistryError::Handlers { name, twice });
+        }
+        self.types.insert(name, registered);
         Ok(())
     }
 
@@ -113,10 +122,7 @@ fn begin<P, W: WorkflowCode<P>>(item: W, started: &Started, shared: &Rc<Shared>)
     let input: Input<P, W> = match shared.inbound_input(&started.input).decode() {
         Ok(input) => input,
         Err(error) => {
-            // No code can ever take this input, so the run fails rather than wait for a deploy.
-            let text = format!("the input does not fit workflow {}: {error}", started.workflow_type);
-            let failure = Failure::new(FailureKind::Payload, text);
-            shared.run_main(std::future::ready(Conclusion::Failed(failure)));
+            shared.run_main(std::future::ready(Conclusion::Failed(misfit(started, &error))));
             return;
         }
     };
@@ -127,6 +133,12 @@ fn begin<P, W: WorkflowCode<P>>(item: W, started: &Started, shared: &Rc<Shared>)
     }
     // The code runs for the first time when it is polled, as an `async fn` does.
     shared.run_main(async move { item.begin(ctx, input).await });
+}
+
+/// No code can ever take this input, so the run fails rather than wait for a deploy.
+fn misfit(started: &Started, error: &payload::Error) -> Failure {
+    let text = format!("the input does not fit workflow {}: {error}", started.workflow_type);
+    Failure::new(FailureKind::Payload, text)
 }
 
 /// The handlers of a workflow.

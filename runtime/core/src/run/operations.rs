@@ -111,9 +111,17 @@ impl Shared {
     #[track_caller]
     pub(crate) fn open(&self, making: Making<'_>, issue: impl FnOnce(OpId) -> Option<Event>) -> OpId {
         self.refuse_in_query("an operation was made");
+        let (op, issued) = self.make(making, Location::caller());
+        if issued && let Some(command) = issue(op) {
+            self.commands.borrow_mut().push(command);
+        }
+        op
+    }
+
+    /// Makes an operation, and tells whether it is to be issued.
+    fn make(&self, making: Making<'_>, at: &'static Location<'static>) -> (OpId, bool) {
         let Making { kind, name, scope, on_cancel } = making;
         let op = OpId(self.next_op.replace(self.next_op.get() + 1));
-        let at = Location::caller();
         let made = Made { op, kind, name: name.clone(), at };
         Trail::leave(Some(&made));
         self.last_made.replace(Some(made));
@@ -133,10 +141,7 @@ impl Shared {
             child: (kind == Kind::Child).then(Box::default),
         };
         self.ops.borrow_mut().insert(op, Box::new(entry));
-        if !refused && let Some(command) = issue(op) {
-            self.commands.borrow_mut().push(command);
-        }
-        op
+        (op, !refused)
     }
 
     /// A name for what the code makes. Code in a loop names the same thing again and again.
