@@ -35,6 +35,8 @@ const UNHEARD_MAX: usize = 1024;
 struct Waiting {
     subject: Subject,
     answer: oneshot::Sender<Answer>,
+    /// Not yet sent, it has nothing to lose with a connection.
+    sent: bool,
 }
 
 impl Replies {
@@ -50,9 +52,18 @@ impl Replies {
 
     /// Awaits one answer to something sent to `subject`.
     pub(super) fn expect(self: &Arc<Self>, subject: Subject) -> Expected {
+        self.expect_to(subject, true)
+    }
+
+    /// The same for something that is still to be sent, which may have to wait for a connection: see [`Expected::sent`].
+    pub(super) fn expect_unsent(self: &Arc<Self>, subject: Subject) -> Expected {
+        self.expect_to(subject, false)
+    }
+
+    fn expect_to(self: &Arc<Self>, subject: Subject, sent: bool) -> Expected {
         let (answer, receiver) = oneshot::channel();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting().insert(id, Waiting { subject, answer });
+        self.waiting().insert(id, Waiting { subject, answer, sent });
         Expected { replies: self.clone(), id, receiver, answered: false }
     }
 
@@ -70,8 +81,8 @@ impl Replies {
 
     /// The connection is gone: what was sent on it gets no answer any more.
     pub(super) fn lost(&self) {
-        let lost = std::mem::take(&mut *self.waiting());
-        for waiting in lost.into_values() {
+        let lost: Vec<_> = self.waiting().extract_if(|_, waiting| waiting.sent).map(|(_, waiting)| waiting).collect();
+        for waiting in lost {
             let message = format!("the connection was lost before {} was answered", waiting.subject);
             let _ = waiting.answer.send(Err(Error::new(ErrorKind::Unavailable, message)));
         }
@@ -123,6 +134,13 @@ impl Expected {
     /// Where the answer has to go.
     pub(super) fn reply(&self) -> Subject {
         format!("{}.{}", self.replies.prefix, self.id).into()
+    }
+
+    /// What is to be answered is on its way.
+    pub(super) fn sent(&self) {
+        if let Some(waiting) = self.replies.waiting().get_mut(&self.id) {
+            waiting.sent = true;
+        }
     }
 
     /// Waits for it.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
     time::Duration,
 };
 
@@ -48,6 +48,13 @@ impl Log {
 
     /// Hears what this thread tells, as long as what it returns is there.
     fn hear(&self) -> DefaultGuard {
+        // As long as there is one subscriber only, `tracing` asks whichever thread comes first to an event whether anybody wants it, and
+        // remembers the answer: tests beside this one, on threads without a subscriber, would say no.
+        static EVERYWHERE: Once = Once::new();
+        EVERYWHERE.call_once(|| {
+            let nowhere = tracing_subscriber::fmt().with_writer(io::sink).finish();
+            tracing::subscriber::set_global_default(nowhere).expect("no other test sets one");
+        });
         let subscriber = tracing_subscriber::fmt().with_writer(self.clone()).without_time().with_ansi(false).finish();
         tracing::subscriber::set_default(subscriber)
     }
