@@ -15,6 +15,7 @@ use clap::Parser;
 
 use crate::{commands::Command, globals::Globals};
 
+/// The bench measures workers as they are meant to be run; see the guide, "production".
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

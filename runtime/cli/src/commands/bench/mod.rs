@@ -8,6 +8,7 @@ mod compare;
 mod load;
 mod machine;
 mod measured;
+mod nats;
 mod offered;
 mod pattern;
 mod place;

@@ -18,9 +18,9 @@ use highwater_protocol::Namespace;
 use serde_json::{Value, json};
 
 use super::{
+    nats::{Nats, Profile},
     settings::{Load, Nature},
     stage::Stage,
-    usage::{self, Usage},
 };
 use crate::{exit::Error, globals::Globals};
 
@@ -33,26 +33,13 @@ const AGAIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Place {
     servers: Vec<DevServer>,
+    profile: Option<Profile>,
     options: ConnectOptions,
     /// The namespace of all rows; on a private server each row has its own.
     namespace: Option<Namespace>,
     nature: Nature,
     /// What a worker process needs in its environment to get in.
     environment: Vec<(&'static str, OsString)>,
-}
-
-/// The processes of NATS, when they are ours to look at.
-#[derive(Clone, Debug)]
-pub(crate) struct Nats {
-    /// The process ids. Empty for a server elsewhere.
-    pub(crate) pids: Vec<u32>,
-}
-
-impl Nats {
-    /// What all of its processes have used so far together; nothing when that cannot be known.
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.pids.iter().map(|pid| usage::of(*pid)).reduce(|sum, more| Some(sum?.and(more?)))?
-    }
 }
 
 impl Place {
@@ -67,13 +54,13 @@ impl Place {
             }
             let (options, environment) = (globals.connect_options()?, globals.environment());
             let namespace = Some(globals.namespace()?);
-            return Ok(Self { servers: Vec::new(), options, namespace, nature, environment });
+            return Ok(Self { servers: Vec::new(), profile: None, options, namespace, nature, environment });
         }
-        let servers = private_servers(nature).await?;
+        let (servers, profile) = private_servers(nature).await?;
         let urls = servers.iter().map(DevServer::url).collect::<Vec<_>>().join(",");
         let options = ConnectOptions::new(&urls).name("highwater bench");
         let environment = vec![("NATS_URL", urls.into())];
-        Ok(Self { servers, options, namespace: None, nature, environment })
+        Ok(Self { servers, profile, options, namespace: None, nature, environment })
     }
 
     /// Everything that a row needs, in a namespace of the row's own where that can be.
@@ -146,20 +133,23 @@ impl Place {
     }
 
     fn nats(&self) -> Nats {
-        Nats { pids: self.servers.iter().filter_map(DevServer::pid).collect() }
+        Nats { pids: self.servers.iter().filter_map(DevServer::pid).collect(), profile: self.profile }
     }
 }
 
 /// One server, or a cluster of as many as there shall be replicas.
-async fn private_servers(nature: Nature) -> Result<Vec<DevServer>, Error> {
+async fn private_servers(nature: Nature) -> Result<(Vec<DevServer>, Option<Profile>), Error> {
     let locator = Locator::from_env().on_progress(|step| eprintln!("{step}"));
     let builder = DevServer::builder().locator(locator).sync_always(nature.sync_always);
     let count = usize::from(nature.replicas.unwrap_or(1));
     if count == 1 {
-        return Ok(vec![builder.start().await.map_err(Error::failed)?]);
+        let profile = Profile::anywhere().map_err(Error::failed)?;
+        let server = builder.config(profile.config()).start().await.map_err(Error::failed)?;
+        return Ok((vec![server], Some(profile)));
     }
     let members = members_of_a_cluster(&builder, count).map_err(Error::failed)?;
-    try_join_all(members.into_iter().map(Builder::start)).await.map_err(Error::failed)
+    let servers = try_join_all(members.into_iter().map(Builder::start)).await.map_err(Error::failed)?;
+    Ok((servers, None))
 }
 
 /// Servers that find each other: every one needs to know the ports of all before any of them runs.

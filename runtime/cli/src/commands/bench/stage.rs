@@ -10,7 +10,7 @@ use highwater_broker::{
 use highwater_protocol::Namespace;
 
 use super::{
-    place::Nats,
+    nats::Nats,
     settings::Load,
     worker_process::{WorkerProcess, WorkerSettings},
 };

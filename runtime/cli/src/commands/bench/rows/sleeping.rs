@@ -3,9 +3,10 @@
 //! The worker keeps none of them in memory, so what it has more of than before the first is what it keeps for them all the same;
 //! a worker that starts later shows what it cannot do without. What NATS has more of is divided by the number of runs: first for
 //! runs that wait for a signal, of which there is a record in the history and nothing else, then for those that sleep, of which
-//! there is a timer too. NATS returns memory minutes after it has no use for it, so with many runs it is waited for; and, as a
-//! program with a garbage collector, it may hold twice what it needs. So this is what it takes from the machine, and what it takes
-//! for both kinds together says more than how that divides.
+//! there is a timer too. NATS returns memory minutes after it has no use for it, and requests that have been dealt with are purged
+//! after a minute or two, so with many runs that is waited for. Its *memory* is what is in use on its heap after a garbage
+//! collection; what it has *from the machine* is more, as a program with a garbage collector may hold twice what it needs, and
+//! says more of both kinds together than of each.
 //!
 //! At last some sleep until all of them wake at the same instant, beside those that sleep on. From that instant it is measured
 //! until the server has stored their ends.
@@ -79,6 +80,8 @@ struct Look {
     worker: f64,
     /// Nothing for a server elsewhere.
     nats: Option<f64>,
+    /// Nothing for a cluster either.
+    nats_heap: Option<f64>,
     stored: f64,
 }
 
@@ -91,8 +94,9 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
     let idle = rss(worker.usage())?;
     let look = async || {
         let nats = settled(stage, count).await;
+        let nats_heap = stage.nats.live_heap().await?.map(|bytes| bytes as f64);
         let stored = stored(stage).await?;
-        Ok::<_, Error>(Look { worker: rss(worker.usage())?, nats, stored })
+        Ok::<_, Error>(Look { worker: rss(worker.usage())?, nats, nats_heap, stored })
     };
 
     start_waiting(stage, FIRST.min(count)).await?;
@@ -128,10 +132,12 @@ const MIB: f64 = 1024.0 * 1024.0;
 fn apiece(measured: Measured, of: &str, before: &Look, after: &Look, runs: u64) -> Measured {
     let each = |before: f64, after: f64| (after - before) / runs as f64;
     let measured = measured.figure(format!("stored for {of}"), each(before.stored, after.stored), "B");
-    match before.nats.zip(after.nats) {
-        Some((before, after)) => measured.figure(format!("NATS memory for {of}"), each(before, after), "B"),
+    let of_nats =
+        [("memory", before.nats_heap.zip(after.nats_heap)), ("from the machine", before.nats.zip(after.nats))];
+    of_nats.into_iter().fold(measured, |measured, (what, looks)| match looks {
+        Some((before, after)) => measured.figure(format!("NATS {what} for {of}"), each(before, after), "B"),
         None => measured,
-    }
+    })
 }
 
 async fn start_waiting(stage: &Stage, count: u64) -> Result<(), Error> {
