@@ -261,8 +261,18 @@ impl Target {
 
     /// Notes what came of a request that went to a queue.
     pub(crate) fn noted(&self, queue: &QueueName, accepted: bool) {
-        let accepted = accepted.then(Instant::now);
-        *self.served() = Some(Served { queue: queue.clone(), accepted });
+        if accepted {
+            *self.served() = Some(Served { queue: queue.clone(), accepted: Some(Instant::now()) });
+        } else {
+            self.may_have_ended();
+        }
+    }
+
+    /// The next request looks the run up again.
+    pub(crate) fn may_have_ended(&self) {
+        if let Some(served) = &mut *self.served() {
+            served.accepted = None;
+        }
     }
 
     fn served(&self) -> MutexGuard<'_, Option<Served>> {

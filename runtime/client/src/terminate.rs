@@ -130,6 +130,7 @@ impl Target {
     }
 
     async fn end(&self, reason: &str) -> Result<Delivered, TerminateError> {
+        self.may_have_ended();
         let id = self.id();
         for _ in 0..FOLLOWED_MAX {
             let located = self.locate().await.map_err(|source| TerminateError::History { id: id.clone(), source })?;

@@ -92,7 +92,8 @@ impl Highwater {
         Worker::builder(Arc::clone(&self.broker) as _)
     }
 
-    /// Closes the connection for everybody who shares it, after what was sent has gone out.
+    /// Closes the connection for everybody who shares it, after what was sent has gone out. Workers have connections of their
+    /// own, and go on until they are stopped.
     pub async fn close(&self) {
         self.broker.connection().close().await;
     }

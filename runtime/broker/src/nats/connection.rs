@@ -97,7 +97,16 @@ impl NatsConnection {
     /// Another connection, made as this one was.
     pub(super) async fn another(&self) -> Result<Self, Error> {
         let options = ConnectOptions::clone(&self.options);
-        Self::connect(options).await.map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))
+        Self::connect(options).await.map_err(|error| {
+            let kind = match &error {
+                ConnectError::Unreachable { .. } => ErrorKind::Unavailable,
+                ConnectError::Denied { .. } => ErrorKind::Denied,
+                ConnectError::Address { .. } | ConnectError::File { .. } | ConnectError::Version { .. } => {
+                    ErrorKind::Other
+                }
+            };
+            Error::new(kind, error.to_string())
+        })
     }
 
     /// Closes the connection for everybody who shares it, after what was sent has gone out. For the end of a program that

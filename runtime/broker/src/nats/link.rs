@@ -76,8 +76,9 @@ impl Link {
     ) -> Result<Message, Error> {
         let asked = subject.clone();
         let answer = async move {
-            let mut expected = self.replies.expect(subject.clone());
+            let mut expected = self.replies.expect_unsent(subject.clone());
             self.post(subject, Some(expected.reply()), headers, payload).await?;
+            expected.sent();
             expected.answer().await
         };
         timeout(wait, answer).await.unwrap_or_else(|_| Err(self.no_answer(&asked, wait)))

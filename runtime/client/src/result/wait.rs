@@ -71,6 +71,7 @@ pub(super) fn outcome(target: &Target, limit: Option<Duration>) -> BoxFuture<'_,
             None => closed(target).await?,
             Some(limit) => timeout(limit, closed(target)).await.map_err(|_| Missed::StillRunning(limit))??,
         };
+        target.may_have_ended();
         let of = Asked::Run { workflow_id: target.id() };
         Ok((closed.status, target.client().heard(of, closed.outcome)))
     })

@@ -165,8 +165,12 @@ fn public(verb: &str, name: &str, headers: &Headers, body: Bytes, reply: Option<
         Rejection::new(Code::BadSubject, format!("{verb:?} is no verb; the verbs are {known}"))
     })?;
     let run = parsed(headers, header::RUN, "a run id (a UUID)", |text| text.parse().ok())?;
+    let chain = parsed(headers, header::CHAIN, "a run id (a UUID)", |text| text.parse().ok())?;
+    if chain.is_some() && matches!(verb, Verb::Start | Verb::Terminate) {
+        let text = format!("the header {} is not for the verb {}", header::CHAIN, verb.as_str());
+        return Err(Rejection::new(Code::BadHeader, text));
+    }
     let meant = || -> Result<Option<Meant>, Rejection> {
-        let chain = parsed(headers, header::CHAIN, "a run id (a UUID)", |text| text.parse().ok())?;
         match (run, chain) {
             (Some(_), Some(_)) => {
                 let text = format!("a request is for one run ({}) or for a chain ({})", header::RUN, header::CHAIN);
@@ -320,6 +324,9 @@ mod tests {
         let id = "0123456789abcdef0123456789abcdef";
         let both = Headers::new().with(header::RUN, id).with(header::CHAIN, id);
         assert_eq!(code(parse_at("q.signal.ship.k", &both, "1")), Code::BadHeader);
+        let chain = Headers::new().with(header::CHAIN, id);
+        assert_eq!(code(parse_at("q.start.ship.k", &chain, "1")), Code::BadHeader);
+        assert_eq!(code(parse_at("q.terminate._.k", &chain, "")), Code::BadHeader);
         assert_eq!(
             code(parse_at("q.engine.activity.0123456789abcdef0123456789abcdef.k", &none, "junk")),
             Code::BadBody
