@@ -1,11 +1,15 @@
 //! What is on its way to the broker: thousands of calls at once, polled by the driver itself.
 //!
+//! None of them may yield to the runtime: it forgets whom it let wait when the engine leaves it for its chores (`executor/home.rs`).
 //! A task for each would be scheduled twice more for every record, and the calls of one burst would reach the connection
 //! one by one, each with a write of its own. Here they begin together.
 
-use std::fmt;
+use std::{
+    fmt,
+    task::{Context, Poll, Waker},
+};
 
-use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use highwater_broker::BoxFuture;
 use tokio::task::unconstrained;
 
@@ -38,7 +42,14 @@ impl Flights {
 
     /// The same of those that have ended by now. All others have begun then.
     pub(super) fn try_next(&mut self) -> Option<Input> {
-        self.next().now_or_never().flatten()
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match self.0.poll_next_unpin(&mut cx) {
+                Poll::Ready(Some(None)) => {}
+                Poll::Ready(landed) => return landed.flatten(),
+                Poll::Pending => return None,
+            }
+        }
     }
 
     /// Waits until all have ended.
