@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     future::poll_fn,
+    mem,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -23,8 +24,10 @@ use crate::executor::{Chore, Home};
 
 /// Code that takes longer than this until it first awaits something is not quick.
 const QUICK_MAX: Duration = Duration::from_micros(200);
-/// So many in a row have to be quick.
+/// So many in a row have to be quick, and eight times as many after one that blocked its thread, up to a limit.
 const QUICK_RUN: u32 = 8;
+const BLOCKS_FROM: Duration = Duration::from_millis(20);
+const WANTED_MAX: u32 = 1 << 16;
 /// The names that are told apart; code of all further ones does not count as quick.
 const NAMES_MAX: usize = 1_024;
 
@@ -39,29 +42,50 @@ pub(crate) struct UserRuntime {
     paces: Mutex<HashMap<TypeName, Arc<Pace>>>,
 }
 
-/// How many times in a row the code of a name was quick.
-#[derive(Debug, Default)]
-struct Pace(AtomicU32);
+/// Whether the code of a name is quick.
+#[derive(Debug)]
+struct Pace {
+    /// How many times in a row it was.
+    quick: AtomicU32,
+    /// How many that has to be.
+    wanted: AtomicU32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { quick: AtomicU32::new(0), wanted: AtomicU32::new(QUICK_RUN) }
+    }
+}
 
 impl Pace {
     fn is_quick(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= QUICK_RUN
+        self.quick.load(Ordering::Relaxed) >= self.wanted.load(Ordering::Relaxed)
     }
 
-    fn note(&self, took: Duration) {
-        if took > QUICK_MAX {
-            self.0.store(0, Ordering::Relaxed);
-        } else if !self.is_quick() {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Polls work for the first time. Returns whether it has ended.
-    fn poll(&self, work: &mut Work, cx: &mut Context<'_>) -> bool {
+    /// Polls work for the first time. While that lasts its name does not count as quick, so that it blocks one thread at most.
+    fn poll(&self, work: &mut Work, cx: &mut Context<'_>) -> Poll<()> {
+        let before = self.quick.swap(0, Ordering::Relaxed);
         let begun = Instant::now();
-        let ended = work.as_mut().poll(cx).is_ready();
-        self.note(begun.elapsed());
-        ended
+        let polled = work.as_mut().poll(cx);
+        self.note(before, begun.elapsed());
+        polled
+    }
+
+    fn note(&self, before: u32, took: Duration) {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if took <= QUICK_MAX {
+            let quick = before.saturating_add(1);
+            self.quick.store(quick.min(wanted), Ordering::Relaxed);
+            if quick == wanted {
+                // In time it is trusted again.
+                self.wanted.store((wanted / 2).max(QUICK_RUN), Ordering::Relaxed);
+            }
+        } else {
+            self.quick.store(0, Ordering::Relaxed);
+            if took > BLOCKS_FROM {
+                self.wanted.store(wanted.saturating_mul(8).min(WANTED_MAX), Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -74,25 +98,21 @@ impl UserRuntime {
     /// Runs async code. Whoever wants to end it early sees to that himself.
     pub(crate) fn spawn(&self, name: &TypeName, work: impl Future<Output = ()> + Send + 'static) {
         let (pace, mut work): (_, Work) = (self.pace(name), Box::pin(work));
-        match &self.home {
-            Some(home) if pace.is_quick() => {
-                let user = self.handle.clone();
-                home.add(Chore::Call(Box::new(move || {
-                    let _user = user.enter();
-                    if !pace.poll(&mut work, &mut Context::from_waker(Waker::noop())) {
-                        // It is polled again there, and leaves its waker then.
-                        user.spawn(work);
-                    }
-                })));
+        let Some(home) = self.home.as_ref().filter(|_| pace.is_quick()) else {
+            return spawn_on(&self.handle, pace, work);
+        };
+        let user = self.handle.clone();
+        home.add(Chore::Call(Box::new(move || {
+            if !pace.is_quick() {
+                // One that was in front of it was not.
+                return spawn_on(&user, pace, work);
             }
-            _ => {
-                self.handle.spawn(async move {
-                    if !poll_fn(|cx| Poll::Ready(pace.poll(&mut work, cx))).await {
-                        work.await;
-                    }
-                });
+            let _user = user.enter();
+            if pace.poll(&mut work, &mut Context::from_waker(Waker::noop())).is_pending() {
+                // It is polled again there, and leaves its waker then.
+                user.spawn(work);
             }
-        }
+        })));
     }
 
     /// Runs code that blocks its thread.
@@ -109,6 +129,15 @@ impl UserRuntime {
             None => Arc::clone(paces.entry(name.clone()).or_default()),
         }
     }
+}
+
+fn spawn_on(user: &Handle, pace: Arc<Pace>, mut work: Work) {
+    let mut is_first = true;
+    user.spawn(poll_fn(
+        move |cx| {
+            if mem::take(&mut is_first) { pace.poll(&mut work, cx) } else { work.as_mut().poll(cx) }
+        },
+    ));
 }
 
 #[cfg(test)]
@@ -143,9 +172,7 @@ mod tests {
                 });
                 began_at = told.recv().await.unwrap();
             }
-            while !user.pace(&name).is_quick() {
-                user.pace(&name).note(Duration::ZERO);
-            }
+            until_quick(&user.pace(&name));
             let (go_on, goes_on) = oneshot::channel();
             user.spawn(&name, async move {
                 // The user's runtime is at hand from the beginning.
@@ -162,16 +189,39 @@ mod tests {
         assert_eq!(after, here, "the test's own thread is the user's runtime");
     }
 
+    fn note(pace: &Pace, took: Duration) {
+        pace.note(pace.quick.load(Ordering::Relaxed), took);
+    }
+
+    fn until_quick(pace: &Pace) -> u32 {
+        (1..1_000)
+            .find(|_| {
+                note(pace, QUICK_MAX);
+                pace.is_quick()
+            })
+            .unwrap()
+    }
+
     #[test]
     fn code_is_quick_after_it_was_so_some_times_in_a_row() {
         let pace = Pace::default();
-        for _ in 1..QUICK_RUN {
-            pace.note(QUICK_MAX);
-        }
+        assert_eq!(until_quick(&pace), QUICK_RUN);
+        note(&pace, QUICK_MAX * 2);
         assert!(!pace.is_quick());
-        pace.note(QUICK_MAX);
+        assert_eq!(until_quick(&pace), QUICK_RUN);
+        note(&pace, BLOCKS_FROM * 2);
+        assert_eq!(until_quick(&pace), QUICK_RUN * 8, "it has blocked its thread");
+        note(&pace, QUICK_MAX * 2);
+        assert_eq!(until_quick(&pace), QUICK_RUN * 4, "that was long ago");
+    }
+
+    #[test]
+    fn code_under_way_makes_its_name_wait() {
+        let pace = Arc::new(Pace::default());
+        until_quick(&pace);
+        let within = Arc::clone(&pace);
+        let mut work: Work = Box::pin(async move { assert!(!within.is_quick()) });
+        let _ = pace.poll(&mut work, &mut Context::from_waker(Waker::noop()));
         assert!(pace.is_quick());
-        pace.note(QUICK_MAX * 2);
-        assert!(!pace.is_quick());
     }
 }

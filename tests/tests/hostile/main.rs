@@ -1,6 +1,7 @@
 //! What users and the world do to a namespace: nothing is lost, nothing is wedged, and every error is clear.
 
 mod code;
+mod dropped;
 mod ids;
 mod outage;
 mod payloads;

@@ -70,7 +70,7 @@ impl Attempt<'_> {
         let (port, entry) = (&self.port, self.entry);
         tokio::select! {
             biased;
-            outcome = running.outcome() => Ended::Outcome(outcome),
+            ended = running.end() => ended,
             () = at(started, options.start_to_close) => self.timed_out(TimeoutKind::StartToClose, options.start_to_close),
             () = at(started, self.left) => self.timed_out(TimeoutKind::ScheduleToClose, options.schedule_to_close),
             () = silence(port, options.heartbeat) => self.timed_out(TimeoutKind::Heartbeat, options.heartbeat),
@@ -139,13 +139,16 @@ impl Running {
         }
     }
 
-    async fn outcome(&mut self) -> Outcome {
-        match self {
-            Self::Async { outcome, .. } => {
-                outcome.await.unwrap_or_else(|_| panicked("the async runtime of the worker's program has ended".into()))
-            }
-            Self::Blocking(handle) => joined(handle.await),
-        }
+    /// Without an outcome the user's runtime has ended, and this worker is about to.
+    async fn end(&mut self) -> Ended {
+        let outcome = match self {
+            Self::Async { outcome, .. } => outcome.await.ok(),
+            Self::Blocking(handle) => match handle.await {
+                Err(error) if error.is_cancelled() => None,
+                ended => Some(joined(ended)),
+            },
+        };
+        outcome.map_or(Ended::Abandoned, Ended::Outcome)
     }
 }
 
@@ -179,7 +182,11 @@ impl Drop for Running {
 
 /// Polls user code so that a panic is an outcome.
 pub(crate) async fn caught(future: impl Future<Output = Outcome>) -> Outcome {
-    let mut future = pin!(future);
+    #[expect(
+        clippy::redundant_async_block,
+        reason = "drops the code in the poll that ends it, so that a panic of its destructors is caught, too"
+    )]
+    let mut future = pin!(async move { future.await });
     poll_fn(|context| match panic::catch(|| future.as_mut().poll(context)) {
         Ok(poll) => poll,
         Err(text) => std::task::Poll::Ready(panicked(text)),

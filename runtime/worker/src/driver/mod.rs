@@ -1,6 +1,6 @@
 //! The driver: performs what the engine decides, and feeds back what came of it.
 //!
-//! One task owns the engine and is never blocked: code of the user's runs beside it and answers through channels, and calls to the
+//! One task owns the engine and is never blocked: code of the user's runs beside it or between its turns and answers through channels, and calls to the
 //! broker are polled by it, thousands at once. It must go on being polled: one of them may hold a place in the connection's queue.
 
 mod flights;
@@ -22,7 +22,10 @@ use tokio::{
     task::{JoinSet, yield_now},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, time::DelayQueue};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    time::DelayQueue,
+};
 
 use crate::{
     clock::ServerClock,
@@ -96,8 +99,9 @@ pub(crate) struct Driver {
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
     user: Arc<UserRuntime>,
-    /// Steps are to end.
+    /// Ends the steps under way, also when this is dropped.
     given_up: CancellationToken,
+    give_up: DropGuard,
     questions: JoinSet<()>,
     stopping: bool,
     /// Something happened since the offsets were written.
@@ -121,6 +125,7 @@ impl Driver {
         let engine =
             Engine::new(Setup { subjects, queues: queues.clone(), registry, limits, history_limits, cache_max, clock });
         let queues: Arc<[QueueName]> = queues.into();
+        let given_up = CancellationToken::new();
         let readers = Readers::new(Arc::clone(&broker), Arc::clone(&queues));
         Self {
             broker,
@@ -139,7 +144,8 @@ impl Driver {
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
             user,
-            given_up: CancellationToken::new(),
+            give_up: given_up.clone().drop_guard(),
+            given_up,
             questions: JoinSet::new(),
             stopping: false,
             moved: false,
@@ -192,7 +198,7 @@ impl Driver {
             // What has come for others meanwhile is handed out first, so that the next turn finds more to do at once.
             yield_now().await;
         }
-        self.given_up.cancel();
+        drop(self.give_up);
         self.questions.abort_all();
         // Answers that were on their way: whoever misses one reads the history.
         let _ = timeout(LAND_MAX, self.flights.land()).await;

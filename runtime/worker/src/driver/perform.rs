@@ -83,9 +83,9 @@ impl Driver {
                 };
                 self.flights.add(send_reply(broker, subject, reply).map(|()| None));
             }
-            Action::Step { key, generation, run, step, started } => {
+            Action::Step { key, run, step, started } => {
                 let name = step.name.clone();
-                let step = Step { key, generation, run, code: step, started };
+                let step = Step { key, run, code: step, started };
                 self.user.spawn(&name, step.run(answer, self.given_up.clone()));
             }
             Action::LocalTimer { key, run, timer, at, now } => {

@@ -18,7 +18,6 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) key: Key,
-    pub(super) generation: u64,
     pub(super) run: RunId,
     pub(super) code: StepRun,
     /// The first event of its run, where it is known.
@@ -28,15 +27,19 @@ pub(super) struct Step {
 impl Step {
     /// Runs it to the end of its last attempt, and tells the engine; unless it is `given_up` before.
     pub(super) async fn run(self, answer: UnboundedSender<Input>, given_up: CancellationToken) {
+        if given_up.is_cancelled() {
+            return;
+        }
         tokio::select! {
             biased;
+            // A quick step never comes to the other one.
             () = self.run_to_end(answer) => {}
             () = given_up.cancelled() => {}
         }
     }
 
     async fn run_to_end(self, answer: UnboundedSender<Input>) {
-        let Self { key, generation, run, code: mut step, started } = self;
+        let Self { key, run, code: mut step, started } = self;
         let mut attempt = 1;
         let outcome = loop {
             let outcome = attempt_of(&mut step, attempt, &key, run, started.as_deref()).await;
@@ -48,7 +51,7 @@ impl Step {
             attempt += 1;
         };
         let StepRun { op, name, .. } = step;
-        let _ = answer.send(Input::StepDone { key, generation, run, op, name, attempt, outcome });
+        let _ = answer.send(Input::StepDone { key, run, op, name, attempt, outcome });
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) enum Action {
     /// Tell whoever listens that a run closed, or that an update has an outcome.
     Announce { key: Key, reply: Reply },
     /// Run a local step. `started` is the first event of its run, where it is known.
-    Step { key: Key, generation: u64, run: RunId, step: StepRun, started: Option<Arc<Started>> },
+    Step { key: Key, run: RunId, step: StepRun, started: Option<Arc<Started>> },
     /// Tell when a timer is due by this process's clock.
     LocalTimer { key: Key, run: RunId, timer: TimerId, at: Timestamp, now: Timestamp },
     /// Answer a query.

@@ -431,8 +431,8 @@ impl Engine {
                     // The run was built again while the step goes on; its result will find it, or waits already.
                     continue;
                 }
-                let (key, generation, started) = (key.clone(), slot.generation, started.clone());
-                self.actions.push(Action::Step { key, generation, run, step, started });
+                let (key, started) = (key.clone(), started.clone());
+                self.actions.push(Action::Step { key, run, step, started });
             }
         }
         slot.batch = Batch::default();

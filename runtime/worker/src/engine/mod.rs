@@ -86,15 +86,7 @@ pub(crate) enum Input {
     /// A request without a run was dealt with: rejected, forwarded, dropped.
     Handled { unit: UnitId, source: Source, seq: u64 },
     /// A local step ended.
-    StepDone {
-        key: Key,
-        generation: u64,
-        run: RunId,
-        op: highwater_protocol::OpId,
-        name: TypeName,
-        attempt: u32,
-        outcome: Outcome,
-    },
+    StepDone { key: Key, run: RunId, op: highwater_protocol::OpId, name: TypeName, attempt: u32, outcome: Outcome },
     /// A timer that was set on this process's clock is due.
     Due { key: Key, run: RunId, timer: highwater_protocol::timer::TimerId },
     /// Somebody asks a run something.
@@ -204,10 +196,12 @@ impl Engine {
             }
             Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |e, s| e.sent(&key, s, sent)),
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
-            Input::StepDone { key, generation, run, op, name, attempt, outcome } => {
-                self.with(&key, Some(generation), |_, slot| {
-                    slot.steps.remove(&(run, op));
-                    slot.pending.push_back(Item::Step { run, op, name, attempt, outcome });
+            Input::StepDone { key, run, op, name, attempt, outcome } => {
+                self.with(&key, None, |_, slot| {
+                    // Whatever became of the code meanwhile, a step that is known counts: it has no other result.
+                    if slot.steps.remove(&(run, op)) {
+                        slot.pending.push_back(Item::Step { run, op, name, attempt, outcome });
+                    }
                 });
             }
             Input::Due { key, run, timer } => {
@@ -504,7 +498,10 @@ impl Engine {
             self.with(&key, None, |e, slot| {
                 slot.asking = 0;
                 if slot.stage == Stage::Running {
+                    // The run is still this worker's, and its steps go on.
+                    let steps = mem::take(&mut slot.steps);
                     e.reset(&key, slot);
+                    slot.steps = steps;
                 } else {
                     slot.live = false;
                     slot.suspect |= !slot.steps.is_empty();

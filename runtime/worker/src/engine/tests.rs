@@ -1,6 +1,7 @@
 //! The engine alone: what it makes of inputs whose order only a crash or another queue can bring about.
 
 mod backlog;
+mod lost_thread;
 mod repeats;
 
 use std::{sync::Arc, time::Duration};

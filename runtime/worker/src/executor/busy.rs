@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long code may keep the thread before another one takes the engine's turns.
+/// How long the code between two turns may keep the thread before another one takes the engine's turns.
 const HOLD_MAX: Duration = Duration::from_millis(20);
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -14,9 +14,9 @@ use std::{
     convert::Infallible,
     fmt,
     future::poll_fn,
-    io,
+    io, mem,
     panic::{self, AssertUnwindSafe},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Poll, Waker},
     thread,
@@ -24,7 +24,7 @@ use std::{
 };
 
 use futures_util::future::{AbortHandle, abortable};
-use highwater_core::run::Run;
+use highwater_core::{panic::catch, run::Run};
 use highwater_protocol::Key;
 use tokio::{
     runtime::{self, Runtime},
@@ -32,12 +32,15 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Job, Report, Setup, busy::Busy, run_job, watch::Watch};
+use super::{Job, Report, Setup, busy::Busy, run_safely, watch::Watch};
 
 /// How long a call may keep the thread before others are to have another one.
 const CALL_MAX: Duration = Duration::from_millis(100);
 /// How often is looked for that.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// As much stack as a main thread has by default, as code of the user's may count on that.
+const STACK: usize = 8 << 20;
 
 /// What is to be done between the engine's turns.
 pub(crate) enum Chore {
@@ -120,12 +123,9 @@ impl Home {
         let (work, abort) = abortable(work);
         let _abort = AbortOnDrop(abort);
         let (result, mut results) = oneshot::channel();
-        let home = Arc::clone(&self);
         let work = Box::pin(async move {
-            tokio::select! {
-                biased;
-                output = work => drop(output.map(|output| result.send(output))),
-                never = home.look_after_calls() => match never {},
+            if let Ok(output) = work.await {
+                let _ = result.send(output);
             }
         });
         let (tell, told) = oneshot::channel();
@@ -157,12 +157,12 @@ impl Home {
         }
     }
 
-    /// Leaves the thread behind whenever a call keeps it, for ever. What the call has begun goes on there.
+    /// Leaves the thread behind when a call keeps it, for ever. What the call has begun goes on there.
     async fn look_after_calls(self: &Arc<Self>) -> Infallible {
         loop {
             sleep(LOOK_EVERY).await;
             let mut seat = self.lock();
-            if seat.watch.call_is_longer_than(CALL_MAX) {
+            if seat.watch.abandon_long_call(CALL_MAX) {
                 self.replace(&mut seat);
                 if let Some(setup) = self.setup.get() {
                     let _ = setup.reports.send(Report::ThreadLost { thread: 0, culprit: None });
@@ -174,7 +174,7 @@ impl Home {
     /// Leaves the thread behind if a run's code has kept it for longer than `timeout`, and reports that.
     pub(super) fn watch(self: &Arc<Self>, timeout: Duration) {
         let mut seat = self.lock();
-        if let Some(culprit) = seat.watch.stuck_since(timeout)
+        if let Some(culprit) = seat.watch.abandon_if_stuck(timeout)
             && let Some(setup) = self.setup.get()
         {
             self.replace(&mut seat);
@@ -184,7 +184,6 @@ impl Home {
 
     /// Makes another thread the home.
     fn replace(self: &Arc<Self>, seat: &mut Seat) {
-        seat.watch.abandon();
         // The runs are built again, and what was to be done for them with them.
         seat.chores.retain(|chore| matches!(chore, Chore::Call(_)));
         self.busy.end();
@@ -195,12 +194,15 @@ impl Home {
         seat.number += 1;
         seat.watch = Arc::default();
         let (home, number, watch) = (Arc::clone(self), seat.number, Arc::clone(&seat.watch));
-        thread::Builder::new().name("highwater-engine".into()).spawn(move || home.live(number, &watch))?;
+        thread::Builder::new()
+            .name("highwater-engine".into())
+            .stack_size(STACK)
+            .spawn(move || home.live(number, &watch))?;
         Ok(())
     }
 
     /// What the home does for as long as it is it.
-    fn live(&self, number: u64, watch: &Watch) {
+    fn live(self: &Arc<Self>, number: u64, watch: &Watch) {
         watch.install();
         let mut runs = HashMap::new();
         while let Some(engine) = self.take(number) {
@@ -228,9 +230,14 @@ impl Home {
     }
 
     /// Polls the engine until there is something else to do, and puts it back. `false` when it has ended.
-    fn turn(&self, mut engine: Engine, who: Who) -> bool {
+    fn turn(self: &Arc<Self>, mut engine: Engine, who: Who) -> bool {
         let Engine { work, runtime, .. } = &mut engine;
+        let mut watchdog = pin!(self.look_after_calls());
         let polled = poll_fn(|cx| {
+            if who == Who::Substitute {
+                // Only while it is at work can a call be a long one.
+                let _ = watchdog.as_mut().poll(cx);
+            }
             if work.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(false);
             }
@@ -265,10 +272,16 @@ impl Home {
         }
         // All connections are closed when it is told.
         runtime.shutdown_background();
-        self.lock().ended = true;
+        let chores = {
+            let mut seat = self.lock();
+            seat.ended = true;
+            mem::take(&mut seat.chores)
+        };
         self.moved.notify_all();
         self.busy.wake();
         let _ = tell.send(end);
+        // With code of the user's that will not be run, and that may have destructors.
+        drop(chores);
         false
     }
 
@@ -283,27 +296,36 @@ impl Home {
                 Chore::Job(job) => {
                     let setup = self.setup.get().expect("jobs come from an engine that has furnished its home");
                     let run = (job.key().clone(), job.generation());
-                    let report = watch.during(Some(run), || run_job(job, runs, &setup.registry, setup.limits));
+                    let report = watch.during(Some(run), || run_safely(job, runs, setup));
                     report.map(|report| report.into_iter().for_each(|report| drop(setup.reports.send(report))))
                 }
-                Chore::Call(call) => watch.during(None, call),
+                Chore::Call(call) => watch.during(None, || {
+                    if let Err(panic) = catch(call) {
+                        tracing::error!(panic, "code that a step or an activity left behind panicked");
+                    }
+                }),
             };
             if done.is_none() {
                 return false;
             }
         }
-        self.busy.end();
-        true
+        let seat = self.lock();
+        // Otherwise another thread is the home, and busy perhaps.
+        let still = seat.number == number;
+        if still {
+            self.busy.end();
+        }
+        still
     }
 
     /// The next one, left in its place until then: steps are not lost with the thread that was to do them.
     fn next_chore(&self, number: u64) -> Option<Chore> {
         let mut seat = self.lock();
-        if seat.number == number { seat.chores.pop_front() } else { None }
+        if seat.number == number && !seat.ended { seat.chores.pop_front() } else { None }
     }
 
     /// What the substitute does.
-    fn substitute(&self) {
+    fn substitute(self: &Arc<Self>) {
         self.busy.look_here();
         while self.busy.wait_until_long(|| self.lock().ended) {
             let mut seat = self.lock();
@@ -316,7 +338,7 @@ impl Home {
     }
 
     fn lock(&self) -> MutexGuard<'_, Seat> {
-        // Nothing panics while it holds the lock.
+        // A seat is whole at any time.
         self.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -390,6 +412,26 @@ mod tests {
         };
         let order = timeout(DEADLINE, home.host(work)).await.expect("both calls end").unwrap();
         assert_eq!(order, (Some("the second"), Some("the first")), "what the first call began ends where it began");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_takes_no_thread_along() {
+        let home = Home::new();
+        let engine = Arc::clone(&home);
+        let work = async move {
+            let (tell, mut told) = mpsc::channel(2);
+            let (first, last) = (tell.clone(), tell);
+            engine.add(call(move || {
+                let _ = first.try_send(thread::current().id());
+                panic!("not the engine's fault");
+            }));
+            engine.add(call(move || {
+                let _ = last.try_send(thread::current().id());
+            }));
+            (told.recv().await, told.recv().await)
+        };
+        let (before, after) = timeout(DEADLINE, home.host(work)).await.expect("both calls end").unwrap();
+        assert_eq!(before, after);
     }
 
     #[tokio::test]

@@ -13,8 +13,13 @@ pub(crate) use home::{Chore, Home};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use highwater_core::run::{Conclusion, Limits, Registry, Run, TaskFailure, Transition};
-use highwater_protocol::{Event, Key, Payload, RunId, Timestamp, TypeName, event::Signal, query::QueryRejected};
+use highwater_core::{
+    panic::catch,
+    run::{Conclusion, Limits, Registry, Run, TaskFailure, Transition},
+};
+use highwater_protocol::{
+    Event, Failure, FailureKind, Key, Payload, RunId, Timestamp, TypeName, event::Signal, query::QueryRejected,
+};
 use tokio::sync::mpsc::UnboundedSender;
 
 use threads::Threads;
@@ -159,6 +164,31 @@ impl Executor {
         match self {
             Self::Home(home) => home.watch(timeout),
             Self::Threads(threads) => threads.watch(timeout),
+        }
+    }
+}
+
+/// Does one job on a thread that others need, too: not even a destructor of the user's may end it.
+fn run_safely(job: Job, runs: &mut HashMap<Key, Run>, setup: &Setup) -> Option<Report> {
+    let (key, generation) = (job.key().clone(), job.generation());
+    let token = if let Job::Query { token, .. } = &job { Some(*token) } else { None };
+    let is_eviction = matches!(job, Job::Evict { .. });
+    let panic = match catch(|| run_job(job, runs, &setup.registry, setup.limits)) {
+        Ok(report) => return report,
+        Err(panic) => panic,
+    };
+    tracing::error!(workflow_id = %key, panic, "a destructor of a workflow's code panicked");
+    let dropped = runs.remove(&key);
+    let _ = catch(|| drop(dropped));
+    match token {
+        Some(token) => {
+            let answer = Err(QueryRejected { code: "panicked".into(), reason: panic });
+            Some(Report::Queried { key, token, answer })
+        }
+        None if is_eviction => None,
+        None => {
+            let result = Err(TaskFailure { failure: Failure::new(FailureKind::Panic, panic) });
+            Some(Report::Activated { key, generation, result })
         }
     }
 }

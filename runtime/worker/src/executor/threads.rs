@@ -11,7 +11,7 @@ use std::{
 use highwater_core::run::Run;
 use highwater_protocol::{Key, partition::fnv1a32};
 
-use super::{Culprit, Job, Report, Setup, run_job, watch::Watch};
+use super::{Culprit, Job, Report, Setup, run_safely, watch::Watch};
 
 /// Jobs that wait for each other until their thread gets them together.
 const TOGETHER_MAX: usize = 16;
@@ -82,7 +82,7 @@ impl Threads {
 
     pub(super) fn watch(&mut self, timeout: Duration) {
         for index in 0..self.all.len() {
-            if let Some(culprit) = self.all[index].watch.stuck_since(timeout) {
+            if let Some(culprit) = self.all[index].watch.abandon_if_stuck(timeout) {
                 self.abandon(index, culprit);
             }
         }
@@ -121,7 +121,7 @@ fn run_jobs(jobs: &mpsc::Receiver<Vec<Job>>, setup: &Setup, watch: &Watch, done:
     let mut runs: HashMap<Key, Run> = HashMap::new();
     for job in jobs.iter().flatten() {
         let run = (job.key().clone(), job.generation());
-        let Some(report) = watch.during(Some(run), || run_job(job, &mut runs, &setup.registry, setup.limits)) else {
+        let Some(report) = watch.during(Some(run), || run_safely(job, &mut runs, setup)) else {
             return;
         };
         if let Some(report) = report

@@ -1,10 +1,7 @@
 //! What a thread that runs code of the user's is at.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,9 +12,15 @@ use super::{Culprit, Held};
 
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    current: Mutex<Option<Current>>,
+    state: Mutex<State>,
     trail: Trail,
-    abandoned: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    current: Option<Current>,
+    /// What the thread does counts no more.
+    abandoned: bool,
 }
 
 #[derive(Debug)]
@@ -37,23 +40,30 @@ impl Watch {
     ///
     /// `run` is whose job it is, with its generation; none for a call.
     pub(super) fn during<T>(&self, run: Option<(Key, u64)>, work: impl FnOnce() -> T) -> Option<T> {
-        *self.lock() = Some(Current { run, since: Instant::now() });
+        self.lock().current = Some(Current { run, since: Instant::now() });
         let done = work();
-        *self.lock() = None;
-        (!self.abandoned.load(Ordering::Acquire)).then_some(done)
+        let mut state = self.lock();
+        state.current = None;
+        (!state.abandoned).then_some(done)
     }
 
-    /// Whose code has kept the thread for longer than `timeout`, if any run's has.
-    pub(super) fn stuck_since(&self, timeout: Duration) -> Option<Culprit> {
-        let current = self.lock();
-        let Current { run, since } = current.as_ref()?;
+    /// Abandons the thread if a run's code has kept it for longer than `timeout`, and tells whose.
+    pub(super) fn abandon_if_stuck(&self, timeout: Duration) -> Option<Culprit> {
+        let mut state = self.lock();
+        let Current { run, since } = state.current.as_ref()?;
         let ((key, generation), after) = (run.as_ref()?, since.elapsed());
-        (after > timeout).then(|| self.culprit(key, *generation, after))
+        let culprit = (after > timeout).then(|| self.culprit(key, *generation, after))?;
+        state.abandoned = true;
+        Some(culprit)
     }
 
-    /// Whether code that is no run's has kept it for longer than `timeout`.
-    pub(super) fn call_is_longer_than(&self, timeout: Duration) -> bool {
-        self.lock().as_ref().is_some_and(|current| current.run.is_none() && current.since.elapsed() > timeout)
+    /// Abandons the thread if code that is no run's has kept it for longer than `timeout`, and tells whether it did.
+    pub(super) fn abandon_long_call(&self, timeout: Duration) -> bool {
+        let mut state = self.lock();
+        let is_long = |current: &Current| current.run.is_none() && current.since.elapsed() > timeout;
+        let abandons = state.current.as_ref().is_some_and(is_long);
+        state.abandoned |= abandons;
+        abandons
     }
 
     /// The run held the thread for so long.
@@ -63,10 +73,10 @@ impl Watch {
 
     /// What the thread does counts no more.
     pub(super) fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Release);
+        self.lock().abandoned = true;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

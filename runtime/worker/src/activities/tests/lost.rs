@@ -55,6 +55,26 @@ fn waits_for(go: &CancellationToken) -> (Script, mpsc::UnboundedReceiver<()>) {
 }
 
 #[tokio::test]
+async fn an_attempt_whose_runtime_ends_is_one_that_ended_without_a_word() {
+    let world = World::with_ack_wait(ACK_WAIT).await;
+    let mut reports = world.reports().await;
+    let users = tokio::runtime::Runtime::new().unwrap();
+    let user = {
+        let _users = users.enter();
+        UserRuntime::current(None)
+    };
+    let (set, mut begins) = waits_for(&CancellationToken::new());
+    let slots = Arc::new(Semaphore::new(1));
+    let worker = Worker::on(user, world.other().await, world.queue.clone(), set, slots, Duration::ZERO);
+    world.call("wait", options(RetryPolicy::none())).await;
+    within(begins.recv()).await.unwrap();
+    users.shutdown_background();
+    let (_, failure) = reports.next_failure().await;
+    assert!(failure.message.contains("ended without a word"), "{failure}");
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn a_worker_that_stops_lets_running_attempts_end_and_uses_up_none_of_other_tasks() {
     let world = World::new().await;
     let mut reports = world.reports().await;

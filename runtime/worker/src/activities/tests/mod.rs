@@ -207,9 +207,21 @@ impl Worker {
         slots: Arc<Semaphore>,
         grace: Duration,
     ) -> Self {
+        Self::on(UserRuntime::current(None), broker, queue, set, slots, grace)
+    }
+
+    /// One whose code runs elsewhere.
+    fn on(
+        user: Arc<UserRuntime>,
+        broker: Arc<dyn Broker>,
+        queue: QueueName,
+        set: Script,
+        slots: Arc<Semaphore>,
+        grace: Duration,
+    ) -> Self {
         let stop = CancellationToken::new();
         let catalog = Arc::new(ActivityCatalog::new(vec![Arc::new(set)]).unwrap());
-        let host = ActivityHost::new(broker, UserRuntime::current(None), queue, catalog, stop.clone());
+        let host = ActivityHost::new(broker, user, queue, catalog, stop.clone());
         let worker = ActivityWorker::new(host, slots, grace);
         Self { handle: tokio::spawn(worker.run()), stop }
     }

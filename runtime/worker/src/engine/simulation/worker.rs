@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::ServerClock,
-    executor::{Culprit, Held, Job, Report, run_job},
+    executor::{Job, Report, run_job},
     history_limits::HistoryLimits,
 };
 
@@ -193,9 +193,7 @@ impl Worker {
     pub(super) fn lose_thread(&mut self, world: &World) {
         self.jobs.clear();
         self.runs.clear();
-        let held = Held { after: Duration::from_secs(9), last: None };
-        let culprit = Culprit { key: Key::escape("key", "nobody").unwrap(), generation: 0, held };
-        self.feed(world, Input::Thread(Report::ThreadLost { thread: 0, culprit: Some(culprit) }));
+        self.feed(world, Input::Thread(Report::ThreadLost { thread: 0, culprit: None }));
     }
 
     /// Makes something that is under way happen.
@@ -248,9 +246,9 @@ impl Worker {
                 }
                 return;
             }
-            Action::Step { key, generation, run, mut step, .. } => {
+            Action::Step { key, run, mut step, .. } => {
                 let outcome = (step.work)(1).now_or_never().expect("steps of these runs do not wait");
-                Input::StepDone { key, generation, run, op: step.op, name: step.name, attempt: 1, outcome }
+                Input::StepDone { key, run, op: step.op, name: step.name, attempt: 1, outcome }
             }
             Action::Answer { .. } | Action::Announce { .. } => return,
             Action::Job(_) | Action::Evict { .. } | Action::LocalTimer { .. } | Action::RunsOfThread { .. } => {
