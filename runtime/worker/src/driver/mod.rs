@@ -50,7 +50,7 @@ const FLIGHTS_EVERY: usize = 32;
 const OFFSETS_AFTER: Duration = Duration::from_secs(1);
 /// The same while partitions are handed over, which others wait for.
 const OFFSETS_AFTER_LEAVING: Duration = Duration::from_millis(100);
-/// How often workflow threads are looked after.
+/// How often the threads that run workflow code are looked after.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// How often the server is asked for its time.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);

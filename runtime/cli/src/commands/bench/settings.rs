@@ -31,7 +31,7 @@ pub(crate) struct Load {
     /// How long each row is measured at each concurrency
     #[arg(long, value_parser = duration, default_value = "5s")]
     pub(crate) duration: Duration,
-    /// Threads that run workflow code [default: one a core]
+    /// Threads of its own that workflow code has [default: none, it runs on the worker's thread]
     #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=THREADS_MAX))]
     pub(crate) threads: Option<usize>,
     #[command(flatten)]
