@@ -123,6 +123,14 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that it may have been or may still be.
     fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>>;
 
+    /// Sends a message to be stored, and does not have to wait for the acknowledgement: without one, nothing is known.
+    ///
+    /// For whoever hears by another way what came of it, mostly, and can publish it once more with the same id otherwise.
+    fn offer(&self, message: Publish) -> BoxFuture<'static, Result<Option<PubAck>, Error>> {
+        let stored = self.publish(message);
+        Box::pin(async move { stored.await.map(Some) })
+    }
+
     /// Reads one message by its sequence, from any replica. A miss proves nothing.
     fn get(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>>;
 

@@ -12,12 +12,15 @@ use uuid::Uuid;
 
 use crate::{
     client::Client,
-    pace::{Pauses, RESEND_WINDOW},
+    pace::{PATIENCE, Pauses, RESEND_WINDOW, persist},
     replies::{Answers, Expected},
 };
 
 /// How long a sender waits for the owner's answer once the request is durable.
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_millis(500);
+
+/// How long the owner's answer alone is waited for, before the server is asked whether it has the request.
+const OWNER_ALONE: Duration = Duration::from_millis(200);
 
 /// How far a request got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +53,39 @@ pub(crate) struct Stored {
 impl Stored {
     /// Waits for the first answer.
     pub(crate) async fn answered(&self) -> Answers {
-        self.answers.until(|answers| (!answers.is_empty()).then(|| answers.clone())).await
+        self.answers.first().await
     }
 }
 
-/// Publishes a request that carries an id, and again while the stream remembers it, until the server has it.
-/// `None`: the answer to it came first.
+/// Sends a request that carries an id, so that the server or the owner has it for certain. `None`: the owner has answered it.
+///
+/// The owner's answer says more than the server's acknowledgement and mostly comes as soon, so that one is only asked for
+/// where the other does not come: the server then has one message less to send, and this process one wake-up less to wait.
+pub(crate) async fn submit(broker: &dyn Broker, publish: Publish, answer: &Expected) -> Result<Option<PubAck>, Unsent> {
+    match broker.offer(publish.clone()).await {
+        Ok(Some(ack)) => return Ok(Some(ack)),
+        Ok(None) => {
+            if timeout(OWNER_ALONE, answer.any()).await.is_ok() {
+                return Ok(None);
+            }
+            keep_publishing(broker, publish, answer, true).await
+        }
+        Err(error) => keep_publishing(broker, publish, answer, error.kind == ErrorKind::Unavailable).await,
+    }
+}
+
+/// The same, always with the acknowledgement unless the answer comes first.
 pub(crate) async fn store(broker: &dyn Broker, publish: Publish, answer: &Expected) -> Result<Option<PubAck>, Unsent> {
+    keep_publishing(broker, publish, answer, false).await
+}
+
+/// Publishes a request while the stream remembers its id, until the server has it. `sent`: it may have it already.
+async fn keep_publishing(
+    broker: &dyn Broker,
+    publish: Publish,
+    answer: &Expected,
+    sent: bool,
+) -> Result<Option<PubAck>, Unsent> {
     debug_assert!(publish.id.is_some(), "without an id a repeat would be a second request");
     let resend_until = Instant::now() + RESEND_WINDOW;
     let mut pauses = Pauses::between_attempts();
@@ -68,15 +97,23 @@ pub(crate) async fn store(broker: &dyn Broker, publish: Publish, answer: &Expect
                 Ok(ack) => return Ok(Some(ack)),
                 Err(error) => error,
             },
-            () = answer.until(|answers| (!answers.is_empty()).then_some(())) => return Ok(None),
+            () = answer.any() => return Ok(None),
         };
-        maybe_stored |= error.kind == ErrorKind::Unavailable;
+        // A stream that refuses a repeat does not have what it repeats: it looks for the id first. Where no stream answers
+        // only what was published the same way was not stored.
+        maybe_stored |= error.kind == ErrorKind::Unavailable || sent && error.kind == ErrorKind::NoResponders;
         let pause = pauses.next();
         if !error.is_retryable() || Instant::now() + pause >= resend_until {
             return Err(if maybe_stored { Unsent::Unknown(error) } else { Unsent::Refused(error) });
         }
         sleep(pause).await;
     }
+}
+
+/// The sequence of a request that was sent moments ago: the stream knows its id, and stores it if it is not there.
+pub(crate) async fn sequence(broker: &dyn Broker, publish: &Publish) -> Result<u64, Error> {
+    debug_assert!(publish.id.is_some(), "without an id a repeat would be a second request");
+    persist(PATIENCE, || broker.publish(publish.clone())).await.map(|ack| ack.seq)
 }
 
 /// A request to a run that exists or is about to.
@@ -127,9 +164,8 @@ impl Ask<'_> {
 
     /// Stores the request, and waits a little for the owner's answer.
     pub(crate) async fn deliver(self, client: &Client) -> Result<Delivered, AskError> {
-        let (_, answer) = self.store(client).await?;
-        let answered = answer.until(|answers| (!answers.is_empty()).then(|| answers.clone()));
-        match timeout(ANSWER_WAIT, answered).await {
+        let (_, answer) = self.submit(client).await?;
+        match timeout(ANSWER_WAIT, answer.first()).await {
             Ok(answers) => match answers.rejected {
                 Some(rejection) => Err(AskError::Rejected(rejection)),
                 None => Ok(Delivered::Accepted),
@@ -138,12 +174,23 @@ impl Ask<'_> {
         }
     }
 
+    /// Sends the request, so that the server or the owner has it. `None` instead of an acknowledgement: the owner has answered.
+    pub(crate) async fn submit(self, client: &Client) -> Result<(Option<PubAck>, Expected), AskError> {
+        let (publish, answer) = self.prepare(client).await?;
+        let ack = submit(client.broker(), publish, &answer).await.map_err(AskError::Unsent)?;
+        Ok((ack, answer))
+    }
+
     /// Stores the request only. `None` instead of an acknowledgement: it was answered before.
     pub(crate) async fn store(self, client: &Client) -> Result<(Option<PubAck>, Expected), AskError> {
-        let answer =
-            client.replies().expect(client.broker()).await.map_err(|error| AskError::Unsent(Unsent::Refused(error)))?;
-        let publish = self.publish(client, answer.subject());
+        let (publish, answer) = self.prepare(client).await?;
         let ack = store(client.broker(), publish, &answer).await.map_err(AskError::Unsent)?;
         Ok((ack, answer))
+    }
+
+    async fn prepare(self, client: &Client) -> Result<(Publish, Expected), AskError> {
+        let expected = client.replies().expect(client.broker()).await;
+        let answer = expected.map_err(|error| AskError::Unsent(Unsent::Refused(error)))?;
+        Ok((self.publish(client, answer.subject()), answer))
     }
 }

@@ -130,6 +130,16 @@ impl Broker for NatsBroker {
         Box::pin(async move { link.publish(message).await })
     }
 
+    fn offer(&self, message: Publish) -> BoxFuture<'static, Result<Option<PubAck>, Error>> {
+        if self.shared.group.is_some() {
+            // What goes out in a batch is acknowledged with it.
+            let stored = self.publish(message);
+            return Box::pin(async move { stored.await.map(Some) });
+        }
+        let link = self.link();
+        Box::pin(async move { link.offer(message).await.map(|()| None) })
+    }
+
     fn get(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>> {
         let (link, stream) = (self.link(), self.stream(stream));
         Box::pin(async move { link.get_direct(&stream, &Which::seq(seq)).await })

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::Message;
+use async_nats::{HeaderMap, Message, Subject};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::{
@@ -18,8 +19,18 @@ impl Link {
     /// Sends a message.
     pub(super) async fn send(&self, message: PlainMessage) -> Result<(), Error> {
         let map = headers::to_nats(message.headers)?;
-        let subject = message.subject;
-        let post = self.post(subject.clone().into(), message.reply.map(Into::into), map, message.payload);
+        self.send_off(message.subject, message.reply.map(Into::into), map, message.payload).await
+    }
+
+    /// Sends something that nobody answers.
+    pub(super) async fn send_off(
+        &self,
+        subject: String,
+        reply: Option<Subject>,
+        map: HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), Error> {
+        let post = self.post(subject.clone().into(), reply, map, payload);
         tokio::time::timeout(ANSWER_WAIT, post)
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, format!("no connection to send to {subject}"))))
@@ -29,7 +40,7 @@ impl Link {
     pub(super) async fn request(&self, message: PlainMessage, wait: Duration) -> Result<PlainMessage, Error> {
         let map = headers::to_nats(message.headers)?;
         let subject = message.subject;
-        let answer = self.ask(subject.clone().into(), map, message.payload, wait).await?;
+        let answer = self.ask_for(wait, subject.clone().into(), map, message.payload).await?;
         if is_unanswered(&answer) {
             return Err(Error::new(ErrorKind::NoResponders, format!("nobody listens to {subject}")));
         }

@@ -1,21 +1,22 @@
 //! One connection, as the rest of this module uses it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::pin, sync::Arc, task::Poll, time::Duration};
 
-use async_nats::{Client, HeaderMap, Message, StatusCode, Subject, Subscriber, connection::State};
+use async_nats::{Client, HeaderMap, Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
+use futures_util::poll;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::{
     outbox::{Outbox, Outgoing},
     refusal::{ApiError, Refusal},
-    replies::Replies,
+    replies::{Expected, Replies, is_connected, no_answer},
 };
 use crate::error::{Error, ErrorKind};
 
-/// How long the server may take to answer. After it the outcome is unknown.
-pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(10);
+pub(super) use super::replies::ANSWER_WAIT;
+
 /// A call that may be repeated is, after so long and then after twice that and so on: a cluster that changes its leader
 /// drops calls without a word.
 const REPEAT_AFTER: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ impl Link {
         subscriber: Subscriber,
         lost: watch::Receiver<u64>,
     ) -> Self {
-        let dispatcher = tokio::spawn(replies.clone().run(subscriber));
+        let dispatcher = tokio::spawn(replies.clone().run(client.clone(), subscriber));
         let outbox = Outbox::new(client.clone());
         Self { client, url, task_ack_wait, replies, lost, outbox, dispatcher }
     }
@@ -66,22 +67,45 @@ impl Link {
         self.outbox.post(Outgoing { subject, reply, headers, payload }).await
     }
 
-    /// Asks and waits for one answer. That nobody listens is an answer too: see [`is_unanswered`].
-    pub(super) async fn ask(
+    /// Asks and waits for one answer, for [`ANSWER_WAIT`]. That nobody listens is an answer too: see [`is_unanswered`].
+    pub(super) async fn ask(&self, subject: Subject, headers: HeaderMap, payload: Bytes) -> Result<Message, Error> {
+        let expected = self.replies.expect_in_time(subject.clone());
+        self.exchange(expected, ANSWER_WAIT, subject, headers, payload).await
+    }
+
+    /// The same for as long as is said.
+    pub(super) async fn ask_for(
         &self,
+        wait: Duration,
         subject: Subject,
         headers: HeaderMap,
         payload: Bytes,
-        wait: Duration,
     ) -> Result<Message, Error> {
-        let asked = subject.clone();
-        let answer = async move {
-            let mut expected = self.replies.expect_unsent(subject.clone());
-            self.post(subject, Some(expected.reply()), headers, payload).await?;
-            expected.sent();
-            expected.answer().await
-        };
-        timeout(wait, answer).await.unwrap_or_else(|_| Err(self.no_answer(&asked, wait)))
+        let expected = self.replies.expect(subject.clone());
+        let answer = self.exchange(expected, wait, subject.clone(), headers, payload);
+        timeout(wait, answer).await.unwrap_or_else(|_| Err(self.no_answer(&subject, wait)))
+    }
+
+    async fn exchange(
+        &self,
+        mut expected: Expected,
+        wait: Duration,
+        subject: Subject,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Message, Error> {
+        let mut posted = pin!(self.post(subject.clone(), Some(expected.reply()), headers, payload));
+        match poll!(posted.as_mut()) {
+            Poll::Ready(posted) => posted?,
+            // Only without a connection: no timer is needed otherwise.
+            Poll::Pending => {
+                expected.set_sent(false);
+                let posted = timeout(wait, posted).await;
+                posted.unwrap_or_else(|_| Err(self.no_answer(&subject, wait)))?;
+                expected.set_sent(true);
+            }
+        }
+        expected.answer().await
     }
 
     /// Asks for something that may be asked repeatedly, and takes the first answer.
@@ -101,8 +125,7 @@ impl Link {
     }
 
     pub(super) fn no_answer(&self, subject: &Subject, wait: Duration) -> Error {
-        let connection = if self.is_connected() { "" } else { ", the connection is lost" };
-        Error::new(ErrorKind::Unavailable, format!("no answer from {subject} within {wait:?}{connection}"))
+        no_answer(&self.client, subject, wait)
     }
 
     /// Calls JetStream's API, for something that may be done twice.
@@ -115,7 +138,7 @@ impl Link {
     pub(super) async fn api_once<T: DeserializeOwned>(&self, call: &str, body: &impl Serialize) -> Result<T, Refusal> {
         let payload = serde_json::to_vec(body).map_err(|error| other(call, &error))?;
         let subject = format!("$JS.API.{call}").into();
-        read_api(call, &self.ask(subject, HeaderMap::new(), payload.into(), ANSWER_WAIT).await?)
+        read_api(call, &self.ask(subject, HeaderMap::new(), payload.into()).await?)
     }
 
     /// Returns when the server has taken in everything that was sent before.
@@ -144,7 +167,7 @@ impl Link {
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.client.connection_state() == State::Connected
+        is_connected(&self.client)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, HeaderMap, PublishErrorKind, Subject, connection::State};
+use async_nats::{Client, HeaderMap, PublishErrorKind, Subject};
 use bytes::Bytes;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -16,6 +16,7 @@ use tokio::{
     time::sleep,
 };
 
+use super::replies::is_connected;
 use crate::{
     error::{Error, ErrorKind},
     rules::check_subject,
@@ -87,10 +88,6 @@ async fn send_waiting(client: Client, mut queue: mpsc::UnboundedReceiver<Waiting
         }
         count.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-fn is_connected(client: &Client) -> bool {
-    client.connection_state() == State::Connected
 }
 
 async fn push(client: &Client, message: Outgoing) -> Result<(), Error> {

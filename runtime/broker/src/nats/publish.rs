@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     headers,
-    link::{ANSWER_WAIT, Link, is_unanswered},
+    link::{Link, is_unanswered},
     refusal::{ApiError, Refusal},
 };
 use crate::{
@@ -32,10 +32,16 @@ impl Link {
         self.store(message.subject, map, message.payload).await.map_err(Error::from)
     }
 
+    /// Sends a message to be stored, without asking for an acknowledgement.
+    pub(super) async fn offer(&self, mut message: Publish) -> Result<(), Error> {
+        let map = headers::of(&mut message)?;
+        self.send_off(message.subject, None, map, message.payload).await
+    }
+
     /// Sends to a stream and reads its answer.
     pub(super) async fn store(&self, subject: String, map: HeaderMap, payload: Bytes) -> Result<PubAck, Refusal> {
         let subject = Subject::from(subject);
-        let answer = self.ask(subject.clone(), map, payload, ANSWER_WAIT).await?;
+        let answer = self.ask(subject.clone(), map, payload).await?;
         read(&subject, &answer)
     }
 }

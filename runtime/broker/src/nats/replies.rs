@@ -1,29 +1,42 @@
 //! Answers to what this process asks: one subscription for all, so that thousands can be awaited at once.
 //!
 //! async-nats has the same in its requests. This one also forgets what nobody waits for any more, and ends waiting at
-//! once when the connection is lost or the server says that a subject is forbidden.
+//! once when the connection is lost or the server says that a subject is forbidden. One clock ends waiting for all that
+//! were not answered in time: a timer for each took more than a tenth of what it costs to publish.
 
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use async_nats::{Message, Subject, Subscriber};
+use async_nats::{Client, Message, Subject, Subscriber, connection::State};
 use futures_util::StreamExt;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 use crate::error::{Error, ErrorKind};
 
 type Answer = Result<Message, Error>;
 
+/// How long the server may take to answer. After it the outcome is unknown.
+pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// How often is looked whose time is over.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// After so many looks it is, as the first of them may come at once.
+const LOOKS_MAX: u32 = (ANSWER_WAIT.as_millis() / LOOK_EVERY.as_millis()) as u32 + 1;
+
 #[derive(Debug)]
 pub(super) struct Replies {
     prefix: String,
     next: AtomicU64,
-    waiting: Mutex<HashMap<u64, Waiting>>,
+    waiting: Mutex<HashMap<u64, Waiting, BuildHasherDefault<NumberHasher>>>,
+    /// How often was looked whose time is over.
+    looks: AtomicU32,
     /// Subjects that could not be listened to, until somebody asks.
     unheard: Mutex<HashSet<String>>,
 }
@@ -37,12 +50,39 @@ struct Waiting {
     answer: oneshot::Sender<Answer>,
     /// Not yet sent, it has nothing to lose with a connection.
     sent: bool,
+    /// The look at which its time is over; none where whoever waits sees to that himself.
+    until: Option<u32>,
+}
+
+/// Spreads consecutive numbers, which nobody else chooses, over a table.
+#[derive(Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only numbers are hashed");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The golden ratio, as in Knuth, The Art of Computer Programming, volume 3, 6.4.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
 }
 
 impl Replies {
     /// Answers that come to subjects below `prefix`.
     pub(super) fn new(prefix: String) -> Self {
-        Self { prefix, next: AtomicU64::new(0), waiting: Mutex::default(), unheard: Mutex::default() }
+        Self {
+            prefix,
+            next: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            looks: AtomicU32::new(0),
+            unheard: Mutex::default(),
+        }
     }
 
     /// What has to be subscribed for [`run`](Self::run).
@@ -50,31 +90,56 @@ impl Replies {
         format!("{}.*", self.prefix)
     }
 
-    /// Awaits one answer to something sent to `subject`.
+    /// Awaits one answer to something sent to `subject`, however long that takes.
     pub(super) fn expect(self: &Arc<Self>, subject: Subject) -> Expected {
-        self.expect_to(subject, true)
+        self.add(subject, None)
     }
 
-    /// The same for something that is still to be sent, which may have to wait for a connection: see [`Expected::sent`].
-    pub(super) fn expect_unsent(self: &Arc<Self>, subject: Subject) -> Expected {
-        self.expect_to(subject, false)
+    /// The same for [`ANSWER_WAIT`], or half a second more.
+    pub(super) fn expect_in_time(self: &Arc<Self>, subject: Subject) -> Expected {
+        let until = self.looks.load(Ordering::Relaxed).wrapping_add(LOOKS_MAX);
+        self.add(subject, Some(until))
     }
 
-    fn expect_to(self: &Arc<Self>, subject: Subject, sent: bool) -> Expected {
+    fn add(self: &Arc<Self>, subject: Subject, until: Option<u32>) -> Expected {
         let (answer, receiver) = oneshot::channel();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting().insert(id, Waiting { subject, answer, sent });
+        self.waiting().insert(id, Waiting { subject, answer, sent: true, until });
         Expected { replies: self.clone(), id, receiver, answered: false }
     }
 
     /// Hands out answers until the subscription ends.
-    pub(super) async fn run(self: Arc<Self>, mut subscriber: Subscriber) {
-        while let Some(message) = subscriber.next().await {
-            let id = message.subject.get(self.prefix.len() + 1..).and_then(|token| token.parse().ok());
-            let waiting = id.and_then(|id: u64| self.waiting().remove(&id));
-            if let Some(waiting) = waiting {
-                // Whoever waited may have left in this moment.
-                let _ = waiting.answer.send(Ok(message));
+    pub(super) async fn run(self: Arc<Self>, client: Client, mut subscriber: Subscriber) {
+        let hand_out = async {
+            while let Some(message) = subscriber.next().await {
+                let id = message.subject.get(self.prefix.len() + 1..).and_then(|token| token.parse().ok());
+                let waiting = id.and_then(|id: u64| self.waiting().remove(&id));
+                if let Some(waiting) = waiting {
+                    // Whoever waited may have left in this moment.
+                    let _ = waiting.answer.send(Ok(message));
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = hand_out => {}
+            never = self.keep_time(&client) => match never {},
+        }
+    }
+
+    /// Ends waiting for what was not answered in time.
+    async fn keep_time(&self, client: &Client) -> Infallible {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let look = self.looks.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            let late: Vec<_> = self
+                .waiting()
+                .extract_if(|_, waiting| waiting.until == Some(look))
+                .map(|(_, waiting)| waiting)
+                .collect();
+            for waiting in late {
+                let error = no_answer(client, &waiting.subject, ANSWER_WAIT);
+                let _ = waiting.answer.send(Err(error));
             }
         }
     }
@@ -115,7 +180,7 @@ impl Replies {
         self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting, BuildHasherDefault<NumberHasher>>> {
         // Nothing panics while it holds the lock, and a map is whole at any time.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,10 +201,11 @@ impl Expected {
         format!("{}.{}", self.replies.prefix, self.id).into()
     }
 
-    /// What is to be answered is on its way.
-    pub(super) fn sent(&self) {
+    /// Whether what is to be answered is on its way, as it is taken to be at first. While it is not it has nothing to lose with
+    /// a connection.
+    pub(super) fn set_sent(&self, sent: bool) {
         if let Some(waiting) = self.replies.waiting().get_mut(&self.id) {
-            waiting.sent = true;
+            waiting.sent = sent;
         }
     }
 
@@ -157,4 +223,14 @@ impl Drop for Expected {
             self.replies.waiting().remove(&self.id);
         }
     }
+}
+
+/// That no answer came within `wait`.
+pub(super) fn no_answer(client: &Client, subject: &str, wait: Duration) -> Error {
+    let connection = if is_connected(client) { "" } else { ", the connection is lost" };
+    Error::new(ErrorKind::Unavailable, format!("no answer from {subject} within {wait:?}{connection}"))
+}
+
+pub(super) fn is_connected(client: &Client) -> bool {
+    client.connection_state() == State::Connected
 }

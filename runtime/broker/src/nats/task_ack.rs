@@ -29,7 +29,7 @@ impl NatsAck {
 
     /// Tells the server and waits until it has taken it in.
     async fn confirmed(&self, what: Bytes) -> Result<(), Error> {
-        let answer = self.link.ask(self.reply.clone(), HeaderMap::new(), what, ANSWER_WAIT).await?;
+        let answer = self.link.ask(self.reply.clone(), HeaderMap::new(), what).await?;
         if is_unanswered(&answer) {
             return Err(Error::new(ErrorKind::NoResponders, format!("no consumer takes {}", self.reply)));
         }

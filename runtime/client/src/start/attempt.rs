@@ -60,11 +60,16 @@ impl Attempt<'_> {
         let answer = persist(PATIENCE, || self.client.replies().expect(broker))
             .await
             .map_err(|source| StartError::Broker { id: id(), source })?;
-        let seq = match request::store(broker, self.publish(answer.subject()), &answer).await {
+        let publish = self.publish(answer.subject());
+        let mut seq = match request::submit(broker, publish.clone(), &answer).await {
             Ok(ack) => ack.map(|ack| ack.seq),
             Err(Unsent::Refused(source)) => return Err(StartError::Broker { id: id(), source }),
             Err(Unsent::Unknown(error)) => return Err(self.unknown(error.message)),
         };
+        if seq.is_none() && self.plan.joins() && answer.first().await.rejected.is_some() {
+            // Whether a run took it all the same depends on where it stands.
+            seq = Some(request::sequence(broker, &publish).await.map_err(|error| self.unknown(error.message))?);
+        }
         let stored = Stored { answers: Arc::new(answer), seq };
         let sent = match (timeout(ANSWER_WAIT, stored.answered()).await, seq) {
             (Ok(answers), _) => self.judge(answers, seq).await?,

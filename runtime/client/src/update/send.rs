@@ -78,7 +78,7 @@ pub(super) async fn send(target: &Target, call: UpdateCall) -> Result<Accepted, 
             context: Some(headers),
             input: input.clone(),
         };
-        let (ack, answers) = match ask.store(target.client()).await {
+        let (ack, answers) = match ask.submit(target.client()).await {
             Ok((ack, answers)) => (ack, Arc::new(answers)),
             Err(AskError::Unsent(Unsent::Refused(source))) => return Err(UpdateError::Broker { id: id(), source }),
             Err(AskError::Unsent(Unsent::Unknown(source))) => {
