@@ -240,11 +240,17 @@ pub async fn read_back(
     reversed: &mut Vec<StoredRecord>,
 ) -> Result<(), HistoryError> {
     while !back.is_empty() {
-        let round = try_join_all(back.iter().map(|seq| read_one(broker, run, *seq))).await?;
-        back = round.first().map(|first| first.frame.back.clone()).unwrap_or_default();
-        reversed.extend(round.into_iter().rev());
+        reversed.extend(read_round(broker, run, &back).await?);
+        back = reversed.last().map(|earliest| earliest.frame.back.clone()).unwrap_or_default();
     }
     Ok(())
+}
+
+/// The records of a run at the sequences that a later one carries, the latest first.
+pub async fn read_round(broker: &dyn Broker, run: RunId, back: &[u64]) -> Result<Vec<StoredRecord>, HistoryError> {
+    let mut round = try_join_all(back.iter().map(|seq| read_one(broker, run, *seq))).await?;
+    round.reverse();
+    Ok(round)
 }
 
 /// One record of a run. A replica may not have it yet, so a miss is asked of the leader before it counts.

@@ -19,18 +19,18 @@ impl Link {
     /// Sends a message.
     pub(super) async fn send(&self, message: PlainMessage) -> Result<(), Error> {
         let map = headers::to_nats(message.headers)?;
-        self.send_off(message.subject, message.reply.map(Into::into), map, message.payload).await
+        self.send_off(message.subject.into(), message.reply.map(Into::into), map, message.payload).await
     }
 
     /// Sends something that nobody answers.
     pub(super) async fn send_off(
         &self,
-        subject: String,
+        subject: Subject,
         reply: Option<Subject>,
         map: HeaderMap,
         payload: Bytes,
     ) -> Result<(), Error> {
-        let post = self.post(subject.clone().into(), reply, map, payload);
+        let post = self.post(subject.clone(), reply, map, payload);
         tokio::time::timeout(ANSWER_WAIT, post)
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, format!("no connection to send to {subject}"))))

@@ -35,7 +35,7 @@ impl Link {
     /// Sends a message to be stored, without asking for an acknowledgement.
     pub(super) async fn offer(&self, mut message: Publish) -> Result<(), Error> {
         let map = headers::of(&mut message)?;
-        self.send_off(message.subject, None, map, message.payload).await
+        self.send_off(message.subject.into(), None, map, message.payload).await
     }
 
     /// Sends to a stream and reads its answer.

@@ -4,9 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
-use tokio::time::timeout;
 
-use super::link::{ANSWER_WAIT, Link, is_unanswered};
+use super::link::{Link, is_unanswered};
 use crate::{
     broker::{BoxFuture, TaskAck},
     error::{Error, ErrorKind},
@@ -35,6 +34,11 @@ impl NatsAck {
         }
         Ok(())
     }
+
+    /// Tells the server.
+    async fn told(&self, what: Bytes) -> Result<(), Error> {
+        self.link.send_off(self.reply.clone(), None, HeaderMap::new(), what).await
+    }
 }
 
 impl TaskAck for NatsAck {
@@ -42,14 +46,12 @@ impl TaskAck for NatsAck {
         Box::pin(self.confirmed(Bytes::from_static(ACK.as_bytes())))
     }
 
+    fn let_go(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.told(Bytes::from_static(ACK.as_bytes())))
+    }
+
     fn progress(&self) -> BoxFuture<'_, Result<(), Error>> {
-        let payload = Bytes::from_static(PROGRESS.as_bytes());
-        let post = self.link.post(self.reply.clone(), None, HeaderMap::new(), payload);
-        Box::pin(async move {
-            timeout(ANSWER_WAIT, post)
-                .await
-                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "no connection to tell progress by")))
-        })
+        Box::pin(self.told(Bytes::from_static(PROGRESS.as_bytes())))
     }
 
     fn retry_after(&self, delay: Duration) -> BoxFuture<'_, Result<(), Error>> {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use highwater_broker::{Message, Stream};
+use highwater_broker::{BoxFuture, Message, Stream};
 use highwater_protocol::{
     Failure, FailureKind, TimeoutKind,
     event::{ActivityCancellation, Outcome},
@@ -17,6 +17,7 @@ use super::{
     lease::{GivenUp, Lease},
     report::{reject, report},
     retry::{self, Retry},
+    settled::is_settled,
     state::StateEntry,
     trace::attempt_span,
     work::{Attempt, Ended},
@@ -121,7 +122,8 @@ impl Case<'_> {
         .await;
     }
 
-    /// The attempt's number and what is known from earlier ones; `None` when a later attempt's message exists already.
+    /// The attempt's number and what is known from earlier ones; `None` when a later attempt's message exists already, or the
+    /// outcome.
     async fn known(&self, entry: &StateEntry) -> Result<Option<(u32, ActivityState)>, GivenUp> {
         let task = &self.task;
         if self.delivered <= 1 && task.attempt <= 1 {
@@ -132,6 +134,14 @@ impl Case<'_> {
             let any = self.host.broker.subjects().task_any(&task.call.queue, task.run, task.call.op);
             let last = self.lease.insist(|| self.host.broker.last_from_leader(Stream::Tasks, any.clone())).await?;
             if last.is_some_and(|last| last.seq > self.seq) {
+                return Ok(None);
+            }
+            let is_settled = || -> BoxFuture<'static, _> {
+                let (broker, task) = (self.host.broker.clone(), task.clone());
+                Box::pin(async move { is_settled(&*broker, &task).await })
+            };
+            if self.lease.insist(is_settled).await? {
+                tracing::info!(run = %task.run, op = %task.call.op, "the task of an activity that has its outcome came again; it ends");
                 return Ok(None);
             }
         }
@@ -242,7 +252,11 @@ impl Case<'_> {
     /// Reports the outcome and clears what is kept for further attempts. `noted` tells that the owner wrote the entry
     /// since it was read.
     async fn close(&self, attempt: u32, outcome: Outcome, entry: &StateEntry, noted: bool) {
-        report(self.host, self.lease, &self.task, attempt, outcome).await;
+        report(self.host, &self.task, attempt, outcome).await;
+        if !self.host.stop.is_cancelled() && !entry.may_exist(noted).await {
+            return self.lease.let_go().await;
+        }
+        self.lease.done().await;
         // Another worker that may have the task by now still needs it.
         if self.lease.is_held() {
             entry.clear(noted).await;

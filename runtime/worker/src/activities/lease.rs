@@ -112,6 +112,15 @@ impl Lease {
         }
     }
 
+    /// The task is done, and should the server not hear of it, whoever gets the task again finds that out.
+    pub(super) async fn let_go(&self) {
+        if self.is_held()
+            && let Err(error) = self.ack.let_go().await
+        {
+            tracing::debug!(%error, "cannot tell the server that a task is done");
+        }
+    }
+
     /// Gives the task back for another delivery. Not told when it may be another process's, and told once: a repeated
     /// nak may meet the delivery that the first one brought about.
     pub(super) async fn retry_after(&self, delay: Duration) {

@@ -6,7 +6,7 @@
 //! - [`around`]: the way of an attempt to its code, through the interceptors.
 //! - [`work`]: runs the user's code under its timeouts.
 //! - [`heartbeat`] and [`cancel`]: what goes back and forth while it runs.
-//! - [`retry`] and [`report`]: what is sent when it ended.
+//! - [`retry`] and [`report`]: what is sent when it ended. [`settled`]: whether a worker before has sent it.
 //! - [`lease`]: for how long the task is this process's. [`state`]: what is known of it beside the task.
 //! - [`trace`]: its span.
 //!
@@ -23,6 +23,7 @@ mod lease;
 mod poller;
 mod report;
 mod retry;
+mod settled;
 mod state;
 mod trace;
 mod work;

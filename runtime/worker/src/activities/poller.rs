@@ -20,7 +20,7 @@ use crate::backoff::Backoff;
 const TAKE_WAIT: Duration = Duration::from_secs(30);
 /// How long a task may wait here for a slot that another queue of this worker was faster to take.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
-/// How long abandoned attempts have to write down their heartbeat details.
+/// How long abandoned attempts have to write down their heartbeat details, and what was said before to reach the server.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A call for tasks.
@@ -135,6 +135,8 @@ impl ActivityWorker {
     async fn finish(&self, mut attempts: JoinSet<()>, taking: Option<Taking>) {
         let ended = timeout(self.grace, self.wind_up(&mut attempts, taking)).await;
         if ended.is_ok() {
+            // Tasks that were let go of before are no other worker's, once the server has heard of that.
+            let _ = timeout(LAST_WORDS, self.host.broker.flush()).await;
             return;
         }
         let left = attempts.len();

@@ -21,8 +21,8 @@ use crate::backoff::Backoff;
 /// The partition under which tasks are rejected: what cannot be read tells none.
 const REJECTED_PARTITION: u16 = 0;
 
-/// Stores the outcome in the run's inbox, however long that takes, and then ends the task.
-pub(super) async fn report(host: &Host, lease: &Lease, task: &ActivityTask, attempt: u32, outcome: Outcome) {
+/// Stores the outcome in the run's inbox, however long that takes.
+pub(super) async fn report(host: &Host, task: &ActivityTask, attempt: u32, outcome: Outcome) {
     let name = task.call.name.as_str();
     let mut report = ActivityReport { op: task.call.op, attempt, outcome: fit(host.limits, name, outcome) };
     tracing::debug!(outcome = kind(&report.outcome), "the activity ended");
@@ -47,7 +47,6 @@ pub(super) async fn report(host: &Host, lease: &Lease, task: &ActivityTask, atte
         }
         backoff.pause().await;
     }
-    lease.done().await;
 }
 
 /// The outcome, or what says that it is too large.

@@ -96,6 +96,11 @@ impl StateEntry {
         })
     }
 
+    /// Whether there may be an entry. `exists` tells that somebody else wrote it.
+    pub(super) async fn may_exist(&self, exists: bool) -> bool {
+        exists || self.known.lock().await.touched
+    }
+
     /// Clears the entry of an activity that has its outcome, when there is one as far as is known. `exists` tells that
     /// somebody else wrote it.
     ///
