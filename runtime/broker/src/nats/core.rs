@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{HeaderMap, Message, Subject};
-use bytes::Bytes;
+use async_nats::Message;
 use futures_util::{Stream, StreamExt};
 
 use super::{
     headers,
-    link::{ANSWER_WAIT, Link, is_unanswered},
+    link::{Link, is_unanswered},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -20,20 +19,6 @@ impl Link {
     pub(super) async fn send(&self, message: PlainMessage) -> Result<(), Error> {
         let map = headers::to_nats(message.headers)?;
         self.send_off(message.subject.into(), message.reply.map(Into::into), map, message.payload).await
-    }
-
-    /// Sends something that nobody answers.
-    pub(super) async fn send_off(
-        &self,
-        subject: Subject,
-        reply: Option<Subject>,
-        map: HeaderMap,
-        payload: Bytes,
-    ) -> Result<(), Error> {
-        let post = self.post(subject.clone(), reply, map, payload);
-        tokio::time::timeout(ANSWER_WAIT, post)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, format!("no connection to send to {subject}"))))
     }
 
     /// Asks and waits for one answer.

@@ -1,15 +1,14 @@
 //! One connection, as the rest of this module uses it.
 
-use std::{fmt, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_nats::{Client, HeaderMap, Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
-use futures_util::poll;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::{
-    outbox::{Outbox, Outgoing},
+    outbox::{Outbox, Outgoing, Posted},
     refusal::{ApiError, Refusal},
     replies::{Expected, Replies, is_connected, no_answer},
 };
@@ -64,7 +63,23 @@ impl Link {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<(), Error> {
-        self.outbox.post(Outgoing { subject, reply, headers, payload }).await
+        self.outbox.post(Outgoing { subject, reply, headers, payload }).sent().await
+    }
+
+    /// Sends something that nobody answers.
+    pub(super) async fn send_off(
+        &self,
+        subject: Subject,
+        reply: Option<Subject>,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), Error> {
+        match self.outbox.post(Outgoing { subject: subject.clone(), reply, headers, payload }) {
+            Posted::Done(result) => result,
+            waits @ Posted::Waits(_) => timeout(ANSWER_WAIT, waits.sent()).await.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Unavailable, format!("no connection to send to {subject}")))
+            }),
+        }
     }
 
     /// Asks and waits for one answer, for [`ANSWER_WAIT`]. That nobody listens is an answer too: see [`is_unanswered`].
@@ -94,13 +109,12 @@ impl Link {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Message, Error> {
-        let mut posted = pin!(self.post(subject.clone(), Some(expected.reply()), headers, payload));
-        match poll!(posted.as_mut()) {
-            Poll::Ready(posted) => posted?,
-            // Only without a connection: no timer is needed otherwise.
-            Poll::Pending => {
+        let message = Outgoing { subject: subject.clone(), reply: Some(expected.reply()), headers, payload };
+        match self.outbox.post(message) {
+            Posted::Done(result) => result?,
+            waits @ Posted::Waits(_) => {
                 expected.set_sent(false);
-                let posted = timeout(wait, posted).await;
+                let posted = timeout(wait, waits.sent()).await;
                 posted.unwrap_or_else(|_| Err(self.no_answer(&subject, wait)))?;
                 expected.set_sent(true);
             }
