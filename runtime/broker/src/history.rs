@@ -173,6 +173,12 @@ impl NewRecord {
     pub fn headers(&self) -> Headers {
         self.summary.headers(self.run, self.time, self.first)
     }
+
+    /// The message that stores it behind the one at sequence `expect`.
+    fn publish(&self, subject: String, expect: u64) -> Publish {
+        let (headers, payload) = (self.headers(), self.payload.clone());
+        Publish { subject, headers, payload, expect_last: Some(expect), ..Publish::default() }
+    }
 }
 
 impl Summary {
@@ -276,41 +282,49 @@ pub enum Appended {
 /// what became of it: an answer that got lost is looked up by the record's own id. Only an error that a retry cannot
 /// mend is returned.
 pub async fn append(broker: &dyn Broker, key: &Key, record: &NewRecord, expect: u64) -> Result<Appended, Error> {
-    const PAUSE_MAX: Duration = Duration::from_secs(2);
     let subject = broker.subjects().history(key);
+    match broker.publish(record.publish(subject.clone(), expect)).await {
+        Ok(ack) => Ok(Appended::Stored(ack.seq)),
+        // Thousands are on their way at once, and this is for few of them.
+        Err(error) => Box::pin(append_in_spite_of(broker, subject, record, expect, error)).await,
+    }
+}
+
+/// What becomes of a record after an error: it is looked up, and tried again.
+async fn append_in_spite_of(
+    broker: &dyn Broker,
+    subject: String,
+    record: &NewRecord,
+    expect: u64,
+    mut error: Error,
+) -> Result<Appended, Error> {
+    const PAUSE_MAX: Duration = Duration::from_secs(2);
     let mut pause = Duration::from_millis(50);
     loop {
-        let publish = Publish {
-            subject: subject.clone(),
-            headers: record.headers(),
-            payload: record.payload.clone(),
-            expect_last: Some(expect),
-            ..Publish::default()
-        };
-        match broker.publish(publish).await {
-            Ok(ack) => return Ok(Appended::Stored(ack.seq)),
-            Err(error) if error.kind == ErrorKind::Conflict || error.is_retryable() => {
-                // Whoever wrote, it may have been us: the server had stored it and the answer was lost.
-                match broker.last_from_leader(Stream::History, subject.clone()).await {
-                    Ok(last) => {
-                        let last_seq = last.as_ref().map_or(0, |message| message.seq);
-                        let ours =
-                            last.is_some_and(|m| Frame::decode(&m.payload).is_ok_and(|(f, _)| f.record == record.id));
-                        if ours {
-                            return Ok(Appended::Stored(last_seq));
-                        }
-                        if last_seq != expect {
-                            return Ok(Appended::Lost);
-                        }
-                    }
-                    Err(error) if !error.is_retryable() => return Err(error),
-                    Err(_) => {}
+        if error.kind != ErrorKind::Conflict && !error.is_retryable() {
+            return Err(error);
+        }
+        // Whoever wrote, it may have been us: the server had stored it and the answer was lost.
+        match broker.last_from_leader(Stream::History, subject.clone()).await {
+            Ok(last) => {
+                let last_seq = last.as_ref().map_or(0, |message| message.seq);
+                let ours = last.is_some_and(|m| Frame::decode(&m.payload).is_ok_and(|(f, _)| f.record == record.id));
+                if ours {
+                    return Ok(Appended::Stored(last_seq));
+                }
+                if last_seq != expect {
+                    return Ok(Appended::Lost);
                 }
             }
-            Err(error) => return Err(error),
+            Err(error) if !error.is_retryable() => return Err(error),
+            Err(_) => {}
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
+        match broker.publish(record.publish(subject.clone(), expect)).await {
+            Ok(ack) => return Ok(Appended::Stored(ack.seq)),
+            Err(again) => error = again,
+        }
     }
 }
 

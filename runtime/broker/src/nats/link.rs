@@ -84,11 +84,15 @@ impl Link {
 
     /// Asks and waits for one answer, for [`ANSWER_WAIT`]. That nobody listens is an answer too: see [`is_unanswered`].
     pub(super) async fn ask(&self, subject: Subject, headers: HeaderMap, payload: Bytes) -> Result<Message, Error> {
-        let expected = self.replies.expect_in_time(subject.clone());
-        self.exchange(expected, ANSWER_WAIT, subject, headers, payload).await
+        self.begin(subject, headers, payload).answer().await
     }
 
-    /// The same for as long as is said.
+    /// Asks at once, and tells how to wait for the answer, which takes little room: there may be thousands of these.
+    pub(super) fn begin(&self, subject: Subject, headers: HeaderMap, payload: Bytes) -> Exchange<'_> {
+        self.exchange(self.replies.expect_in_time(subject.clone()), subject, headers, payload)
+    }
+
+    /// The same as [`ask`](Self::ask) for as long as is said.
     pub(super) async fn ask_for(
         &self,
         wait: Duration,
@@ -96,30 +100,17 @@ impl Link {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Message, Error> {
-        let expected = self.replies.expect(subject.clone());
-        let answer = self.exchange(expected, wait, subject.clone(), headers, payload);
-        timeout(wait, answer).await.unwrap_or_else(|_| Err(self.no_answer(&subject, wait)))
+        let exchange = self.exchange(self.replies.expect(subject.clone()), subject.clone(), headers, payload);
+        timeout(wait, exchange.answer()).await.unwrap_or_else(|_| Err(self.no_answer(&subject, wait)))
     }
 
-    async fn exchange(
-        &self,
-        mut expected: Expected,
-        wait: Duration,
-        subject: Subject,
-        headers: HeaderMap,
-        payload: Bytes,
-    ) -> Result<Message, Error> {
+    fn exchange(&self, expected: Expected, subject: Subject, headers: HeaderMap, payload: Bytes) -> Exchange<'_> {
         let message = Outgoing { subject: subject.clone(), reply: Some(expected.reply()), headers, payload };
-        match self.outbox.post(message) {
-            Posted::Done(result) => result?,
-            waits @ Posted::Waits(_) => {
-                expected.set_sent(false);
-                let posted = timeout(wait, waits.sent()).await;
-                posted.unwrap_or_else(|_| Err(self.no_answer(&subject, wait)))?;
-                expected.set_sent(true);
-            }
+        let posted = self.outbox.post(message);
+        if let Posted::Waits(_) = posted {
+            expected.set_sent(false);
         }
-        expected.answer().await
+        Exchange { link: self, subject, posted, expected }
     }
 
     /// Asks for something that may be asked repeatedly, and takes the first answer.
@@ -182,6 +173,30 @@ impl Link {
 
     pub(super) fn is_connected(&self) -> bool {
         is_connected(&self.client)
+    }
+}
+
+/// Something that was asked.
+pub(super) struct Exchange<'a> {
+    link: &'a Link,
+    subject: Subject,
+    posted: Posted,
+    expected: Expected,
+}
+
+impl Exchange<'_> {
+    /// Waits for the answer.
+    pub(super) async fn answer(self) -> Result<Message, Error> {
+        let Self { link, subject, posted, mut expected } = self;
+        match posted {
+            Posted::Done(result) => result?,
+            waits @ Posted::Waits(_) => {
+                let posted = timeout(ANSWER_WAIT, waits.sent()).await;
+                posted.unwrap_or_else(|_| Err(link.no_answer(&subject, ANSWER_WAIT)))?;
+                expected.set_sent(true);
+            }
+        }
+        expected.answer().await
     }
 }
 

@@ -29,7 +29,9 @@ impl Link {
     /// Stores a message and waits for the acknowledgement.
     pub(super) async fn publish(&self, mut message: Publish) -> Result<PubAck, Error> {
         let map = headers::of(&mut message)?;
-        self.store(message.subject, map, message.payload).await.map_err(Error::from)
+        let subject = Subject::from(message.subject);
+        let answer = self.begin(subject.clone(), map, message.payload).answer().await?;
+        read(&subject, &answer).map_err(Error::from)
     }
 
     /// Sends a message to be stored, without asking for an acknowledgement.

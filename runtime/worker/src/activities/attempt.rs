@@ -114,7 +114,7 @@ impl Case<'_> {
                 Ok(Verdict::Run(state)) => self.run(attempt, state, &entry, slot).await,
                 Ok(Verdict::Report(outcome)) => self.close(attempt, outcome, &entry, false).await,
                 Ok(Verdict::Drop) => self.lease.done().await,
-                Ok(Verdict::PassOn(state)) => self.pass_on(&entry, &state).await,
+                Ok(Verdict::PassOn(state)) => Box::pin(self.pass_on(&entry, &state)).await,
                 Err(given_up) => forgo(&given_up),
             }
         }
@@ -226,11 +226,11 @@ impl Case<'_> {
         let running =
             Attempt { host, set, task, number: attempt, state, entry, port: port.clone(), left, slot: slot.clone() };
         let traced = Traced::attempt(task, attempt);
-        let outcome = match traced.around(running.run()).await {
+        let outcome = match traced.around(Box::pin(running.run())).await {
             Ended::Outcome(outcome) => outcome,
             Ended::Abandoned => {
                 traced.abandon();
-                return self.abandon(entry, &port).await;
+                return Box::pin(self.abandon(entry, &port)).await;
             }
         };
         traced.finish(&outcome);
@@ -240,7 +240,7 @@ impl Case<'_> {
             Outcome::Failed(failure) => match retry::delay(task, attempt, &failure, host.now(), rand::random()) {
                 Some(delay) => {
                     let retry = Retry { host, lease: self.lease, task, attempt, entry, port: &port };
-                    return retry.after(delay, failure).await;
+                    return Box::pin(retry.after(delay, failure)).await;
                 }
                 None => Outcome::Failed(failure),
             },

@@ -114,11 +114,12 @@ impl ActivityWorker {
         Delivery { message: task.message, delivered: task.delivered, lease }
     }
 
+    /// Begins an attempt. It is on the heap by itself, as it would be copied several times on its way into a task.
     fn begin(&self, task: Task, attempts: &mut JoinSet<()>) {
         let (host, slots, delivery) = (self.host.clone(), self.slots.clone(), self.delivery(task));
         match slots.clone().try_acquire_owned() {
-            Ok(slot) => attempts.spawn(async move { delivery.attend(&host, Slot::new(slot)).await }),
-            Err(_) => attempts.spawn(async move {
+            Ok(slot) => attempts.spawn(Box::pin(async move { delivery.attend(&host, Slot::new(slot)).await })),
+            Err(_) => attempts.spawn(Box::pin(async move {
                 let slot = tokio::select! {
                     slot = timeout(SLOT_WAIT, slots.acquire_owned()) => slot.ok().and_then(Result::ok),
                     () = host.stop.cancelled() => None,
@@ -128,7 +129,7 @@ impl ActivityWorker {
                     Some(slot) => delivery.attend(&host, Slot::new(slot)).await,
                     None => delivery.pass_on(&host).await,
                 }
-            }),
+            })),
         };
     }
 

@@ -54,7 +54,7 @@ impl Driver {
                     let result = history::append(&*broker, &key, &record, expect).await;
                     if result.is_err() {
                         // It will be tried again, and most likely with the same end.
-                        tokio::time::sleep(REFUSED_PAUSE).await;
+                        Box::pin(tokio::time::sleep(REFUSED_PAUSE)).await;
                     }
                     Some(Input::Appended { key, generation, result })
                 });

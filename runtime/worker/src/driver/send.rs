@@ -35,29 +35,34 @@ pub(super) async fn insist<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
+/// Sends it. Only what there may be thousands of at a time is not on the heap by itself.
 pub(super) async fn send(broker: Arc<dyn Broker>, queues: Arc<[QueueName]>, key: Key, send: Send) -> Sent {
     match send {
-        Send::Task { task, seen, verify } => send_task(&*broker, &key, *task, seen, verify).await,
+        Send::Task { task, seen, verify } => send_task(&*broker, &key, task, seen, verify).await,
         Send::Timer { unit, run, timer, at } => arm(&*broker, &queues, key, unit, run, timer, at).await,
-        Send::DeleteTimer { run, timer } => delete_timer(&*broker, &key, run, timer).await,
-        Send::CancelActivity { run, op, queue, wait: false } => cancel(&*broker, run, op, &queue).await,
-        Send::CancelActivity { run, op, queue, wait: true } => cancel_and_wait(&*broker, run, op, &queue).await,
-        Send::Message { run, to, message } => post(&*broker, run, to, message).await,
-        Send::DecideStart { run, op, queue, failure } => decide_start(&*broker, run, op, &queue, failure).await,
+        Send::DeleteTimer { run, timer } => Box::pin(delete_timer(&*broker, &key, run, timer)).await,
+        Send::CancelActivity { run, op, queue, wait: false } => Box::pin(cancel(&*broker, run, op, &queue)).await,
+        Send::CancelActivity { run, op, queue, wait: true } => {
+            Box::pin(cancel_and_wait(&*broker, run, op, &queue)).await
+        }
+        Send::Message { run, to, message } => Box::pin(post(&*broker, run, to, message)).await,
+        Send::DecideStart { run, op, queue, failure } => {
+            Box::pin(decide_start(&*broker, run, op, &queue, failure)).await
+        }
     }
 }
 
-async fn send_task(broker: &dyn Broker, key: &Key, task: ActivityTask, seen: u64, mut verify: bool) -> Sent {
+async fn send_task(broker: &dyn Broker, key: &Key, task: Box<ActivityTask>, seen: u64, mut verify: bool) -> Sent {
     let (queue, run, op) = (&task.call.queue, task.run, task.call.op);
     let message = Publish {
         subject: broker.subjects().task(queue, run, op, task.attempt),
-        payload: wire::encode(&task),
+        payload: wire::encode(&*task),
         expect_last: Some(0),
         ..Publish::default()
     };
     let mut backoff = Backoff::between(PAUSE_MIN, PAUSE_MAX);
     loop {
-        if verify && let Some(sent) = sent_before(broker, key, &task, seen).await {
+        if verify && let Some(sent) = Box::pin(sent_before(broker, key, &task, seen)).await {
             return sent;
         }
         match broker.publish(message.clone()).await {
@@ -310,7 +315,7 @@ mod tests {
             stored.seq
         };
         // The worker is faster than the owner's next try.
-        let (sent, seq) = tokio::join!(send_task(&broker, &key, task.clone(), 0, false), worker);
+        let (sent, seq) = tokio::join!(send_task(&broker, &key, Box::new(task.clone()), 0, false), worker);
         assert!(matches!(sent, Sent::Waits { seq: waiting, .. } if waiting == seq), "{sent:?}");
         let again = broker.take_tasks(queue, 1, Duration::from_mins(1)).await.unwrap();
         assert!(again.is_empty(), "nobody gets the task a second time");
