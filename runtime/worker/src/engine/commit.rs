@@ -300,7 +300,7 @@ impl Engine {
             status: draft.status,
             started_at: tip.filter(|_| begins.is_none()).map_or(draft.time, |tip| tip.started_at),
             attributes: Self::attributes(slot, begins, &draft.events),
-            trace: started.and_then(|s| s.trace.clone()),
+            trace: started.filter(|_| begins.is_some() || draft.status.is_closed()).and_then(|s| s.trace.clone()),
         }
     }
 
