@@ -100,6 +100,7 @@ macro_rules! suite {
 suite! {
     publish:
         a_message_is_read_back_as_it_was_stored,
+        a_message_that_is_offered_is_stored_once_by_its_id,
         only_one_of_two_writers_at_one_place_wins,
         expecting_no_message_holds_for_one_only,
         messages_with_one_id_are_stored_once,
@@ -150,6 +151,7 @@ suite! {
         a_schedule_is_for_streams_that_take_them_and_for_their_own_subjects;
     tasks:
         a_task_that_is_done_is_gone,
+        a_task_that_is_let_go_of_is_gone_soon,
         a_task_that_comes_while_a_call_waits_is_delivered_at_once,
         no_task_within_the_wait_is_no_error,
         a_call_takes_no_more_than_it_asked_for,

@@ -39,6 +39,19 @@ pub(crate) async fn a_message_is_read_back_as_it_was_stored(world: World) {
     }
 }
 
+pub(crate) async fn a_message_that_is_offered_is_stored_once_by_its_id(world: World) {
+    let subject = world.one.subjects().public(Verb::Cancel, &queue(), None, &key("a"));
+    let offered = Publish { id: Some("first".into()), ..message(subject, "body") };
+    if let Some(ack) = world.one.offer(offered.clone()).await.unwrap() {
+        assert!(!ack.duplicate);
+    }
+    // What one connection sends arrives in order.
+    let again = world.one.publish(offered).await.unwrap();
+    assert!(again.duplicate, "it was there already");
+    let stored = world.one.get_from_leader(Stream::Inbox, again.seq).await.unwrap().unwrap();
+    assert_eq!((&stored.payload[..], world.one.last_seq(Stream::Inbox).await.unwrap()), (&b"body"[..], again.seq));
+}
+
 pub(crate) async fn only_one_of_two_writers_at_one_place_wins(world: World) {
     let subject = world.one.subjects().history(&key("a"));
     let first = world.one.publish(message(subject.clone(), "1")).await.unwrap().seq;

@@ -37,6 +37,13 @@ pub(crate) async fn a_task_that_is_done_is_gone(world: World) {
     assert_eq!(world.one.get_from_leader(Stream::Tasks, 1).await.unwrap(), None);
 }
 
+pub(crate) async fn a_task_that_is_let_go_of_is_gone_soon(world: World) {
+    publish(&*world.one, &queue(), 1).await;
+    take_one(&*world.one).await.ack.let_go().await.unwrap();
+    let gone = async { while world.one.get_from_leader(Stream::Tasks, 1).await.unwrap().is_some() {} };
+    within(gone).await;
+}
+
 pub(crate) async fn a_task_that_comes_while_a_call_waits_is_delivered_at_once(world: World) {
     assert!(world.one.take_tasks(queue(), 1, SHORT).await.unwrap().is_empty());
     let mut slowest = Duration::ZERO;

@@ -113,8 +113,9 @@ async fn a_termination_that_loses_a_race_goes_behind_the_winner() {
     assert_eq!((status(&last), last.frame.ordinal, last.frame.first_event), (Status::Terminated, 4, 5));
 }
 
-/// How long a start takes to give up, on the test's clock, and with what, when every publish fails.
-async fn give_up(kind: ErrorKind) -> (Duration, StartError) {
+/// How long a start takes to give up, on the test's clock, and with what, when every publish fails. With `sent` the server may
+/// have been sent it before, without an acknowledgement.
+async fn give_up(kind: ErrorKind, sent: bool) -> (Duration, StartError) {
     let fixture = Fixture::new().await;
     let ids = Arc::new(Mutex::new(Vec::new()));
     let failing = Arc::new(Mutex::new(kind));
@@ -125,13 +126,14 @@ async fn give_up(kind: ErrorKind) -> (Duration, StartError) {
             Fault::Fails(*failing.lock().unwrap())
         }
     });
-    let client = Client::new(broker);
+    let client = Client::new(broker.clone());
     // The subscription to the answers is there after this, so that nothing below needs the network.
     fixture.begin("warm").await;
     *failing.lock().unwrap() = ErrorKind::Denied;
     assert!(client.handle_by_name("warm").unwrap().cancel("").await.is_err());
     *failing.lock().unwrap() = kind;
     ids.lock().unwrap().clear();
+    broker.loses_offers.store(sent, Ordering::Relaxed);
     tokio::time::pause();
     let begun = Instant::now();
     let error = client.start_by_name("order", Payload::null()).id("o").await.unwrap_err();
@@ -144,7 +146,7 @@ async fn give_up(kind: ErrorKind) -> (Duration, StartError) {
 
 #[tokio::test]
 async fn a_start_without_acknowledgement_is_repeated_for_half_the_window_and_then_unknown() {
-    let (took, error) = give_up(ErrorKind::Unavailable).await;
+    let (took, error) = give_up(ErrorKind::Unavailable, false).await;
     assert!(matches!(error, StartError::OutcomeUnknown { .. }) && !error.is_retryable(), "{error}");
     assert!((Duration::from_secs(13)..=Duration::from_secs(15)).contains(&took), "{took:?}");
     assert!(error.to_string().contains("describe it"), "{error}");
@@ -152,11 +154,20 @@ async fn a_start_without_acknowledgement_is_repeated_for_half_the_window_and_the
 
 #[tokio::test]
 async fn a_start_that_certainly_was_not_stored_is_no_mystery() {
-    let (_, error) = give_up(ErrorKind::NoResponders).await;
+    let (_, error) = give_up(ErrorKind::NoResponders, false).await;
     assert!(matches!(error, StartError::Broker { .. }) && error.is_retryable(), "{error}");
-    let (took, error) = give_up(ErrorKind::Denied).await;
+    let (took, error) = give_up(ErrorKind::Denied, false).await;
     assert!(matches!(error, StartError::Broker { .. }) && !error.is_retryable(), "{error}");
     assert!(took < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_start_that_was_sent_before_no_stream_took_it_may_be_stored() {
+    let (_, error) = give_up(ErrorKind::NoResponders, true).await;
+    assert!(matches!(error, StartError::OutcomeUnknown { .. }), "{error}");
+    // A stream that refuses it does not know its id.
+    let (_, error) = give_up(ErrorKind::Denied, true).await;
+    assert!(matches!(error, StartError::Broker { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,11 +33,18 @@ pub(crate) struct Faulty {
     decide: Box<dyn Fn(&Publish) -> Fault + Send + Sync>,
     /// How often the leader was asked for a last message.
     pub(crate) looks: AtomicUsize,
+    /// What is sent without an acknowledgement is lost.
+    pub(crate) loses_offers: AtomicBool,
 }
 
 impl Faulty {
     pub(crate) fn new(inner: Arc<NatsBroker>, decide: impl Fn(&Publish) -> Fault + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { inner, decide: Box::new(decide), looks: AtomicUsize::new(0) })
+        Arc::new(Self {
+            inner,
+            decide: Box::new(decide),
+            looks: AtomicUsize::new(0),
+            loses_offers: AtomicBool::new(false),
+        })
     }
 }
 
@@ -69,6 +76,14 @@ impl Broker for Faulty {
                 }
             }
         })
+    }
+
+    fn offer(&self, message: Publish) -> Answer<Option<PubAck>> {
+        if self.loses_offers.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Ok(None)));
+        }
+        let stored = self.publish(message);
+        Box::pin(async move { stored.await.map(Some) })
     }
 
     fn subjects(&self) -> &Subjects {

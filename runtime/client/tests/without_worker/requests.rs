@@ -96,6 +96,19 @@ async fn a_signal_behind_one_that_was_accepted_is_sent_without_a_look() {
 }
 
 #[tokio::test]
+async fn a_request_whose_first_sending_is_lost_is_stored_once_and_accepted() {
+    let fixture = Fixture::new().await;
+    let run = fixture.begin("o").await.frame.run;
+    let broker = Faulty::new(fixture.broker.clone(), |_| Fault::None);
+    broker.loses_offers.store(true, Ordering::Relaxed);
+    let handle = Client::new(broker).handle_by_name("o").unwrap();
+    let owner = answer_next(&fixture, Reply::Accepted { run });
+    assert_eq!(handle.signal("paid", "yes").await.unwrap(), Delivered::Accepted);
+    timeout(DEADLINE, owner).await.unwrap().unwrap();
+    assert_eq!(fixture.inbox_len().await, 1);
+}
+
+#[tokio::test]
 async fn a_rejection_is_the_senders_error() {
     let fixture = Fixture::new().await;
     fixture.begin("o").await;

@@ -4,6 +4,7 @@ mod cancelling;
 mod lost;
 mod outcomes;
 mod retries;
+mod settled;
 mod slots;
 mod timeouts;
 mod unread;

@@ -1,0 +1,125 @@
+//! Tasks that come again although their activity has its outcome.
+
+use highwater_broker::history::{self, Appended, NewRecord, Summary};
+use highwater_protocol::{
+    Event, Record, Status, Timestamp,
+    event::Attributes,
+    ids::RecordId,
+    record::{Body, Frame, Mark, Marks},
+    subject::EngineVerb,
+};
+use tokio::sync::mpsc;
+
+use super::*;
+
+const ACK_WAIT: Duration = Duration::from_secs(1);
+
+/// A worker takes the next task and ends before it lets go of it.
+async fn take_and_die(world: &World) {
+    let other = world.other().await;
+    let taken = within(other.take_tasks(world.queue.clone(), 1, DEADLINE)).await.unwrap();
+    assert_eq!((taken.len(), taken[0].delivered), (1, 1));
+}
+
+/// Publishes the outcome of an activity as its worker does.
+async fn publish_outcome(world: &World, task: &ActivityTask) -> u64 {
+    let (verb, key) = (EngineVerb::Activity, task.workflow_id.to_key());
+    let subject = world.broker.subjects().inbox_engine(verb, &task.run_queue, task.run, &key);
+    let report = ActivityReport { op: task.call.op, attempt: 1, outcome: completed("7") };
+    world.broker.publish(Publish { subject, payload: wire::encode(&report), ..Publish::default() }).await.unwrap().seq
+}
+
+/// Appends records with these events to the run's history, all of which have consumed the inbox up to `consumed`.
+async fn record(world: &World, task: &ActivityTask, records: Vec<Vec<Event>>, consumed: u64) {
+    let (key, time) = (task.workflow_id.to_key(), Timestamp(1));
+    let mut back = Vec::new();
+    for (ordinal, events) in (0..).zip(records) {
+        let frame = Frame {
+            run: task.run,
+            record: RecordId::generate(),
+            ordinal,
+            first_event: ordinal + 1,
+            time,
+            marks: Marks { inbox: Mark { seq: consumed, time }, fires: Mark::default() },
+            closed: false,
+            back: back.clone(),
+        };
+        let summary = Summary {
+            workflow_type: task.workflow_type.clone(),
+            queue: world.queue.clone(),
+            status: Status::Running,
+            started_at: time,
+            attributes: Attributes::default(),
+            trace: None,
+        };
+        let new = NewRecord::new(&Record { frame, body: Body { events, previous: None } }, summary);
+        let expect = back.last().copied().unwrap_or(0);
+        match history::append(&*world.broker, &key, &new, expect).await.unwrap() {
+            Appended::Stored(seq) => back.push(seq),
+            Appended::Lost => panic!("nobody else writes"),
+        }
+    }
+}
+
+fn scheduled(task: &ActivityTask) -> Event {
+    Event::ActivityScheduled(Box::new(task.call.clone()))
+}
+
+fn closed(task: &ActivityTask) -> Event {
+    Event::ActivityClosed { op: task.call.op, attempt: 1, outcome: completed("7") }
+}
+
+/// Starts a worker that tells the attempts that it runs.
+fn counting(world: &World) -> (Worker, mpsc::UnboundedReceiver<u32>) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let script = Script::new().with("run", move |context: ActivityContext, _| {
+        tell.send(context.attempt()).unwrap();
+        async { completed("1") }
+    });
+    (world.worker(script), told)
+}
+
+/// The task ends when it comes again, and nothing is run for it.
+async fn ends_without_an_attempt(world: &World, task: &ActivityTask) {
+    let (worker, mut attempts) = counting(world);
+    until(|| world.is_forgotten(task)).await;
+    worker.stop().await;
+    assert!(attempts.try_recv().is_err(), "an activity that has its outcome ran again");
+}
+
+#[tokio::test]
+async fn an_activity_whose_outcome_is_in_the_inbox_does_not_run_again() {
+    let world = World::with_ack_wait(ACK_WAIT).await;
+    let task = world.call("run", ActivityOptions::default()).await;
+    take_and_die(&world).await;
+    publish_outcome(&world, &task).await;
+    // Behind it comes that of another activity of the run.
+    publish_outcome(&world, &world.task("run", ActivityOptions::default()).await).await;
+    ends_without_an_attempt(&world, &task).await;
+}
+
+#[tokio::test]
+async fn an_activity_whose_outcome_is_on_record_does_not_run_again() {
+    let world = World::with_ack_wait(ACK_WAIT).await;
+    let task = world.call("run", ActivityOptions::default()).await;
+    take_and_die(&world).await;
+    record(&world, &task, vec![vec![scheduled(&task)], vec![closed(&task)], Vec::new()], 0).await;
+    ends_without_an_attempt(&world, &task).await;
+}
+
+#[tokio::test]
+async fn an_activity_without_an_outcome_runs_again_whatever_became_of_others() {
+    let world = World::with_ack_wait(ACK_WAIT).await;
+    let task = world.call("run", ActivityOptions::default()).await;
+    take_and_die(&world).await;
+    let (before, after) =
+        (world.task("run", options(every(Duration::ZERO))).await, world.task("run", ActivityOptions::default()).await);
+    let consumed = publish_outcome(&world, &before).await;
+    let asked = vec![scheduled(&before), scheduled(&task), scheduled(&after)];
+    record(&world, &task, vec![asked, vec![closed(&before)]], consumed).await;
+    publish_outcome(&world, &after).await;
+    let (worker, mut attempts) = counting(&world);
+    assert_eq!(within(attempts.recv()).await, Some(2));
+    until(|| world.is_forgotten(&task)).await;
+    worker.stop().await;
+}
