@@ -205,6 +205,23 @@ async fn a_consumer_that_somebody_deleted_is_made_again() {
     }
 }
 
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_waited_for_for_ten_seconds() {
+    let server = server("").await;
+    let broker = broker(&server).await;
+    insist(&broker, history("0".into())).await;
+    server.pause().await.unwrap();
+    let start = Instant::now();
+    let results = within(join_all((0..100).map(|i| broker.publish(history(i.to_string()))))).await;
+    assert!(start.elapsed() >= Duration::from_secs(10), "{:?}", start.elapsed());
+    for result in results {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+        assert!(error.to_string().contains("no answer from hw.shop.h.0."), "{error}");
+    }
+    server.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_in_flight_when_the_server_dies_end_at_once_and_those_after_it_in_time() {
     let server = server("").await;
