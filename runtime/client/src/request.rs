@@ -63,7 +63,7 @@ impl Stored {
 /// where the other does not come: the server then has one message less to send, and this process one wake-up less to wait.
 pub(crate) async fn submit(broker: &dyn Broker, publish: Publish, answer: &Expected) -> Result<Option<PubAck>, Unsent> {
     match broker.offer(publish.clone()).await {
-        Ok(Some(ack)) => return Ok(Some(ack)),
+        Ok(Some(ack)) => Ok(Some(ack)),
         Ok(None) => {
             if timeout(OWNER_ALONE, answer.any()).await.is_ok() {
                 return Ok(None);
