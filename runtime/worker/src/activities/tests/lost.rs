@@ -2,13 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
-use highwater_broker::{BoxFuture, ErrorKind, Schedule, Task, TaskAck};
+use highwater_broker::{BoxFuture, ErrorKind, Schedule};
 use tokio::sync::mpsc;
 
-use super::{
-    super::{attempt::Delivery, host::Host, lease::Lease},
-    *,
-};
+use super::*;
 
 const ACK_WAIT: Duration = Duration::from_secs(1);
 
@@ -214,17 +211,9 @@ impl TaskAck for Deaf {
 
 /// Runs the next task here, without progress getting through; returns what became of it.
 async fn attend_deaf(world: &World, set: Script) -> Arc<AtomicBool> {
-    let broker = world.broker.clone();
-    let catalog = Arc::new(ActivityCatalog::new(vec![Arc::new(set)]).unwrap());
-    let user = UserRuntime::current(None);
-    let host = Host::new(broker.clone(), user, world.queue.clone(), catalog, CancellationToken::new());
-    let task = within(broker.take_tasks(world.queue.clone(), 1, DEADLINE)).await.unwrap().remove(0);
-    let Task { message, delivered, ack } = task;
-    host.observe(message.time);
     let spoke = Arc::new(AtomicBool::new(false));
-    let lease = Lease::new(Box::new(Deaf { inner: ack, spoke: spoke.clone() }), broker.task_ack_wait());
-    let slot = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
-    within(Delivery { message, delivered, lease }.attend(&host, slot)).await;
+    let heard = spoke.clone();
+    attend(world, set, |inner| Box::new(Deaf { inner, spoke: heard })).await;
     spoke
 }
 

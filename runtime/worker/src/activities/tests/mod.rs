@@ -21,7 +21,7 @@ use std::{
 
 use futures_util::StreamExt;
 use highwater_broker::{
-    BoxStream, Broker, Bucket, Delivered, Error, Message, Publish, Stream,
+    BoxStream, Broker, Bucket, Delivered, Error, Message, Publish, Stream, TaskAck,
     nats::{ConnectOptions, NatsConnection},
 };
 use highwater_core::activity::{ActivityContext, ActivityName, ActivitySet, Work};
@@ -36,7 +36,7 @@ use highwater_protocol::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{ActivityCatalog, ActivityHost, ActivityWorker};
+use super::{ActivityCatalog, ActivityHost, ActivityWorker, attempt::Delivery, lease::Lease};
 use crate::user::UserRuntime;
 
 /// How long anything may take before the test fails.
@@ -145,6 +145,19 @@ impl World {
     fn worker(&self, set: Script) -> Worker {
         Worker::start(self.broker.clone(), self.queue.clone(), set, 16, Duration::from_secs(10))
     }
+}
+
+/// Runs the next task of a queue here, and tells the server of it as `ack` has it.
+async fn attend(world: &World, set: Script, ack: impl FnOnce(Box<dyn TaskAck>) -> Box<dyn TaskAck>) {
+    let broker = world.broker.clone();
+    let catalog = Arc::new(ActivityCatalog::new(vec![Arc::new(set)]).unwrap());
+    let user = UserRuntime::current(None);
+    let host = ActivityHost::new(broker.clone(), user, world.queue.clone(), catalog, CancellationToken::new());
+    let task = within(broker.take_tasks(world.queue.clone(), 1, DEADLINE)).await.unwrap().remove(0);
+    host.observe(task.message.time);
+    let lease = Lease::new(ack(task.ack), broker.task_ack_wait());
+    let slot = Arc::new(Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap());
+    within(Delivery { message: task.message, delivered: task.delivered, lease }.attend(&host, slot)).await;
 }
 
 async fn connect(server: &DevServer, ack_wait: Duration) -> NatsConnection {

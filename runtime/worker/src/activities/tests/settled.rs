@@ -1,6 +1,9 @@
 //! Tasks that come again although their activity has its outcome.
 
-use highwater_broker::history::{self, Appended, NewRecord, Summary};
+use highwater_broker::{
+    BoxFuture,
+    history::{self, Appended, NewRecord, Summary},
+};
 use highwater_protocol::{
     Event, Record, Status, Timestamp,
     event::Attributes,
@@ -85,6 +88,38 @@ async fn ends_without_an_attempt(world: &World, task: &ActivityTask) {
     until(|| world.is_forgotten(task)).await;
     worker.stop().await;
     assert!(attempts.try_recv().is_err(), "an activity that has its outcome ran again");
+}
+
+/// What it says when it lets go is lost on the way.
+struct Mute(Box<dyn TaskAck>);
+
+impl TaskAck for Mute {
+    fn done(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.0.done()
+    }
+
+    fn let_go(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.0.progress()
+    }
+
+    fn retry_after(&self, delay: Duration) -> BoxFuture<'_, Result<(), Error>> {
+        self.0.retry_after(delay)
+    }
+}
+
+#[tokio::test]
+async fn an_activity_whose_acknowledgement_was_lost_does_not_run_again() {
+    let world = World::with_ack_wait(ACK_WAIT).await;
+    let mut reports = world.reports().await;
+    let task = world.call("run", ActivityOptions::default()).await;
+    attend(&world, Script::new().with("run", async |_, _| completed("7")), |ack| Box::new(Mute(ack))).await;
+    assert_eq!(reports.next().await.op, task.call.op);
+    assert!(!world.is_forgotten(&task).await);
+    ends_without_an_attempt(&world, &task).await;
 }
 
 #[tokio::test]
