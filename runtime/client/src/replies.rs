@@ -146,11 +146,6 @@ impl Expected {
         self.until(|answers| (!answers.is_empty()).then(|| answers.clone())).await
     }
 
-    /// Waits until there is an answer.
-    pub(crate) async fn any(&self) {
-        self.until(|answers| (!answers.is_empty()).then_some(())).await;
-    }
-
     /// Waits until there is something that `wanted` finds. Never ends when it does not come.
     pub(crate) async fn until<T>(&self, wanted: impl Fn(&Answers) -> Option<T>) -> T {
         let mut answers = self.answers.clone();

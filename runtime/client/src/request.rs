@@ -65,31 +65,44 @@ pub(crate) async fn submit(broker: &dyn Broker, publish: Publish, answer: &Expec
     match broker.offer(publish.clone()).await {
         Ok(Some(ack)) => Ok(Some(ack)),
         Ok(None) => {
-            if timeout(OWNER_ALONE, answer.any()).await.is_ok() {
+            if timeout(OWNER_ALONE, answer.first()).await.is_ok() {
                 return Ok(None);
             }
-            keep_publishing(broker, publish, answer, true).await
+            keep_publishing(broker, publish, answer, Before::Offered).await
         }
-        Err(error) => keep_publishing(broker, publish, answer, error.kind == ErrorKind::Unavailable).await,
+        Err(error) if error.kind == ErrorKind::Unavailable => {
+            keep_publishing(broker, publish, answer, Before::MaybeStored).await
+        }
+        Err(_) => keep_publishing(broker, publish, answer, Before::Nothing).await,
     }
 }
 
 /// The same, always with the acknowledgement unless the answer comes first.
 pub(crate) async fn store(broker: &dyn Broker, publish: Publish, answer: &Expected) -> Result<Option<PubAck>, Unsent> {
-    keep_publishing(broker, publish, answer, false).await
+    keep_publishing(broker, publish, answer, Before::Nothing).await
 }
 
-/// Publishes a request while the stream remembers its id, until the server has it. `sent`: it may have it already.
+/// What was done about a request before it is published with an acknowledgement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// It went out, and nobody has said what became of it.
+    Offered,
+    /// What became of it could not be told.
+    MaybeStored,
+}
+
+/// Publishes a request while the stream remembers its id, until the server has it.
 async fn keep_publishing(
     broker: &dyn Broker,
     publish: Publish,
     answer: &Expected,
-    sent: bool,
+    before: Before,
 ) -> Result<Option<PubAck>, Unsent> {
     debug_assert!(publish.id.is_some(), "without an id a repeat would be a second request");
     let resend_until = Instant::now() + RESEND_WINDOW;
     let mut pauses = Pauses::between_attempts();
-    let mut maybe_stored = false;
+    let mut maybe_stored = before == Before::MaybeStored;
     loop {
         let error = tokio::select! {
             biased;
@@ -97,11 +110,12 @@ async fn keep_publishing(
                 Ok(ack) => return Ok(Some(ack)),
                 Err(error) => error,
             },
-            () = answer.any() => return Ok(None),
+            _ = answer.first() => return Ok(None),
         };
-        // A stream that refuses a repeat does not have what it repeats: it looks for the id first. Where no stream answers
-        // only what was published the same way was not stored.
-        maybe_stored |= error.kind == ErrorKind::Unavailable || sent && error.kind == ErrorKind::NoResponders;
+        // A stream that refuses a repeat does not have what was offered: it looks for the id first. That no stream answers
+        // says nothing about that.
+        maybe_stored |=
+            error.kind == ErrorKind::Unavailable || before == Before::Offered && error.kind == ErrorKind::NoResponders;
         let pause = pauses.next();
         if !error.is_retryable() || Instant::now() + pause >= resend_until {
             return Err(if maybe_stored { Unsent::Unknown(error) } else { Unsent::Refused(error) });

@@ -182,6 +182,13 @@ async fn a_signal_is_not_retried_behind_the_callers_back_as_another_one() {
     assert_eq!(handle.signal("paid", &1).await.unwrap(), Delivered::Durable);
     assert_eq!(fixture.inbox_len().await, 1);
 
+    let first = AtomicBool::new(true);
+    let denied_later = Faulty::new(fixture.broker.clone(), move |_| {
+        Fault::Fails(if first.swap(false, Ordering::Relaxed) { ErrorKind::Unavailable } else { ErrorKind::Denied })
+    });
+    let error = Client::new(denied_later).handle_by_name("o").unwrap().signal("paid", &1).await.unwrap_err();
+    assert!(matches!(error, SignalError::OutcomeUnknown { .. }), "{error}");
+
     let denied = Faulty::new(fixture.broker.clone(), |_| Fault::Fails(ErrorKind::Denied));
     let error = Client::new(denied).handle_by_name("o").unwrap().signal("paid", &1).await.unwrap_err();
     assert!(matches!(error, SignalError::Broker { .. }), "{error}");

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 use highwater_broker::{
     BoxFuture, BoxStream, Broker, Bucket, Delivered, Entry, Error, ErrorKind, KvEvent, Message, PlainMessage, PubAck,
     Publish, Stream, Task, nats::NatsBroker,
@@ -82,8 +83,7 @@ impl Broker for Faulty {
         if self.loses_offers.load(Ordering::Relaxed) {
             return Box::pin(std::future::ready(Ok(None)));
         }
-        let stored = self.publish(message);
-        Box::pin(async move { stored.await.map(Some) })
+        Box::pin(self.publish(message).map_ok(Some))
     }
 
     fn subjects(&self) -> &Subjects {
