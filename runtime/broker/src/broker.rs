@@ -3,6 +3,7 @@
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 use highwater_protocol::{Headers, QueueName, Timestamp, subject::Subjects};
 
 use crate::{
@@ -127,8 +128,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// For whoever hears by another way what came of it, mostly, and can publish it once more with the same id otherwise.
     fn offer(&self, message: Publish) -> BoxFuture<'static, Result<Option<PubAck>, Error>> {
-        let stored = self.publish(message);
-        Box::pin(async move { stored.await.map(Some) })
+        Box::pin(self.publish(message).map_ok(Some))
     }
 
     /// Reads one message by its sequence, from any replica. A miss proves nothing.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 use highwater_protocol::{Namespace, QueueName, Timestamp, namespace::Settings, subject::Subjects};
 
 use super::{
@@ -133,8 +134,7 @@ impl Broker for NatsBroker {
     fn offer(&self, message: Publish) -> BoxFuture<'static, Result<Option<PubAck>, Error>> {
         if self.shared.group.is_some() {
             // What goes out in a batch is acknowledged with it.
-            let stored = self.publish(message);
-            return Box::pin(async move { stored.await.map(Some) });
+            return Box::pin(self.publish(message).map_ok(Some));
         }
         let link = self.link();
         Box::pin(async move { link.offer(message).await.map(|()| None) })

@@ -88,7 +88,7 @@ impl Link {
     }
 
     /// Asks at once, and tells how to wait for the answer, which takes little room: there may be thousands of these.
-    pub(super) fn begin(&self, subject: Subject, headers: HeaderMap, payload: Bytes) -> Exchange<'_> {
+    pub(super) fn begin(&self, subject: Subject, headers: HeaderMap, payload: Bytes) -> Exchange {
         self.exchange(self.replies.expect_in_time(subject.clone()), subject, headers, payload)
     }
 
@@ -104,13 +104,13 @@ impl Link {
         timeout(wait, exchange.answer()).await.unwrap_or_else(|_| Err(self.no_answer(&subject, wait)))
     }
 
-    fn exchange(&self, expected: Expected, subject: Subject, headers: HeaderMap, payload: Bytes) -> Exchange<'_> {
-        let message = Outgoing { subject: subject.clone(), reply: Some(expected.reply()), headers, payload };
+    fn exchange(&self, expected: Expected, subject: Subject, headers: HeaderMap, payload: Bytes) -> Exchange {
+        let message = Outgoing { subject, reply: Some(expected.reply()), headers, payload };
         let posted = self.outbox.post(message);
         if let Posted::Waits(_) = posted {
             expected.set_sent(false);
         }
-        Exchange { link: self, subject, posted, expected }
+        Exchange { posted, expected }
     }
 
     /// Asks for something that may be asked repeatedly, and takes the first answer.
@@ -177,22 +177,23 @@ impl Link {
 }
 
 /// Something that was asked.
-pub(super) struct Exchange<'a> {
-    link: &'a Link,
-    subject: Subject,
+pub(super) struct Exchange {
     posted: Posted,
     expected: Expected,
 }
 
-impl Exchange<'_> {
+impl Exchange {
     /// Waits for the answer.
     pub(super) async fn answer(self) -> Result<Message, Error> {
-        let Self { link, subject, posted, mut expected } = self;
+        let Self { posted, mut expected } = self;
         match posted {
             Posted::Done(result) => result?,
             waits @ Posted::Waits(_) => {
-                let posted = timeout(ANSWER_WAIT, waits.sent()).await;
-                posted.unwrap_or_else(|_| Err(link.no_answer(&subject, ANSWER_WAIT)))?;
+                tokio::select! {
+                    posted = waits.sent() => posted?,
+                    // Before it was sent, this is the end of the time for an answer.
+                    over = expected.answer() => return over,
+                }
                 expected.set_sent(true);
             }
         }

@@ -29,9 +29,7 @@ impl Link {
     /// Stores a message and waits for the acknowledgement.
     pub(super) async fn publish(&self, mut message: Publish) -> Result<PubAck, Error> {
         let map = headers::of(&mut message)?;
-        let subject = Subject::from(message.subject);
-        let answer = self.begin(subject.clone(), map, message.payload).answer().await?;
-        read(&subject, &answer).map_err(Error::from)
+        self.store(message.subject, map, message.payload).await.map_err(Error::from)
     }
 
     /// Sends a message to be stored, without asking for an acknowledgement.
@@ -43,7 +41,7 @@ impl Link {
     /// Sends to a stream and reads its answer.
     pub(super) async fn store(&self, subject: String, map: HeaderMap, payload: Bytes) -> Result<PubAck, Refusal> {
         let subject = Subject::from(subject);
-        let answer = self.ask(subject.clone(), map, payload).await?;
+        let answer = self.begin(subject.clone(), map, payload).answer().await?;
         read(&subject, &answer)
     }
 }

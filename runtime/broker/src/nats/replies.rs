@@ -22,6 +22,7 @@ use tokio::{sync::oneshot, time::sleep};
 use crate::error::{Error, ErrorKind};
 
 type Answer = Result<Message, Error>;
+type WaitingByNumber = HashMap<u64, Waiting, BuildHasherDefault<NumberHasher>>;
 
 /// How long the server may take to answer. After it the outcome is unknown.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ const LOOKS_MAX: u32 = (ANSWER_WAIT.as_millis() / LOOK_EVERY.as_millis()) as u32
 pub(super) struct Replies {
     prefix: String,
     next: AtomicU64,
-    waiting: Mutex<HashMap<u64, Waiting, BuildHasherDefault<NumberHasher>>>,
+    waiting: Mutex<WaitingByNumber>,
     /// How often was looked whose time is over.
     looks: AtomicU32,
     /// Subjects that could not be listened to, until somebody asks.
@@ -180,7 +181,7 @@ impl Replies {
         self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting, BuildHasherDefault<NumberHasher>>> {
+    fn waiting(&self) -> MutexGuard<'_, WaitingByNumber> {
         // Nothing panics while it holds the lock, and a map is whole at any time.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
