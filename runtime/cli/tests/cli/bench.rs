@@ -131,6 +131,18 @@ async fn a_server_that_syncs_always_is_measured_and_told() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_not_as_everybodys_is_measured_and_told() {
+    let worker = ["--busy-poll", "1ms 500us", "--threads", "1"];
+    let row = ["--rows", "no-op", "--duration", "50ms", "--concurrency", "2", "-o", "json"];
+    let report = report(&bench(&[worker.as_slice(), &row].concat()).await);
+    assert_eq!(
+        (&report["load"]["busy_poll_seconds"], &report["load"]["workflow_threads"]),
+        (&0.0015.into(), &1.into())
+    );
+    assert!(report["rows"][0]["engine"]["count"].as_u64() > Some(0), "{report}");
+}
+
+#[tokio::test]
 async fn a_row_that_fails_takes_nothing_from_the_others() {
     let server = DevServer::builder().max_payload(40_000).start().await.unwrap();
     let rows = ["--rows", "payload-64k,no-op", "--duration", "50ms", "--concurrency", "2", "-o", "json"];
@@ -154,6 +166,7 @@ async fn what_cannot_be_measured_is_told_at_once() {
         (&["--rows", "nothing"], "no-op"),
         (&["--replicas", "2"], "1, 3 or 5"),
         (&["--threads", "0"], "--threads"),
+        (&["--busy-poll", "always"], "--busy-poll"),
         (&["--compare", "/no/such/report"], "/no/such/report"),
         (&["--sync-always", "--url", "nats://127.0.0.1:1"], "sync_interval"),
     ] {

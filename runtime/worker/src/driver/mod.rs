@@ -3,6 +3,7 @@
 //! One task owns the engine and is never blocked: code of the user's runs beside it or between its turns and answers through channels, and calls to the
 //! broker are polled by it, thousands at once. It must go on being polled: one of them may hold a place in the connection's queue.
 
+mod busy_poll;
 mod flights;
 mod load;
 mod perform;
@@ -12,7 +13,7 @@ mod step;
 
 pub(crate) use perform::store_rejected;
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::ready, pin::pin, sync::Arc, time::Duration};
 
 use highwater_broker::Broker;
 use highwater_core::run::{Limits, Registry};
@@ -36,6 +37,7 @@ use crate::{
     tick::Tick,
     user::UserRuntime,
 };
+use busy_poll::{Awaited, BusyPoll};
 use flights::Flights;
 use readers::{Read, Readers};
 
@@ -75,6 +77,8 @@ pub(crate) struct Parts {
     pub(crate) cache_max: usize,
     pub(crate) history_limits: HistoryLimits,
     pub(crate) task_timeout: Duration,
+    /// For how long the thread of its own stays awake for what is to come.
+    pub(crate) busy_poll: Duration,
     pub(crate) clock: ServerClock,
     pub(crate) notes: UnboundedReceiver<Note>,
     pub(crate) commands: UnboundedSender<Command>,
@@ -97,6 +101,7 @@ pub(crate) struct Driver {
     evictions: UnboundedReceiver<Key>,
     readers: Readers,
     flights: Flights,
+    busy_poll: BusyPoll,
     timers: DelayQueue<(Key, RunId, TimerId)>,
     releasing: BTreeMap<UnitId, Instant>,
     user: Arc<UserRuntime>,
@@ -112,11 +117,12 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { broker, queues, registry, home, threads, user, cache_max, history_limits, .. } = parts;
-        let Parts { task_timeout, clock, notes, commands, evictions, .. } = parts;
+        let Parts { task_timeout, busy_poll, clock, notes, commands, evictions, .. } = parts;
         let (answer, inputs) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
         let limits = Limits::for_message_max(broker.payload_max());
         let setup = CodeSetup { registry: Arc::clone(&registry), limits, reports: report };
+        let busy_poll = if home.is_some() { BusyPoll::beside_others(busy_poll) } else { BusyPoll::never() };
         let executor = match (home, threads) {
             (Some(home), None) => Executor::at_home(home, setup),
             (Some(_), Some(threads)) => Executor::start(threads, setup),
@@ -142,6 +148,7 @@ impl Driver {
             evictions,
             readers,
             flights: Flights::default(),
+            busy_poll,
             timers: DelayQueue::new(),
             releasing: BTreeMap::new(),
             user,
@@ -167,6 +174,7 @@ impl Driver {
                 flush.as_mut().reset(Instant::now() + after);
                 (armed, hurried) = (true, leaving);
             }
+            let stays_awake = self.busy_poll.stays_awake();
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !self.stopping => {
@@ -194,7 +202,14 @@ impl Driver {
                 }
                 Some(read) = self.readers.next(), if self.engine.backlog() < BACKLOG_MAX => self.read(read),
                 Some(key) = self.evictions.recv() => self.feed(Input::Evict { key }),
+                () = ready(()), if stays_awake => {
+                    let awaited = if self.flights.is_empty() { Awaited::Request } else { Awaited::Answer };
+                    self.busy_poll.look_again(awaited);
+                    yield_now().await;
+                    continue;
+                }
             }
+            self.busy_poll.end_wait();
             self.executor.flush();
             // What has come for others meanwhile is handed out first, so that the next turn finds more to do at once.
             yield_now().await;

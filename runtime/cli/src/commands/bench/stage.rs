@@ -46,7 +46,8 @@ impl Stage {
     /// Starts a worker in a process of its own and waits until it is at work. Every worker knows the workflows of all rows.
     pub(crate) async fn start_worker(&self, settings: WorkerSettings) -> Result<WorkerProcess, Error> {
         let threads = settings.threads.or(self.load.threads);
-        WorkerProcess::start(&self.environment, WorkerSettings { threads, ..settings }).await
+        let busy_poll = settings.busy_poll.or(self.load.busy_poll);
+        WorkerProcess::start(&self.environment, WorkerSettings { threads, busy_poll, ..settings }).await
     }
 
     /// How much there is in the namespace's streams.

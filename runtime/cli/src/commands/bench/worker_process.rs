@@ -24,6 +24,8 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct WorkerSettings {
     /// How many threads run workflow code.
     pub(crate) threads: Option<usize>,
+    /// How long the worker's thread may stay awake for what is about to come.
+    pub(crate) busy_poll: Option<Duration>,
     /// How many runs stay in memory between their events.
     pub(crate) cached_runs: Option<usize>,
 }
@@ -46,9 +48,14 @@ impl WorkerProcess {
         let program = std::env::current_exe().map_err(Error::failed)?;
         let mut command = Command::new(program);
         command.arg("bench-worker").envs(environment.iter().map(|(name, value)| (name, value)));
-        for (option, value) in [("--threads", settings.threads), ("--cached-runs", settings.cached_runs)] {
+        let options = [
+            ("--threads", settings.threads.map(|threads| threads.to_string())),
+            ("--busy-poll", settings.busy_poll.map(|window| humantime::format_duration(window).to_string())),
+            ("--cached-runs", settings.cached_runs.map(|runs| runs.to_string())),
+        ];
+        for (option, value) in options {
             if let Some(value) = value {
-                command.arg(option).arg(value.to_string());
+                command.args([option, &value]);
             }
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);

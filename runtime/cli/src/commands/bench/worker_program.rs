@@ -25,6 +25,9 @@ pub(crate) struct BenchWorker {
     /// Threads that run workflow code
     #[arg(long)]
     threads: Option<usize>,
+    /// How long the worker's thread may stay awake for what is about to come
+    #[arg(long, value_parser = humantime::parse_duration)]
+    busy_poll: Option<Duration>,
     /// Runs that stay in memory between their events
     #[arg(long)]
     cached_runs: Option<usize>,
@@ -59,6 +62,9 @@ impl BenchWorker {
         let mut builder = highwater.worker().queue(rows::QUEUE);
         if let Some(threads) = self.threads {
             builder = builder.workflow_threads(threads);
+        }
+        if let Some(window) = self.busy_poll {
+            builder = builder.busy_poll(window);
         }
         if let Some(runs) = self.cached_runs {
             builder = builder.cached_runs(runs);
