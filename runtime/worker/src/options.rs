@@ -176,9 +176,9 @@ impl WorkerBuilder {
     ///
     /// It does so while most of such waits were shorter lately: in the time in which a server nearby stores a record, and between requests that
     /// follow each other closely. A thread that sleeps then is woken late and with cold caches; with a server on the same
-    /// machine a run that is alone is done in four fifths of the time without that, for up to twice the worker's CPU time. A busy worker sleeps little
-    /// anyway, one that waits for a distant server or has nothing to do sleeps as before, and so does one in a process that has
-    /// a single processor.
+    /// machine a run that is alone is done in four fifths of the time without that, for up to twice the worker's CPU time. A worker that awaits
+    /// more than two answers at once, one that waits for a distant server and one that has nothing to do sleep as before, and so does one in a process
+    /// that has a single processor.
     pub fn busy_poll(mut self, window: Duration) -> Self {
         self.busy_poll = window;
         self

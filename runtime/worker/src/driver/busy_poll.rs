@@ -14,6 +14,10 @@ const CREDIT_MAX: u8 = 8;
 /// How many of them a long one outweighs: no time is spent where fewer than two thirds are short.
 const LONG_WAIT_COST: u8 = 2;
 
+/// With more on their way to the broker, others have their turn while one waits. It is throughput that counts then, and the processor is of more use to the
+/// broker.
+const FEW: usize = 2;
+
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
@@ -21,6 +25,17 @@ pub(super) enum Awaited {
     Answer,
     /// Somebody who wants something.
     Request,
+}
+
+impl Awaited {
+    /// With so many things on their way to the broker. Nothing when they are too many to stay awake for one.
+    fn beside(on_their_way: usize) -> Option<Self> {
+        match on_their_way {
+            0 => Some(Self::Request),
+            1..=FEW => Some(Self::Answer),
+            _ => None,
+        }
+    }
 }
 
 /// Decides when to stay awake.
@@ -57,18 +72,20 @@ impl BusyPoll {
         }
     }
 
-    /// Whether to look again instead of sleeping, if nothing is there now.
-    pub(super) fn stays_awake(&self) -> bool {
+    /// Whether to look again instead of sleeping, if nothing is there now and so many things are on their way to the broker.
+    pub(super) fn stays_awake(&self, on_their_way: usize) -> bool {
         match self.wait {
             // Before that is known there is no wait.
-            None => !self.window.is_zero(),
+            None => !self.window.is_zero() && Awaited::beside(on_their_way).is_some(),
             Some((awaited, since)) => !self.credits[awaited as usize].is_used_up() && since.elapsed() < self.window,
         }
     }
 
     /// Nothing was there: the thread waits from now on, if it does not yet. Others that wait for this processor get it.
-    pub(super) fn look_again(&mut self, awaited: Awaited) {
-        self.wait.get_or_insert_with(|| (awaited, Instant::now()));
+    pub(super) fn look_again(&mut self, on_their_way: usize) {
+        if self.wait.is_none() {
+            self.wait = Awaited::beside(on_their_way).map(|awaited| (awaited, Instant::now()));
+        }
         thread::yield_now();
     }
 
@@ -104,12 +121,15 @@ mod tests {
     const SHORT: Duration = Duration::from_micros(60);
     const LONG: Duration = Duration::from_millis(1);
 
+    const REQUEST: usize = 0;
+    const ANSWER: usize = 1;
+
     /// One wait, and whether the thread was awake when it ended.
-    async fn wait(polls: &mut BusyPoll, awaited: Awaited, length: Duration) -> bool {
-        assert!(polls.stays_awake(), "whether there is something to wait for at all shows at the second look");
-        polls.look_again(awaited);
+    async fn wait(polls: &mut BusyPoll, on_their_way: usize, length: Duration) -> bool {
+        assert!(polls.stays_awake(on_their_way), "whether there is something to wait for shows at the second look");
+        polls.look_again(on_their_way);
         tokio::time::advance(length).await;
-        let awake = polls.stays_awake();
+        let awake = polls.stays_awake(on_their_way);
         polls.end_wait();
         awake
     }
@@ -117,43 +137,43 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_thread_stays_awake_once_waits_are_short() {
         let mut polls = BusyPoll::new(WINDOW);
-        assert!(!wait(&mut polls, Awaited::Answer, SHORT).await, "nothing is known of waits yet");
-        assert!(wait(&mut polls, Awaited::Answer, SHORT).await);
+        assert!(!wait(&mut polls, ANSWER, SHORT).await, "nothing is known of waits yet");
+        assert!(wait(&mut polls, ANSWER, SHORT).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_sleeps_when_a_wait_turns_out_long() {
         let mut polls = BusyPoll::new(WINDOW);
         for _ in 0..20 {
-            wait(&mut polls, Awaited::Answer, SHORT).await;
+            wait(&mut polls, ANSWER, SHORT).await;
         }
-        assert!(!wait(&mut polls, Awaited::Answer, LONG).await);
-        assert!(wait(&mut polls, Awaited::Answer, SHORT).await, "one long wait among many short ones changes nothing");
+        assert!(!wait(&mut polls, ANSWER, LONG).await);
+        assert!(wait(&mut polls, ANSWER, SHORT).await, "one long wait among many short ones changes nothing");
     }
 
     #[tokio::test(start_paused = true)]
     async fn waits_that_are_long_end_it_and_short_ones_bring_it_back() {
         let mut polls = BusyPoll::new(WINDOW);
         for _ in 0..20 {
-            wait(&mut polls, Awaited::Answer, SHORT).await;
+            wait(&mut polls, ANSWER, SHORT).await;
         }
         for _ in 0..4 {
-            wait(&mut polls, Awaited::Answer, LONG).await;
+            wait(&mut polls, ANSWER, LONG).await;
         }
-        assert!(!wait(&mut polls, Awaited::Answer, SHORT).await);
-        assert!(wait(&mut polls, Awaited::Answer, SHORT).await);
+        assert!(!wait(&mut polls, ANSWER, SHORT).await);
+        assert!(wait(&mut polls, ANSWER, SHORT).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn every_second_wait_long_is_too_many() {
         let mut polls = BusyPoll::new(WINDOW);
         for _ in 0..20 {
-            wait(&mut polls, Awaited::Answer, SHORT).await;
+            wait(&mut polls, ANSWER, SHORT).await;
         }
         let mut awake = false;
         for _ in 0..20 {
-            wait(&mut polls, Awaited::Answer, LONG).await;
-            awake = wait(&mut polls, Awaited::Answer, SHORT).await;
+            wait(&mut polls, ANSWER, LONG).await;
+            awake = wait(&mut polls, ANSWER, SHORT).await;
         }
         assert!(!awake);
     }
@@ -162,16 +182,26 @@ mod tests {
     async fn requests_that_are_seldom_do_not_keep_it_from_staying_awake_for_answers() {
         let mut polls = BusyPoll::new(WINDOW);
         for _ in 0..20 {
-            wait(&mut polls, Awaited::Answer, SHORT).await;
-            assert!(!wait(&mut polls, Awaited::Request, LONG).await);
+            wait(&mut polls, ANSWER, SHORT).await;
+            assert!(!wait(&mut polls, REQUEST, LONG).await);
         }
-        assert!(wait(&mut polls, Awaited::Answer, SHORT).await);
-        assert!(!wait(&mut polls, Awaited::Request, SHORT).await);
+        assert!(wait(&mut polls, ANSWER, SHORT).await);
+        assert!(!wait(&mut polls, REQUEST, SHORT).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_that_are_awaited_at_once_let_it_sleep() {
+        let mut polls = BusyPoll::new(WINDOW);
+        for _ in 0..20 {
+            wait(&mut polls, FEW, SHORT).await;
+        }
+        assert!(!polls.stays_awake(FEW + 1));
+        assert!(polls.stays_awake(FEW));
     }
 
     #[test]
     fn without_a_window_it_never_looks_again() {
-        assert!(!BusyPoll::never().stays_awake());
-        assert!(!BusyPoll::new(Duration::ZERO).stays_awake());
+        assert!(!BusyPoll::never().stays_awake(ANSWER));
+        assert!(!BusyPoll::new(Duration::ZERO).stays_awake(ANSWER));
     }
 }

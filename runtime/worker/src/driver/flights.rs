@@ -26,6 +26,10 @@ impl Flights {
         self.0.push(Box::pin(unconstrained(flight)));
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -37,7 +37,7 @@ use crate::{
     tick::Tick,
     user::UserRuntime,
 };
-use busy_poll::{Awaited, BusyPoll};
+use busy_poll::BusyPoll;
 use flights::Flights;
 use readers::{Read, Readers};
 
@@ -174,7 +174,7 @@ impl Driver {
                 flush.as_mut().reset(Instant::now() + after);
                 (armed, hurried) = (true, leaving);
             }
-            let stays_awake = self.busy_poll.stays_awake();
+            let stays_awake = self.busy_poll.stays_awake(self.flights.len());
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !self.stopping => {
@@ -203,8 +203,7 @@ impl Driver {
                 Some(read) = self.readers.next(), if self.engine.backlog() < BACKLOG_MAX => self.read(read),
                 Some(key) = self.evictions.recv() => self.feed(Input::Evict { key }),
                 () = ready(()), if stays_awake => {
-                    let awaited = if self.flights.is_empty() { Awaited::Request } else { Awaited::Answer };
-                    self.busy_poll.look_again(awaited);
+                    self.busy_poll.look_again(self.flights.len());
                     yield_now().await;
                     continue;
                 }
