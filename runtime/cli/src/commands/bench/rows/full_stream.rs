@@ -1,9 +1,10 @@
 //! Whether the engine becomes slower by how much there is in the history stream.
 //!
 //! No-op runs and cold resumes, one after the other, before and after the stream is filled. It is filled with copies of the
-//! record of a no-op run, each as the only record of a workflow id of its own, as if so many runs had been.
+//! record of a no-op run, each as the only record of a workflow id of its own, as if so many runs had been. What counts is that they are there and
+//! not that they have just come, so the server may first write and collect what filling left it to.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use highwater_broker::{BoxFuture, Broker, Publish, Stream};
 use highwater_protocol::{RunId, WorkflowId};
@@ -22,6 +23,9 @@ use crate::{
 
 /// Records on their way at once while the stream is filled.
 const FILL_AT_ONCE: usize = 2_048;
+/// A server on this machine is at rest when it takes less than a tenth of a core for so long. It has to be after so long at the latest.
+const REST: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_mins(2);
 /// Runs that are resumed each time.
 const RESUMES: u64 = 100;
 
@@ -81,6 +85,7 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
 }
 
 async fn times(stage: &Stage) -> Result<Times, Error> {
+    come_to_rest(stage).await;
     let client = stage.client();
     let mut took = Vec::new();
     let begun = Instant::now();
@@ -91,6 +96,21 @@ async fn times(stage: &Stage) -> Result<Times, Error> {
     }
     let mut resumes = resume::times(stage, RESUMES).await?;
     Ok(Times { no_op: half(&mut took), resume: half(&mut resumes) })
+}
+
+/// Waits until the server has nothing more to do, if that can be known.
+async fn come_to_rest(stage: &Stage) {
+    let begun = Instant::now();
+    let mut before = stage.nats.usage();
+    while begun.elapsed() < REST_MAX {
+        tokio::time::sleep(REST).await;
+        let now = stage.nats.usage();
+        let Some((now_used, used_before)) = now.zip(before) else { return };
+        if (now_used - used_before).cpu < REST / 10 {
+            return;
+        }
+        before = now;
+    }
 }
 
 fn half(times: &mut [f64]) -> f64 {
