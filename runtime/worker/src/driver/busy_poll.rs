@@ -5,7 +5,7 @@
 //! (<https://docs.kernel.org/virt/kvm/halt-polling.html>): a server that is far away or syncs every record, and requests that come seldom,
 //! make waits long, and the thread sleeps in them as any other. For answers and for requests that is told apart: the former may be near where the latter are not.
 
-use std::{fmt, num::NonZero, thread, time::Duration};
+use std::{num::NonZero, thread, time::Duration};
 
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ const FEW: usize = 2;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
+enum Awaited {
     /// The broker, for something that is on its way to it.
     Answer,
     /// Somebody who wants something.
@@ -39,6 +39,7 @@ impl Awaited {
 }
 
 /// Decides when to stay awake.
+#[derive(Debug)]
 pub(super) struct BusyPoll {
     /// Waits are short up to this, and the thread stays awake for no longer.
     window: Duration,
@@ -54,7 +55,7 @@ struct Credit(u8);
 
 impl BusyPoll {
     /// Stays awake for as long as `window` in a wait.
-    pub(super) fn new(window: Duration) -> Self {
+    fn new(window: Duration) -> Self {
         Self { window, credits: Default::default(), wait: None }
     }
 
@@ -107,12 +108,6 @@ impl Credit {
     }
 }
 
-impl fmt::Debug for BusyPoll {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BusyPoll").field(&self.window).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +129,15 @@ mod tests {
         awake
     }
 
+    /// As it is when such waits have all been short for a while.
+    async fn after_short_waits(on_their_way: usize) -> BusyPoll {
+        let mut polls = BusyPoll::new(WINDOW);
+        for _ in 0..20 {
+            wait(&mut polls, on_their_way, SHORT).await;
+        }
+        polls
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_thread_stays_awake_once_waits_are_short() {
         let mut polls = BusyPoll::new(WINDOW);
@@ -143,20 +147,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_sleeps_when_a_wait_turns_out_long() {
-        let mut polls = BusyPoll::new(WINDOW);
-        for _ in 0..20 {
-            wait(&mut polls, ANSWER, SHORT).await;
-        }
+        let mut polls = after_short_waits(ANSWER).await;
         assert!(!wait(&mut polls, ANSWER, LONG).await);
         assert!(wait(&mut polls, ANSWER, SHORT).await, "one long wait among many short ones changes nothing");
     }
 
     #[tokio::test(start_paused = true)]
     async fn waits_that_are_long_end_it_and_short_ones_bring_it_back() {
-        let mut polls = BusyPoll::new(WINDOW);
-        for _ in 0..20 {
-            wait(&mut polls, ANSWER, SHORT).await;
-        }
+        let mut polls = after_short_waits(ANSWER).await;
         for _ in 0..4 {
             wait(&mut polls, ANSWER, LONG).await;
         }
@@ -166,10 +164,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_second_wait_long_is_too_many() {
-        let mut polls = BusyPoll::new(WINDOW);
-        for _ in 0..20 {
-            wait(&mut polls, ANSWER, SHORT).await;
-        }
+        let mut polls = after_short_waits(ANSWER).await;
         let mut awake = false;
         for _ in 0..20 {
             wait(&mut polls, ANSWER, LONG).await;
@@ -191,10 +186,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_that_are_awaited_at_once_let_it_sleep() {
-        let mut polls = BusyPoll::new(WINDOW);
-        for _ in 0..20 {
-            wait(&mut polls, FEW, SHORT).await;
-        }
+        let polls = after_short_waits(FEW).await;
         assert!(!polls.stays_awake(FEW + 1));
         assert!(polls.stays_awake(FEW));
     }
