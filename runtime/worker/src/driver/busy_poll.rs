@@ -1,7 +1,7 @@
 //! Busy polling: while the next event is probably near, the worker's thread looks for it again and again instead of sleeping.
 //!
-//! A thread that sleeps for the 60 µs in which a server on the same machine stores a record is woken late and with cold caches, which took as
-//! long again. Whether staying awake is worth it is told by the waits before, as for virtual processors without work
+//! A thread that sleeps for the 60 µs in which a server on the same machine stores a record is woken late and with cold caches, and then takes two to four
+//! times as long for what it has to do. Whether staying awake is worth it is told by the waits before, as for virtual processors without work
 //! (<https://docs.kernel.org/virt/kvm/halt-polling.html>): a server that is far away or syncs every record, and requests that come seldom,
 //! make waits long, and the thread sleeps in them as any other. For answers and for requests that is told apart: the former may be near where the latter are not.
 

@@ -102,14 +102,14 @@ async fn times(stage: &Stage) -> Result<Times, Error> {
 async fn come_to_rest(stage: &Stage) {
     let begun = Instant::now();
     let mut before = stage.nats.usage();
-    while begun.elapsed() < REST_MAX {
+    while let Some(used) = before
+        && begun.elapsed() < REST_MAX
+    {
         tokio::time::sleep(REST).await;
-        let now = stage.nats.usage();
-        let Some((now_used, used_before)) = now.zip(before) else { return };
-        if (now_used - used_before).cpu < REST / 10 {
+        before = stage.nats.usage();
+        if before.is_some_and(|now| (now - used).cpu < REST / 10) {
             return;
         }
-        before = now;
     }
 }
 
