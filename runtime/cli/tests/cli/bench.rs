@@ -87,6 +87,12 @@ async fn rows_of_requests_and_payloads_are_measured_beside_the_pattern() {
     let report = measured(&rows, 3).await;
     let units: Vec<&Value> = report["rows"].as_array().unwrap().iter().map(|row| &row["unit"]).collect();
     assert_eq!(units, ["signal", "query", "update", "start", "run", "run"]);
+    for talk in &report["rows"].as_array().unwrap()[..3] {
+        let figures = talk["figures"].as_array().unwrap();
+        let [publish, times] = [0, 1].map(|at| figures[at]["value"].as_f64().unwrap());
+        let p50 = talk["engine"]["p50_us"].as_f64().unwrap() / 1_000.0;
+        assert!(publish > 0.0 && (times * publish - p50).abs() < 1e-6, "{talk}");
+    }
 }
 
 #[tokio::test]

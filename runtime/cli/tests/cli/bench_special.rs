@@ -88,7 +88,7 @@ async fn a_takeover_is_measured_from_the_kill() {
 #[tokio::test]
 async fn what_very_many_runs_cost_is_measured() {
     let rows = ["cached-run", "noisy-neighbour", "wear", "full-stream", "sleeping"];
-    let sizes = ["--runs", "200", "--fan-out", "50", "--stream-messages", "300", "--sleeping", "300"];
+    let sizes = ["--runs", "30", "--fan-out", "50", "--stream-messages", "300", "--sleeping", "300"];
     let measured = measured(&rows, &[&sizes[..], &["--duration", "300ms"]].concat()).await;
     values(&measured["cached-run"], ["memory of a run, with all that came first"]);
     let noisy = &measured["noisy-neighbour"];
@@ -99,8 +99,17 @@ async fn what_very_many_runs_cost_is_measured() {
     }
     values(noisy, ["times slower beside it", "times longer p99 beside it", "the run with the activities"]);
     values(&measured["wear"], ["first runs", "last runs", "times slower at last"]);
-    let full = &measured["full-stream"];
-    values(full, ["filled", "no-op, times longer when full", "cold resume, times longer when full"]);
+    let full_stream = &measured["full-stream"];
+    values(full_stream, ["filled"]);
+    for what in ["no-op", "cold resume"] {
+        let [full, empty, before] =
+            ["full", "empty, in turn with it", "before it was filled"].map(|when| format!("{what} p50, {when}"));
+        let [full, empty, before] = values(full_stream, [&full, &empty, &before]);
+        let [than_empty, than_before] =
+            ["the empty one in turn", "before"].map(|than| format!("{what}, times longer than {than}"));
+        let times = values(full_stream, [&than_empty, &than_before]);
+        assert!((times[0] - full / empty).abs() < 1e-6 && (times[1] - full / before).abs() < 1e-6, "{times:?}");
+    }
     let sleeping = &measured["sleeping"];
     let [waiting, asleep] = values(sleeping, ["stored for a waiting run", "stored for a sleeping run"]);
     // There is a timer beside the record.

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{
     nats::{Nats, Profile},
     settings::{Load, Nature},
-    stage::Stage,
+    stage::{NAMESPACE, Stage},
 };
 use crate::{exit::Error, globals::Globals};
 
@@ -72,7 +72,7 @@ impl Place {
         let connection = NatsConnection::connect(self.options.clone()).await?;
         let broker = self.open_namespace(&connection, &namespace).await?;
         let mut environment = self.environment.clone();
-        environment.push(("HIGHWATER_NAMESPACE", namespace.as_str().into()));
+        environment.push((NAMESPACE, namespace.as_str().into()));
         Ok(Stage {
             highwater: Highwater::on(Arc::new(broker)),
             namespace,

@@ -17,7 +17,7 @@ pub(crate) struct Sizes {
     /// Runs in rows that have to do with a number of them [default: each row has its own]
     #[arg(long, value_name = "N", value_parser = number())]
     runs: Option<u64>,
-    /// Runs that sleep in row `sleeping` [default: 1000000, or 20000 unless the row is named]
+    /// Runs that sleep in row `sleeping`, beside as many that wait [default: 1000000, or 20000 unless the row is named]
     #[arg(long, value_name = "N", value_parser = number())]
     sleeping: Option<u64>,
     /// Messages that fill the stream in row `full-stream` [default: 10000000, or 100000 unless the row is named]

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::exit::Error;
 
+/// What tells a worker process its namespace.
+pub(super) const NAMESPACE: &str = "HIGHWATER_NAMESPACE";
+
 /// A namespace on a server, with a connection for the load.
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -59,6 +62,23 @@ impl Stage {
     pub(crate) async fn history_bytes(&self) -> Result<u64, Error> {
         let streams = self.stored().await?.streams;
         Ok(streams.iter().filter(|status| status.stream == Stream::History).map(|status| status.bytes).sum())
+    }
+
+    /// The same in another namespace of the same servers, which is there.
+    pub(crate) async fn at(&self, namespace: &Namespace) -> Result<Self, Error> {
+        let connection = NatsConnection::connect(self.options.clone()).await?;
+        let broker = connection.open_namespace(namespace).await?;
+        let mut environment = self.environment.clone();
+        environment.retain(|(name, _)| *name != NAMESPACE);
+        environment.push((NAMESPACE, namespace.as_str().into()));
+        Ok(Self {
+            highwater: Highwater::on(Arc::new(broker)),
+            namespace: namespace.clone(),
+            load: self.load.clone(),
+            nats: self.nats.clone(),
+            options: self.options.clone(),
+            environment,
+        })
     }
 
     /// Closes the load's connection.

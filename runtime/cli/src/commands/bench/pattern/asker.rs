@@ -6,11 +6,12 @@ use std::{
 };
 
 use async_nats::{Client, Subscriber, jetstream};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use highwater_protocol::{Key, subject::Verb};
 use tokio::time::timeout;
 
-use super::{BODY, Plot, body};
+use super::{BODY, Plot, Story, body};
 use crate::{commands::bench::load::Unit, exit::Error};
 
 /// How long an answer is awaited. That there is none means that something went wrong.
@@ -34,10 +35,14 @@ impl Asker {
         Self { plot, client, context }
     }
 
+    fn next_key(&self) -> Result<Key, Error> {
+        let number = self.plot.runs.fetch_add(1, Ordering::Relaxed);
+        Plot::key(&format!("w{number}"))
+    }
+
     /// Starts a run and waits for the answer.
     async fn start(&self) -> Result<Key, Error> {
-        let number = self.plot.runs.fetch_add(1, Ordering::Relaxed);
-        let key = Plot::key(&format!("w{number}"))?;
+        let key = self.next_key()?;
         self.store(Verb::Start, &key).await?;
         Ok(key)
     }
@@ -49,8 +54,14 @@ impl Asker {
         let mut answers = self.client.subscribe(inbox.clone()).await.map_err(Error::failed)?;
         let subject = plot.subjects.public(verb, &plot.queue, Some(&plot.name), key);
         let message = body(&inbox, BODY.max(plot.story.payload()));
-        self.context.publish(subject, message).await.map_err(Error::failed)?.await.map_err(Error::failed)?;
+        self.publish(subject, message).await?;
         self.answer(&mut answers).await
+    }
+
+    /// Publishes and waits until it is stored.
+    async fn publish(&self, subject: String, message: Bytes) -> Result<(), Error> {
+        let sent = self.context.publish(subject, message).await.map_err(Error::failed)?;
+        sent.await.map(drop).map_err(Error::failed)
     }
 
     async fn answer(&self, answers: &mut Subscriber) -> Result<(), Error> {
@@ -72,14 +83,19 @@ impl Unit for Asker {
     type Lane = Kept;
 
     async fn open(&self) -> Result<Kept, Error> {
-        Ok(Kept(if self.plot.story.is_of_one_run() { Some(self.start().await?) } else { None }))
+        Ok(Kept(match self.plot.story {
+            Story::Publish => Some(self.next_key()?),
+            story if story.is_of_one_run() => Some(self.start().await?),
+            _ => None,
+        }))
     }
 
     async fn once(&self, kept: &mut Kept) -> Result<(), Error> {
-        match &kept.0 {
-            None => self.start().await.map(drop),
-            Some(key) if self.plot.story == super::Story::Query => self.query(key).await,
-            Some(key) => self.store(Verb::Signal, key).await,
+        match (&kept.0, self.plot.story) {
+            (None, _) => self.start().await.map(drop),
+            (Some(key), Story::Query) => self.query(key).await,
+            (Some(key), Story::Publish) => self.publish(self.plot.subjects.history(key), body("", BODY)).await,
+            (Some(key), _) => self.store(Verb::Signal, key).await,
         }
     }
 }

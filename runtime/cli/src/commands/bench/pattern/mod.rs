@@ -20,15 +20,15 @@ use std::sync::{Arc, OnceLock, atomic::AtomicU64};
 
 use async_nats::Client;
 use bytes::Bytes;
-use highwater_protocol::{Key, QueueName, TypeName, WorkflowId, subject::Subjects};
+use highwater_protocol::{Key, QueueName, TypeName, WorkflowId, namespace::Settings, subject::Subjects};
 use tokio::task::JoinHandle;
 
 use super::stage::Stage;
 use crate::exit::Error;
 use asker::Asker;
 use owner::Owner;
-use space::Space;
 
+pub(crate) use space::Space;
 pub(crate) use story::Story;
 
 /// The size of every body that stands for one of the engine's, in bytes.
@@ -62,7 +62,9 @@ struct Plot {
 impl Pattern {
     /// Sets everything up and begins to answer.
     pub(crate) async fn open(stage: &Stage, story: Story) -> Result<Self, Error> {
-        let space = Space::make(stage).await?;
+        // Group commit is the engine's: what that gains is to be seen.
+        let settings = Settings { group_commit: false, ..stage.highwater.broker().settings().clone() };
+        let space = Space::make(stage, settings).await?;
         let plot = Arc::new(Plot {
             story,
             subjects: space.subjects(),
@@ -90,11 +92,11 @@ impl Pattern {
     }
 
     /// Ends it and takes its streams away.
-    pub(crate) async fn close(self) -> Result<(), Error> {
+    pub(crate) async fn close(self, stage: &Stage) -> Result<(), Error> {
         for part in &self.parts {
             part.abort();
         }
-        self.space.remove(&self.asking).await
+        self.space.remove(stage).await
     }
 }
 

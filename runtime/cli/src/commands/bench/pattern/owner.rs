@@ -164,7 +164,7 @@ impl Owner {
             }
             Story::Parallel(_) => Ok(Next::Waits),
             Story::Child => self.follow_up_family(key, started, &batch.starter).await,
-            Story::Request | Story::Query => {
+            Story::Request | Story::Query | Story::Publish => {
                 for sender in &batch.senders {
                     self.answer(sender).await?;
                 }

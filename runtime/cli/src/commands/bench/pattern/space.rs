@@ -1,20 +1,20 @@
-//! The pattern's streams: those of a namespace that is made for it and taken away again.
+//! A namespace that is made for a measurement and taken away again: the pattern's streams are those of one.
 
-use async_nats::{Client, jetstream};
+use async_nats::jetstream;
 use futures_util::TryStreamExt;
 use highwater_broker::{Broker, Stream, nats::NatsConnection};
 use highwater_protocol::{Namespace, RunId, namespace::Settings, subject::Subjects};
 
-use super::super::stage::Stage;
+use super::{super::stage::Stage, dial::dial};
 use crate::exit::Error;
 
-/// What the names of the pattern's namespaces begin with, and how many digits follow.
+/// What the names of such namespaces begin with, and how many digits follow.
 const PREFIX: &str = "bench-p-";
 const RANDOM: usize = 8;
 
-/// A namespace without an engine.
+/// A namespace of its own, for as long as something is measured.
 #[derive(Debug)]
-pub(super) struct Space {
+pub(crate) struct Space {
     connection: NatsConnection,
     namespace: Namespace,
     settings: Settings,
@@ -22,19 +22,20 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// Makes one with the settings of the namespace that the engine has, but for group commit: what that gains is to be
-    /// seen.
-    pub(super) async fn make(stage: &Stage) -> Result<Self, Error> {
+    /// Makes one.
+    pub(crate) async fn make(stage: &Stage, settings: Settings) -> Result<Self, Error> {
         // One of an earlier measurement that was interrupted may be there. The name is as short as that of a namespace is
         // in practice, as it stands in every message several times.
         let random = RunId::generate().to_string();
         let namespace = Namespace::new(format!("{PREFIX}{}", &random[random.len() - RANDOM..]))?;
-        let broker = stage.highwater.broker();
-        let connection = broker.connection().clone();
-        let settings = Settings { group_commit: false, ..broker.settings().clone() };
+        let connection = stage.highwater.broker().connection().clone();
         let made = connection.create_namespace(&namespace, settings.clone()).await?;
         let subjects = made.subjects().clone();
         Ok(Self { connection, namespace, settings, subjects })
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
     pub(super) fn subjects(&self) -> Subjects {
@@ -59,8 +60,8 @@ impl Space {
     }
 
     /// Takes all streams and buckets away.
-    pub(super) async fn remove(&self, client: &Client) -> Result<(), Error> {
-        let context = jetstream::new(client.clone());
+    pub(crate) async fn remove(&self, stage: &Stage) -> Result<(), Error> {
+        let context = jetstream::new(dial(stage).await?);
         let names: Vec<String> = context.stream_names().try_collect().await.map_err(Error::failed)?;
         let (streams, buckets) = (format!("HW_{}_", self.namespace), format!("KV_HW_{}_", self.namespace));
         for name in names.iter().filter(|name| name.starts_with(&streams) || name.starts_with(&buckets)) {

@@ -30,6 +30,8 @@ pub(crate) enum Story {
     Request,
     /// To a run that is there: a plain request that its owner answers from memory.
     Query,
+    /// A message that is stored and acknowledged, and that nobody reads: the least that can be made durable.
+    Publish,
 }
 
 impl Story {

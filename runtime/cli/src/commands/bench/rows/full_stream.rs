@@ -3,6 +3,9 @@
 //! No-op runs and cold resumes, one after the other, before and after the stream is filled. It is filled with copies of the
 //! record of a no-op run, each as the only record of a workflow id of its own, as if so many runs had been. What counts is that they are there and
 //! not that they have just come, so the server may first write and collect what filling left it to.
+//!
+//! Minutes lie between the two, in which the machine may become another. So the full stream is also held against the empty one of a
+//! second namespace on the same server, in turn, run by run.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +20,7 @@ use super::{
     run::run,
 };
 use crate::{
-    commands::bench::{measured::Measured, stage::Stage, worker_process::WorkerSettings},
+    commands::bench::{measured::Measured, pattern::Space, stage::Stage, worker_process::WorkerSettings},
     exit::Error,
 };
 
@@ -26,8 +29,10 @@ const FILL_AT_ONCE: usize = 2_048;
 /// A server on this machine is at rest when it takes less than a tenth of a core for so long. It has to be after so long at the latest.
 const REST: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_mins(2);
-/// Runs that are resumed each time.
-const RESUMES: u64 = 100;
+/// Runs that are resumed each time, beside a full stream and beside a small one. With few, a single collection of the server's
+/// memory, which takes long when there is much of it, would decide.
+const RESUMES: u64 = 1_000;
+const RESUMES_SMALL: u64 = 100;
 
 #[derive(Debug)]
 pub(super) struct FullStream;
@@ -55,26 +60,34 @@ struct Times {
 async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
     let messages = stage.load.sizes.stream_messages();
     eprintln!("measuring {row}: with an empty stream, and with {messages} messages");
+    let space = Space::make(stage, stage.highwater.broker().settings().clone()).await?;
+    let measured = measure_beside(row, stage, messages, &stage.at(space.namespace()).await?).await;
+    // It is in nobody's way afterwards, whatever has happened.
+    space.remove(stage).await?;
+    measured
+}
+
+async fn measure_beside(row: &'static str, stage: &Stage, messages: u64, beside: &Stage) -> Result<Measured, Error> {
     // So that runs which wait are cold. No-op runs end in one go, with and without a cache.
     let settings = WorkerSettings { cached_runs: Some(0), ..WorkerSettings::default() };
     let worker = stage.start_worker(settings).await?;
-    let empty = times(stage).await?;
+    let other = beside.start_worker(settings).await?;
+    let [before, _] = times([stage, beside]).await?;
     let nats = stage.nats.usage();
     let begun = Instant::now();
     fill(stage, messages).await?;
     let filled = begun.elapsed();
     let more = stage.nats.usage().zip(nats);
-    let full = times(stage).await?;
+    let [full, empty] = times([stage, beside]).await?;
+    other.stop().await?;
     worker.stop().await?;
-    let measured = Measured::new(row)
-        .figure("messages", messages as f64, "")
-        .figure("filled", messages as f64 / filled.as_secs_f64(), "messages/s")
-        .figure("no-op p50, empty", empty.no_op, "ms")
-        .figure("no-op p50, full", full.no_op, "ms")
-        .figure("no-op, times longer when full", full.no_op / empty.no_op, "")
-        .figure("cold resume p50, empty", empty.resume, "ms")
-        .figure("cold resume p50, full", full.resume, "ms")
-        .figure("cold resume, times longer when full", full.resume / empty.resume, "");
+    let measured = Measured::new(row).figure("messages", messages as f64, "").figure(
+        "filled",
+        messages as f64 / filled.as_secs_f64(),
+        "messages/s",
+    );
+    let measured = compared(measured, "no-op", before.no_op, full.no_op, empty.no_op);
+    let measured = compared(measured, "cold resume", before.resume, full.resume, empty.resume);
     Ok(match more {
         Some((after, before)) => {
             let more = rss(Some(after))? - rss(Some(before))?;
@@ -84,18 +97,44 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
     })
 }
 
-async fn times(stage: &Stage) -> Result<Times, Error> {
-    come_to_rest(stage).await;
-    let client = stage.client();
-    let mut took = Vec::new();
-    let begun = Instant::now();
-    while begun.elapsed() < stage.load.duration {
-        let begun = Instant::now();
-        run(client.start(bench_no_op, 7).queue(QUEUE), 7).await?;
-        took.push(ms(begun.elapsed()));
+/// Adds what takes so long with a full stream, with an empty one in turn with it, and what it took before it was filled.
+fn compared(measured: Measured, what: &str, before: f64, full: f64, empty: f64) -> Measured {
+    measured
+        .figure(format!("{what} p50, full"), full, "ms")
+        .figure(format!("{what} p50, empty, in turn with it"), empty, "ms")
+        .figure(format!("{what} p50, before it was filled"), before, "ms")
+        .figure(format!("{what}, times longer than the empty one in turn"), full / empty, "")
+        .figure(format!("{what}, times longer than before"), full / before, "")
+}
+
+/// The times in each of these, run by run in turn.
+async fn times<const N: usize>(stages: [&Stage; N]) -> Result<[Times; N], Error> {
+    let mut no_ops: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
+    let mut resumes = no_ops.clone();
+    let mut waiting = Vec::new();
+    for stage in stages {
+        let count = stage.load.sizes.runs_of(RESUMES, RESUMES_SMALL);
+        waiting.push(resume::ready(stage, count).await?.into_iter());
     }
-    let mut resumes = resume::times(stage, RESUMES).await?;
-    Ok(Times { no_op: half(&mut took), resume: half(&mut resumes) })
+    come_to_rest(stages[0]).await;
+    let begun = Instant::now();
+    while begun.elapsed() < stages[0].load.duration * N as u32 {
+        for (stage, took) in stages.iter().zip(&mut no_ops) {
+            let begun = Instant::now();
+            run(stage.client().start(bench_no_op, 7).queue(QUEUE), 7).await?;
+            took.push(ms(begun.elapsed()));
+        }
+    }
+    while let Some(runs) = waiting.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>() {
+        for ((stage, run), took) in stages.iter().zip(runs).zip(&mut resumes) {
+            took.push(resume::time(stage, &run).await?);
+        }
+    }
+    let mut resumes = resumes.into_iter();
+    Ok(no_ops.map(|mut no_op| Times {
+        no_op: half(&mut no_op),
+        resume: resumes.next().map_or(f64::NAN, |mut resumes| half(&mut resumes)),
+    }))
 }
 
 /// Waits until the server has nothing more to do, if that can be known.

@@ -48,7 +48,7 @@ impl Row for Talk {
 
     fn measure<'a>(&'a self, stage: &'a Stage) -> BoxFuture<'a, Result<Vec<Measured>, Error>> {
         let story = if *self == Self::Query { Story::Query } else { Story::Request };
-        Box::pin(ordinary::measure(self, stage, story, || Talks { talk: *self, client: stage.client() }))
+        Box::pin(ordinary::measure_by_publish(self, stage, story, || Talks { talk: *self, client: stage.client() }))
     }
 }
 

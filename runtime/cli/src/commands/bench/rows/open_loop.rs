@@ -47,7 +47,7 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Vec<Measured>, Erro
     let pattern = Pattern::open(stage, Story::NoOp).await?;
     let outcome = at_half_of_the_peak(row, stage, &worker, &pattern).await;
     // The pattern's streams are in nobody's way afterwards, whatever has happened.
-    let closed = pattern.close().await;
+    let closed = pattern.close(stage).await;
     let measured = outcome?;
     closed?;
     worker.stop().await?;

@@ -16,6 +16,7 @@ use crate::{
 use super::{
     Row,
     growing::{Growing, look},
+    many::ms,
 };
 
 /// Into how many slices the time is cut.
@@ -30,11 +31,37 @@ pub(super) async fn measure<U: Unit>(
     story: Story,
     unit: impl Fn() -> U + Send,
 ) -> Result<Vec<Measured>, Error> {
+    measure_beside(row, stage, &[story], unit).await
+}
+
+/// The same, and tells how many times an acknowledged publish it takes.
+pub(super) async fn measure_by_publish<U: Unit>(
+    row: &dyn Row,
+    stage: &Stage,
+    story: Story,
+    unit: impl Fn() -> U + Send,
+) -> Result<Vec<Measured>, Error> {
+    measure_beside(row, stage, &[story, Story::Publish], unit).await
+}
+
+/// Measures it in turn with stories of the pattern, of which the first is its own.
+async fn measure_beside<U: Unit>(
+    row: &dyn Row,
+    stage: &Stage,
+    stories: &[Story],
+    unit: impl Fn() -> U + Send,
+) -> Result<Vec<Measured>, Error> {
     let worker = stage.start_worker(WorkerSettings::default()).await?;
-    let pattern = Pattern::open(stage, story).await?;
-    let outcome = at_each_concurrency(row, stage, &worker, &pattern, unit).await;
-    // The pattern's streams are in nobody's way afterwards, whatever has happened.
-    let closed = pattern.close().await;
+    let mut patterns = Vec::new();
+    for story in stories {
+        patterns.push(Pattern::open(stage, *story).await?);
+    }
+    let outcome = at_each_concurrency(row, stage, &worker, &patterns, unit).await;
+    // The patterns' streams are in nobody's way afterwards, whatever has happened.
+    let mut closed = Ok(());
+    for pattern in patterns {
+        closed = pattern.close(stage).await.and(closed);
+    }
     let measured = outcome?;
     closed?;
     worker.stop().await?;
@@ -45,7 +72,7 @@ async fn at_each_concurrency<U: Unit>(
     row: &dyn Row,
     stage: &Stage,
     worker: &WorkerProcess,
-    pattern: &Pattern,
+    patterns: &[Pattern],
     unit: impl Fn() -> U + Send,
 ) -> Result<Vec<Measured>, Error> {
     let mut measured = Vec::new();
@@ -53,36 +80,62 @@ async fn at_each_concurrency<U: Unit>(
         let (name, time) = (row.name(), humantime::format_duration(stage.load.duration));
         eprintln!("measuring {name} at concurrency {concurrency} for {time}, and the pattern for as long");
         let lanes = Lanes::open(unit(), concurrency).await?;
-        let (engine, pattern) = in_turn(stage, worker, pattern, lanes, concurrency).await?;
-        measured.push(Measured {
+        let (engine, patterns) = in_turn(stage, worker, patterns, lanes, concurrency).await?;
+        let mut patterns = patterns.into_iter();
+        let row = Measured {
             unit: row.unit(),
             concurrency: Some(concurrency),
             engine: Some(engine),
-            pattern: Some(pattern),
+            pattern: patterns.next(),
             ..Measured::new(name)
+        };
+        measured.push(match patterns.next() {
+            Some(publish) => by_publish(row, &publish),
+            None => row,
         });
     }
     Ok(measured)
 }
 
-/// A slice of the one, a slice of the other, so that what else the machine does meets both.
+/// A slice of the one, a slice of each of the others, so that what else the machine does meets all of them.
 async fn in_turn<U: Unit>(
     stage: &Stage,
     worker: &WorkerProcess,
-    pattern: &Pattern,
+    patterns: &[Pattern],
     mut lanes: Lanes<U>,
     concurrency: usize,
-) -> Result<(Series, Series), Error> {
-    let mut asking = Lanes::open(pattern.unit(), concurrency).await?;
-    let (mut of_engine, mut of_pattern) = (Growing::new()?, Growing::new()?);
+) -> Result<(Series, Vec<Series>), Error> {
+    let mut of_engine = Growing::new()?;
+    let mut of_patterns = Vec::new();
+    for pattern in patterns {
+        let asking = Lanes::open(pattern.unit(), concurrency).await?;
+        of_patterns.push((pattern, asking, Growing::new()?, pattern.history_bytes().await?));
+    }
     let length = stage.load.duration / SLICES;
-    let before = (stage.history_bytes().await?, pattern.history_bytes().await?);
+    let before = stage.history_bytes().await?;
     while of_engine.slices() < SLICES_MIN || of_engine.elapsed() < stage.load.duration {
         of_engine.add(lanes.slice(length, || look(Some(worker), stage)).await?);
-        of_pattern.add(asking.slice(length, || look(None, stage)).await?);
+        for (_, asking, series, _) in &mut of_patterns {
+            series.add(asking.slice(length, || look(None, stage)).await?);
+        }
     }
-    let after = (stage.history_bytes().await?, pattern.history_bytes().await?);
+    let of_engine = of_engine.grown(before, stage.history_bytes().await?);
     lanes.close().await?;
-    asking.close().await?;
-    Ok((of_engine.grown(before.0, after.0), of_pattern.grown(before.1, after.1)))
+    let mut series = Vec::new();
+    for (pattern, asking, grew, before) in of_patterns {
+        series.push(grew.grown(before, pattern.history_bytes().await?));
+        asking.close().await?;
+    }
+    Ok((of_engine, series))
+}
+
+/// Holds the times of a row against those of one acknowledged publish.
+fn by_publish(mut row: Measured, publish: &Series) -> Measured {
+    let one = ms(publish.within(0.5));
+    row.add("an acknowledged publish, p50", one, "ms");
+    if let Some(engine) = &row.engine {
+        let times = ms(engine.within(0.5)) / one;
+        row.add("p50, times an acknowledged publish", times, "");
+    }
+    row
 }

@@ -93,20 +93,28 @@ pub(super) async fn waiting(
     Ok(started)
 }
 
-/// The times from signal to result, in milliseconds, of so many runs with a long history, one after the other.
-pub(super) async fn times(stage: &Stage, count: u64) -> Result<Vec<f64>, Error> {
+/// Starts runs and returns when each has a long history and waits for its signal.
+pub(super) async fn ready(stage: &Stage, count: u64) -> Result<Vec<WorkflowHandle<bench_waits>>, Error> {
+    waiting(stage, count, EVENTS, AT_ONCE).await
+}
+
+/// The time from signal to result of a run that waits, in milliseconds.
+pub(super) async fn time(stage: &Stage, run: &WorkflowHandle<bench_waits>) -> Result<f64, Error> {
     let broker = &**stage.highwater.broker();
+    let signal = signal(broker, GO, &run.id().to_key())?;
+    let begun = Instant::now();
+    broker.publish(signal).await.map_err(Error::failed)?;
+    // Its starter is told of the end by itself, without a look at the history.
+    let result = run.result().timeout(WAIT_MAX).await.map_err(Error::failed)?;
+    let took = ms(begun.elapsed());
+    if result == 1 { Ok(took) } else { Err(Error::failed("a run was given another value than it was sent")) }
+}
+
+/// The times of so many runs, one after the other.
+async fn times(stage: &Stage, count: u64) -> Result<Vec<f64>, Error> {
     let mut times = Vec::new();
-    for run in waiting(stage, count, EVENTS, AT_ONCE).await? {
-        let signal = signal(broker, GO, &run.id().to_key())?;
-        let begun = Instant::now();
-        broker.publish(signal).await.map_err(Error::failed)?;
-        // Its starter is told of the end by itself, without a look at the history.
-        let result = run.result().timeout(WAIT_MAX).await.map_err(Error::failed)?;
-        times.push(ms(begun.elapsed()));
-        if result != 1 {
-            return Err(Error::failed("a run was given another value than it was sent"));
-        }
+    for run in ready(stage, count).await? {
+        times.push(time(stage, &run).await?);
     }
     Ok(times)
 }

@@ -2,7 +2,7 @@
 //!
 //! The worker keeps none of them in memory, so what it has more of than before the first is what it keeps for them all the same;
 //! a worker that starts later shows what it cannot do without. What NATS has more of is divided by the number of runs: first for
-//! runs that wait for a signal, of which there is a record in the history and nothing else, then for those that sleep, of which
+//! runs that wait for a signal, of which there is a record in the history and nothing else, then for as many that sleep, of which
 //! there is a timer too. NATS returns memory minutes after it has no use for it, and requests that have been dealt with are purged
 //! after a minute or two, so with many runs that is waited for. Its *memory* is what is in use on its heap after a garbage
 //! collection; what it has *from the machine* is more, as a program with a garbage collector may hold twice what it needs, and
@@ -29,8 +29,6 @@ use crate::{
 
 /// Starts under way at once.
 const STARTS_AT_ONCE: usize = 512;
-/// There is one run that waits for a signal to so many that sleep.
-const TO_A_WAITING_ONE: u64 = 5;
 /// Runs that come first, so that NATS and the worker have what they need for being busy at all.
 const FIRST: u64 = 2_000;
 /// The most runs that wake, and what part of all that is.
@@ -87,8 +85,7 @@ struct Look {
 
 async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
     let count = stage.load.sizes.sleeping();
-    let waiting = (count / TO_A_WAITING_ONE).max(1);
-    eprintln!("measuring {row}: {waiting} runs that wait and {count} that sleep");
+    eprintln!("measuring {row}: {count} runs that wait and {count} that sleep");
     let settings = WorkerSettings { cached_runs: Some(0), ..WorkerSettings::default() };
     let worker = stage.start_worker(settings).await?;
     let idle = rss(worker.usage())?;
@@ -101,7 +98,7 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
 
     start_waiting(stage, FIRST.min(count)).await?;
     let before = look().await?;
-    start_waiting(stage, waiting).await?;
+    start_waiting(stage, count).await?;
     let between = look().await?;
     let begun = Instant::now();
     start_sleeping(stage, count, in_time(stage, A_MONTH).await?).await?;
@@ -113,9 +110,9 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
         .figure("time to start", took, "s")
         .figure("worker, more than idle", (after.worker - idle) / MIB, "MiB")
         .figure("worker, more than before them", (after.worker - before.worker) / MIB, "MiB");
-    let measured = apiece(measured, "a waiting run", &before, &between, waiting);
+    let measured = apiece(measured, "a waiting run", &before, &between, count);
     let measured = apiece(measured, "a sleeping run", &between, &after, count);
-    let measured = apiece(measured, "a run of either kind", &before, &after, waiting + count);
+    let measured = apiece(measured, "a run of either kind", &before, &after, 2 * count);
 
     worker.stop().await?;
     let worker = stage.start_worker(settings).await?;
