@@ -89,9 +89,13 @@ impl StoredRecord {
         self.body.len()
     }
 
-    /// Where the run stands after this record, by its header.
+    /// Where the run stands after this record, by its headers.
     pub fn status(&self) -> Option<Status> {
-        self.headers.get(header::STATUS)?.parse().ok()
+        match self.headers.get(header::STATUS) {
+            Some(status) => status.parse().ok(),
+            // The first records had no such header, and always a status.
+            None => self.headers.get(header::RECORD).map(|_| Status::Running),
+        }
     }
 
     /// The queue of the run, by its header.
@@ -199,7 +203,10 @@ impl Summary {
         if self.status.is_closed() {
             let _ = write!(fields, ";{}={}", field::CLOSED_AT, time.as_micros());
         }
-        let mut headers = Headers::new().with(header::STATUS, self.status.as_str()).with(header::RECORD, fields);
+        let mut headers = Headers::new().with(header::RECORD, fields);
+        if self.status != Status::Running {
+            headers.insert(header::STATUS, self.status.as_str());
+        }
         // Between the first and the last record nobody looks for it there.
         if let Some(trace) = self.trace.as_ref().filter(|_| first || self.status.is_closed()) {
             headers.insert(header::TRACEPARENT, trace.parent.clone());
@@ -333,9 +340,8 @@ async fn append_in_spite_of(
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_a_run_is_found_by_is_read_from_the_headers_of_every_version() {
-        let frame = Frame {
+    fn frame() -> Frame {
+        Frame {
             run: RunId::generate(),
             record: RecordId::generate(),
             ordinal: 0,
@@ -344,8 +350,12 @@ mod tests {
             marks: highwater_protocol::record::Marks::default(),
             closed: false,
             back: Vec::new(),
-        };
-        let payload = Record { frame, body: Body::default() }.encode();
+        }
+    }
+
+    #[test]
+    fn what_a_run_is_found_by_is_read_from_the_headers_of_every_version() {
+        let payload = Record { frame: frame(), body: Body::default() }.encode();
         let first = Headers::new().with("Hw-Type", "a=2Eb").with("Hw-Queue", "shop").with("Hw-Started", "7");
         let now = Headers::new().with(header::RECORD, "run=1;type=a=2Eb;queue=shop;started=7");
         for headers in [first, now] {
@@ -356,5 +366,35 @@ mod tests {
             assert_eq!(record.queue().unwrap().as_str(), "shop");
             assert_eq!(record.started_at(), Some(Timestamp(7)));
         }
+    }
+
+    #[test]
+    fn a_record_names_the_status_of_a_run_unless_that_goes_on() {
+        let frame = frame();
+        let (run, time) = (frame.run, frame.time);
+        let payload = Record { frame, body: Body::default() }.encode();
+        let stored = |headers| {
+            let message =
+                Message { subject: "s".into(), headers, payload: payload.clone(), seq: 1, time: Timestamp(9) };
+            StoredRecord::from_message(message).unwrap()
+        };
+        for status in [Status::Running, Status::Blocked, Status::Completed, Status::ContinuedAsNew] {
+            let summary = Summary {
+                workflow_type: TypeName::new("order").unwrap(),
+                queue: QueueName::new("shop").unwrap(),
+                status,
+                started_at: Timestamp(7),
+                attributes: Attributes::default(),
+                trace: None,
+            };
+            let headers = summary.headers(run, time, true);
+            assert_eq!(headers.get(header::STATUS).is_none(), status == Status::Running, "{status}");
+            assert_eq!(stored(headers).status(), Some(status));
+        }
+        // As the first records had it, and as nobody has it.
+        let named = |status| Headers::new().with(header::STATUS, status).with("Hw-Queue", "shop");
+        assert_eq!(stored(named("running")).status(), Some(Status::Running));
+        assert_eq!(stored(named("of a later version")).status(), None);
+        assert_eq!(stored(Headers::new()).status(), None);
     }
 }

@@ -36,7 +36,7 @@ pub const CONTEXT: &str = "Hw-Context";
 pub const REASON: &str = "Hw-Reason";
 /// The code of a rejection: see [`crate::rejection::Code`].
 pub const CODE: &str = "Hw-Code";
-/// On a record: the run's status.
+/// On a record: the run's status, unless it is running.
 pub const STATUS: &str = "Hw-Status";
 /// On a record: what else a run is found by, as `name=value` with `;` in between. One header of many fields, because every
 /// header of every record is paid for by whoever writes, stores and reads it. See [`field`].

@@ -33,9 +33,10 @@ pub(crate) async fn offer<U: Unit, T>(
     let pacing = tokio::task::spawn_blocking(move || pace(&handle, &unit, per_second, length));
     let mut under_way = pacing.await.map_err(Error::failed)??;
     let last = look();
-    let mut slice = Slice { edges: [first, last], elapsed: length, times: Vec::new(), done: 0 };
+    let mut slice = Slice { edges: [first, last], elapsed: length, times: Vec::new(), work: 0.0, done: 0 };
     while let Some(ended) = timeout(STALL_MAX, under_way.join_next()).await.map_err(Error::failed)? {
         slice.times.push(ended.map_err(Error::failed)??);
+        slice.work += 1.0;
         slice.done += 1;
     }
     Ok(slice)

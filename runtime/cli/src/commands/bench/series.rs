@@ -32,6 +32,8 @@ pub(crate) struct Series {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SliceOf {
     pub(crate) count: u64,
+    /// How many were done, with the parts of those that were under way at its edges.
+    pub(crate) work: f64,
     pub(crate) elapsed: Duration,
     /// The time within which half of them were done.
     pub(crate) p50: Duration,
@@ -39,7 +41,7 @@ pub(crate) struct SliceOf {
 
 impl SliceOf {
     fn rate(&self) -> f64 {
-        self.count as f64 / self.elapsed.as_secs_f64()
+        self.work / self.elapsed.as_secs_f64()
     }
 }
 
@@ -50,19 +52,23 @@ impl Series {
         Ok(Self { times, slices: Vec::new(), worker: None, nats: None, load: None, kept: None })
     }
 
-    /// Adds a slice: how long each unit took that ended in this time.
-    pub(crate) fn add(&mut self, mut times: Vec<Duration>, elapsed: Duration) {
+    /// Adds a slice: how long each unit took that ended in this time, and how many were done in it.
+    pub(crate) fn add(&mut self, mut times: Vec<Duration>, work: f64, elapsed: Duration) {
         for time in &times {
             self.times.saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST_US));
         }
         times.sort_unstable();
         let p50 = times.get(times.len() / 2).copied().unwrap_or_default();
-        self.slices.push(SliceOf { count: times.len() as u64, elapsed, p50 });
+        self.slices.push(SliceOf { count: times.len() as u64, work, elapsed, p50 });
     }
 
-    /// How many were done.
+    /// How many ended.
     pub(crate) fn count(&self) -> u64 {
         self.slices.iter().map(|slice| slice.count).sum()
+    }
+
+    fn work(&self) -> f64 {
+        self.slices.iter().map(|slice| slice.work).sum()
     }
 
     /// How long it took in all.
@@ -72,7 +78,7 @@ impl Series {
 
     /// How many were done in a second.
     pub(crate) fn rate(&self) -> f64 {
-        self.count() as f64 / self.elapsed().as_secs_f64()
+        self.work() / self.elapsed().as_secs_f64()
     }
 
     /// The time within which this part of them was done.
@@ -101,7 +107,7 @@ impl Series {
     }
 
     fn each(&self, sum: f64) -> Option<f64> {
-        (self.count() > 0).then(|| sum / self.count() as f64)
+        (self.work() > 0.0).then(|| sum / self.work())
     }
 
     /// All of it, for programs. What is not known is null.
@@ -146,19 +152,20 @@ mod tests {
     fn a_series_counts_its_slices_together() {
         let mut series = Series::new().unwrap();
         let ms = Duration::from_millis;
-        series.add(vec![ms(1), ms(3), ms(2)], ms(500));
-        series.add(vec![ms(4)], ms(500));
+        series.add(vec![ms(1), ms(3), ms(2)], 3.0, ms(500));
+        series.add(vec![ms(4)], 1.5, ms(500));
         assert_eq!((series.count(), series.elapsed(), series.slices[0].p50), (4, ms(1_000), ms(2)));
-        assert!((series.rate() - 4.0).abs() < 1e-9);
+        // Of one the half was done when the time was over.
+        assert!((series.rate() - 4.5).abs() < 1e-9);
         assert_eq!(series.times.max() / 1_000, 4);
-        // Six a second and two a second.
-        assert!((series.rate_spread().unwrap() - 2.0 / 6.0).abs() < 1e-9);
+        // Six a second and three a second.
+        assert!((series.rate_spread().unwrap() - 1.5 / 6.0).abs() < 1e-9);
     }
 
     #[test]
     fn what_is_not_known_is_not_zero() {
         let mut series = Series::new().unwrap();
-        series.add(vec![Duration::from_millis(1)], Duration::from_secs(1));
+        series.add(vec![Duration::from_millis(1)], 1.0, Duration::from_secs(1));
         let json = series.json();
         for name in ["worker_cpu_seconds_per_1000", "bytes_written_each", "bytes_kept_each", "per_second_spread"] {
             assert_eq!(json.get(name), Some(&Value::Null), "{name}");

@@ -140,7 +140,7 @@ mod tests {
     fn wide(row: &'static str) -> Measured {
         let series = || {
             let mut series = Series::new().unwrap();
-            series.add(vec![Duration::from_millis(12_345); 1_234_567], Duration::from_secs(10));
+            series.add(vec![Duration::from_millis(12_345); 1_234_567], 1_234_567.0, Duration::from_secs(10));
             series.kept = Some(123_456.0);
             series
         };

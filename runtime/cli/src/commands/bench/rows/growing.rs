@@ -50,7 +50,7 @@ impl Growing {
         for ((sum, before), after) in sums.into_iter().zip(before).zip(after) {
             *sum = added(*sum, before, after);
         }
-        series.add(slice.times, slice.elapsed);
+        series.add(slice.times, slice.work, slice.elapsed);
         self.done += slice.done;
     }
 

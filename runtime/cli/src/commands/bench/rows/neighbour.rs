@@ -124,7 +124,7 @@ fn add(measured: Measured, of: &str, slice: &Slice<()>) -> Measured {
 }
 
 fn rate(slice: &Slice<()>) -> f64 {
-    slice.times.len() as f64 / slice.elapsed.as_secs_f64()
+    slice.work / slice.elapsed.as_secs_f64()
 }
 
 fn p99(slice: &Slice<()>) -> f64 {

@@ -85,5 +85,5 @@ async fn peak(stage: &Stage) -> Result<f64, Error> {
     let concurrency = stage.load.concurrency.iter().copied().max().unwrap_or(1);
     let mut lanes = Lanes::open(no_op::unit(stage.client()), concurrency).await?;
     let slice = lanes.slice(stage.load.duration, || ()).await?;
-    Ok(slice.times.len() as f64 / slice.elapsed.as_secs_f64())
+    Ok(slice.work / slice.elapsed.as_secs_f64())
 }

@@ -22,7 +22,7 @@ use super::{
 /// Into how many slices the time is cut.
 pub(super) const SLICES: u32 = 5;
 /// How many there are at least, when one takes longer than its part.
-const SLICES_MIN: usize = 2;
+const SLICES_MIN: usize = 3;
 
 /// Measures a unit of work at each concurrency, with one worker, beside the pattern that does the same.
 pub(super) async fn measure<U: Unit>(
