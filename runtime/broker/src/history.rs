@@ -306,8 +306,11 @@ async fn append_in_spite_of(
     expect: u64,
     mut error: Error,
 ) -> Result<Appended, Error> {
+    const PAUSE_MIN: Duration = Duration::from_millis(50);
     const PAUSE_MAX: Duration = Duration::from_secs(2);
-    let mut pause = Duration::from_millis(50);
+    // A server with replicas acknowledges a record a moment before it forgets that one to this subject is under way, and
+    // refuses the next one meanwhile. By the time that it was looked for, it will be taken.
+    let mut pause = if error.kind == ErrorKind::Conflict { Duration::ZERO } else { PAUSE_MIN };
     loop {
         if error.kind != ErrorKind::Conflict && !error.is_retryable() {
             return Err(error);
@@ -327,8 +330,10 @@ async fn append_in_spite_of(
             Err(error) if !error.is_retryable() => return Err(error),
             Err(_) => {}
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        pause = (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
         match broker.publish(record.publish(subject.clone(), expect)).await {
             Ok(ack) => return Ok(Appended::Stored(ack.seq)),
             Err(again) => error = again,
@@ -338,7 +343,10 @@ async fn append_in_spite_of(
 
 #[cfg(test)]
 mod tests {
+    use highwater_protocol::{Namespace, WorkflowId};
+
     use super::*;
+    use crate::memory::MemoryOptions;
 
     fn frame() -> Frame {
         Frame {
@@ -350,6 +358,17 @@ mod tests {
             marks: highwater_protocol::record::Marks::default(),
             closed: false,
             back: Vec::new(),
+        }
+    }
+
+    fn summary(status: Status) -> Summary {
+        Summary {
+            workflow_type: TypeName::new("order").unwrap(),
+            queue: QueueName::new("shop").unwrap(),
+            status,
+            started_at: Timestamp(7),
+            attributes: Attributes::default(),
+            trace: None,
         }
     }
 
@@ -368,6 +387,24 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_nothing_is_in_the_way_of_is_sent_again_at_once_and_then_after_pauses() {
+        let broker = MemoryOptions::new(Namespace::new("test").unwrap()).build();
+        let key = WorkflowId::new("a").unwrap().to_key();
+        let record = || Record { frame: frame(), body: Body::default() };
+        let new = |record: &Record| NewRecord::new(record, summary(Status::Running));
+        let Appended::Stored(first) = append(&broker, &key, &new(&record()), 0).await.unwrap() else { panic!() };
+        for (refused, waited) in [(0, 0), (1, 0), (2, 50), (3, 150)] {
+            broker.faults().refuse_publishes("hw.test.h.>", refused);
+            let begun = tokio::time::Instant::now();
+            let expect = broker.last_seq(Stream::History).await.unwrap();
+            assert!(matches!(append(&broker, &key, &new(&record()), expect).await, Ok(Appended::Stored(_))));
+            assert_eq!(begun.elapsed(), Duration::from_millis(waited), "{refused}");
+        }
+        // One that another record is in the way of has lost.
+        assert!(matches!(append(&broker, &key, &new(&record()), first).await, Ok(Appended::Lost)));
+    }
+
     #[test]
     fn a_record_names_the_status_of_a_run_unless_that_goes_on() {
         let frame = frame();
@@ -379,15 +416,7 @@ mod tests {
             StoredRecord::from_message(message).unwrap()
         };
         for status in [Status::Running, Status::Blocked, Status::Completed, Status::ContinuedAsNew] {
-            let summary = Summary {
-                workflow_type: TypeName::new("order").unwrap(),
-                queue: QueueName::new("shop").unwrap(),
-                status,
-                started_at: Timestamp(7),
-                attributes: Attributes::default(),
-                trace: None,
-            };
-            let headers = summary.headers(run, time, true);
+            let headers = summary(status).headers(run, time, true);
             assert_eq!(headers.get(header::STATUS).is_none(), status == Status::Running, "{status}");
             assert_eq!(stored(headers).status(), Some(status));
         }

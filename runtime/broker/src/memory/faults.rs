@@ -31,6 +31,7 @@ struct Fault {
     filter: String,
     left: u32,
     stored: bool,
+    error: Error,
 }
 
 impl Faults {
@@ -41,13 +42,23 @@ impl Faults {
     /// The next `count` publishes to subjects that match the filter are not stored, and say so with
     /// [`ErrorKind::Unavailable`].
     pub fn fail_publishes(&self, filter: impl Into<String>, count: u32) {
-        self.plan(|plan| plan.publishes.push(Fault { filter: filter.into(), left: count, stored: false }));
+        self.meet(filter, count, false, unavailable("no answer: a test had it lost"));
+    }
+
+    /// The next `count` publishes to subjects that match the filter are refused with [`ErrorKind::Conflict`], whatever they expect:
+    /// as by a server with replicas, where the message before is stored and still counts as under way.
+    pub fn refuse_publishes(&self, filter: impl Into<String>, count: u32) {
+        self.meet(filter, count, false, Error::new(ErrorKind::Conflict, "a test had it refused"));
     }
 
     /// The next `count` publishes to subjects that match the filter are stored, and their answers are lost: they fail
     /// with [`ErrorKind::Unavailable`], too.
     pub fn lose_answers(&self, filter: impl Into<String>, count: u32) {
-        self.plan(|plan| plan.publishes.push(Fault { filter: filter.into(), left: count, stored: true }));
+        self.meet(filter, count, true, unavailable("no answer: a test had it lost"));
+    }
+
+    fn meet(&self, filter: impl Into<String>, count: u32, stored: bool, error: Error) {
+        self.plan(|plan| plan.publishes.push(Fault { filter: filter.into(), left: count, stored, error }));
     }
 
     /// From now on readers get messages of subjects that match the filter so much later than they were stored, and what
@@ -90,9 +101,9 @@ impl Plan {
     pub(super) fn meet_publish(&mut self, subject: &str) -> Option<(bool, Error)> {
         let fault = self.publishes.iter_mut().find(|fault| fault.left > 0 && matches(&fault.filter, subject))?;
         fault.left -= 1;
-        let stored = fault.stored;
+        let met = (fault.stored, fault.error.clone());
         self.publishes.retain(|fault| fault.left > 0);
-        Some((stored, unavailable("no answer: a test had it lost")))
+        Some(met)
     }
 
     /// Whether a message outside of any stream gets lost.

@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
+    error::Error as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_nats::{
     Client, HeaderMap, Message,
     header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
-    jetstream::{self, consumer::pull::OrderedConfig},
+    jetstream::{self, ErrorCode, consumer::pull::OrderedConfig, context::PublishError},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, future::try_join_all};
@@ -176,32 +177,40 @@ impl Owner {
     async fn follow_up_family(&self, key: &Key, started: bool, starter: &str) -> Result<Next, Error> {
         let engine = |verb, to: &Key| self.plot.subjects.inbox_engine(verb, &self.plot.queue, RunId::generate(), to);
         if let Some(parent) = key.as_str().strip_suffix(CHILD) {
-            self.publish(engine(EngineVerb::Child, &Plot::key(parent)?), HeaderMap::new(), body("", BODY)).await?;
+            self.publish(engine(EngineVerb::Child, &Plot::key(parent)?), HeaderMap::new(), body("", BODY))
+                .await
+                .map_err(Error::failed)?;
             return Ok(Next::Ended);
         }
         if !started {
             return self.end(starter).await;
         }
         let child = Plot::key(&format!("{key}{CHILD}"))?;
-        self.publish(engine(EngineVerb::Start, &child), HeaderMap::new(), body("", BODY)).await?;
+        self.publish(engine(EngineVerb::Start, &child), HeaderMap::new(), body("", BODY))
+            .await
+            .map_err(Error::failed)?;
         Ok(Next::Waits)
     }
 
     async fn send_task(&self, key: &Key) -> Result<Next, Error> {
-        self.publish(self.task.clone(), HeaderMap::new(), body(key.as_str(), BODY)).await?;
+        self.publish(self.task.clone(), HeaderMap::new(), body(key.as_str(), BODY)).await.map_err(Error::failed)?;
         Ok(Next::Waits)
     }
 
     /// Appends a record behind the last one.
     async fn append(&self, key: &Key, last: u64, taken: u64, is_first: bool) -> Result<u64, Error> {
         let record = body("", self.plot.story.record(taken, is_first));
-        self.publish(self.plot.subjects.history(key), expecting(last), record).await
+        loop {
+            match self.publish(self.plot.subjects.history(key), expecting(last), record.clone()).await {
+                Err(error) if is_premature(&error) => {}
+                published => return published.map_err(Error::failed),
+            }
+        }
     }
 
     /// Publishes and waits until it is stored.
-    async fn publish(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<u64, Error> {
-        let sent = self.context.publish_with_headers(subject, headers, body).await.map_err(Error::failed)?;
-        Ok(sent.await.map_err(Error::failed)?.sequence)
+    async fn publish(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<u64, PublishError> {
+        Ok(self.context.publish_with_headers(subject, headers, body).await?.await?.sequence)
     }
 
     async fn end(&self, starter: &str) -> Result<Next, Error> {
@@ -228,6 +237,13 @@ impl Owner {
     fn runs(&self) -> MutexGuard<'_, HashMap<String, Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a server with replicas refuses a record because the one before it, which it has acknowledged, still counts as
+/// under way there.
+fn is_premature(error: &PublishError) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+    source.is_some_and(|error| error.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
 }
 
 /// The header that lets a message be stored only behind this one.
