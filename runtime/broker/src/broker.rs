@@ -119,8 +119,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Stores a message and waits until the server has it. Calls may be in flight by the thousand; those to one
     /// subject are stored in the order of the calls' first polls.
     ///
-    /// [`ErrorKind::NoResponders`](crate::ErrorKind::NoResponders) and
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) mean that it was not stored,
+    /// [`ErrorKind::NoResponders`](crate::ErrorKind::NoResponders), [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) and
+    /// [`ErrorKind::UnderWay`](crate::ErrorKind::UnderWay) mean that it was not stored,
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that it may have been or may still be.
     fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>>;
 

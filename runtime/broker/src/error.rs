@@ -18,6 +18,9 @@ pub struct Error {
 pub enum ErrorKind {
     /// The expected sequence was not the last one: somebody else wrote. Not retryable as it is.
     Conflict,
+    /// Another message to the subject is on its way to be stored. This one was not; whether that one will be is open, and
+    /// with replicas it may also have been acknowledged a moment ago. Retryable.
+    UnderWay,
     /// There is no such stream, message, bucket or key.
     NotFound,
     /// The message is larger than the server accepts.
@@ -43,7 +46,7 @@ impl Error {
     /// Whether the same call may do better later.
     pub fn is_retryable(&self) -> bool {
         match self.kind {
-            ErrorKind::Unavailable | ErrorKind::NoResponders | ErrorKind::Full => true,
+            ErrorKind::Unavailable | ErrorKind::UnderWay | ErrorKind::NoResponders | ErrorKind::Full => true,
             ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::TooLarge | ErrorKind::Denied | ErrorKind::Other => {
                 false
             }

@@ -310,7 +310,7 @@ async fn append_in_spite_of(
     const PAUSE_MAX: Duration = Duration::from_secs(2);
     // A server with replicas acknowledges a record a moment before it forgets that one to this subject is under way, and
     // refuses the next one meanwhile. By the time that it was looked for, it will be taken.
-    let mut pause = if error.kind == ErrorKind::Conflict { Duration::ZERO } else { PAUSE_MIN };
+    let mut pause = if error.kind == ErrorKind::UnderWay { Duration::ZERO } else { PAUSE_MIN };
     loop {
         if error.kind != ErrorKind::Conflict && !error.is_retryable() {
             return Err(error);

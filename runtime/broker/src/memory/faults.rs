@@ -45,10 +45,10 @@ impl Faults {
         self.meet(filter, count, false, unavailable("no answer: a test had it lost"));
     }
 
-    /// The next `count` publishes to subjects that match the filter are refused with [`ErrorKind::Conflict`], whatever they expect:
-    /// as by a server with replicas, where the message before is stored and still counts as under way.
+    /// The next `count` publishes to subjects that match the filter are not stored, and say so with [`ErrorKind::UnderWay`]: as
+    /// by a server with replicas, where a message before is stored a moment ago, or may be stored or get lost.
     pub fn refuse_publishes(&self, filter: impl Into<String>, count: u32) {
-        self.meet(filter, count, false, Error::new(ErrorKind::Conflict, "a test had it refused"));
+        self.meet(filter, count, false, Error::new(ErrorKind::UnderWay, "a test had it refused"));
     }
 
     /// The next `count` publishes to subjects that match the filter are stored, and their answers are lost: they fail

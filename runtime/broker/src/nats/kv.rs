@@ -60,13 +60,16 @@ impl Kv {
         let (Some(0), Err(mut conflict)) = (revision, first.clone()) else { return first };
         // A key that was deleted has a last message all the same.
         for _ in 0..CREATE_ATTEMPTS {
-            if conflict.kind != ErrorKind::Conflict {
+            if !matches!(conflict.kind, ErrorKind::Conflict | ErrorKind::UnderWay) {
                 break;
             }
             let expect = match self.last(key).await? {
                 None => 0,
                 Some(message) if is_gone(&message) => message.seq,
-                Some(_) => break,
+                Some(_) => {
+                    conflict.kind = ErrorKind::Conflict;
+                    break;
+                }
             };
             match self.store(subject.clone(), value.clone(), Some(expect)).await {
                 Ok(revision) => return Ok(revision),

@@ -61,8 +61,9 @@ impl From<Refusal> for Error {
 /// The sort of a JetStream error. Codes are those of nats-server's `errors.json`.
 fn kind(error: &ApiError) -> ErrorKind {
     match error.err_code {
-        // Wrong last sequence, in its two forms.
-        10071 | 10164 => ErrorKind::Conflict,
+        // Wrong last sequence; the same of a subject that has a message in flight through the replicas, which may get lost.
+        10071 => ErrorKind::Conflict,
+        10164 => ErrorKind::UnderWay,
         // No consumer, message, sequence, stream.
         10014 | NO_MESSAGE | 10043 | STREAM_NOT_FOUND => ErrorKind::NotFound,
         // Message or headers too large.
@@ -88,9 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_a_wrong_last_sequence_are_conflicts() {
+    fn a_wrong_last_sequence_is_a_conflict_unless_it_is_that_of_a_message_in_flight() {
         assert_eq!(kind_of(400, 10071), ErrorKind::Conflict);
-        assert_eq!(kind_of(400, 10164), ErrorKind::Conflict);
+        assert_eq!(kind_of(400, 10164), ErrorKind::UnderWay);
     }
 
     #[test]

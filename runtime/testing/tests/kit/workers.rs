@@ -91,3 +91,16 @@ async fn a_result_that_its_worker_could_not_tell_is_found() {
     env.faults().lose_messages("_INBOX.>");
     assert_eq!(result.await.unwrap().unwrap(), "paid");
 }
+
+#[tokio::test]
+async fn what_is_refused_for_a_message_in_flight_is_sent_again() {
+    let env = TestEnv::builder().workflow(order).mock(Shop::charge, |_| async { Ok("paid".into()) }).start().await;
+    // That message may get lost, so a task or a timer that was refused for its sake may not be there.
+    for filter in ["hw.test.h.>", "hw.test.act.>", "hw.test.tmr.>"] {
+        env.faults().refuse_publishes(filter, 2);
+    }
+    let run = env.client().start(order, 5).id("o").await.unwrap();
+    assert_eq!(run.result().await.unwrap(), "paid");
+    assert_eq!(env.calls(Shop::charge).len(), 1);
+    env.finish().await;
+}
