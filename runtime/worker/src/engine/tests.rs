@@ -14,7 +14,7 @@ use highwater_broker::{
 use highwater_core::run::{Conclusion, Limits, NextRun, Registry, Transition};
 use highwater_protocol::{
     Event, Failure, FailureKind, Headers, Key, Namespace, OpId, Payload, Payloads, QueueName, Record, RetryPolicy,
-    RunId, Started, Timestamp, TypeName, UpdateId, WorkflowId,
+    RunId, Started, Status, Timestamp, TypeName, UpdateId, WorkflowId,
     event::{ActivityOptions, ActivityScheduled, Attributes, Class, Origin, Outcome, Signal},
     header,
     ids::RecordId,
@@ -139,7 +139,10 @@ impl Fixture {
         let mut events = vec![Event::Started(Box::new(started))];
         events.extend(behind);
         let record = Record { frame, body: Body { events: events.clone(), previous: None } };
-        let headers = Headers::new().with(header::RECORD, "queue=shop;type=account");
+        let status = Some(record.status()).filter(|status| *status != Status::Running);
+        let headers = Headers::new()
+            .with(header::RECORD, "queue=shop;type=account")
+            .with_opt(header::STATUS, status.map(Status::as_str));
         let subject = self.subjects.history(&self.key);
         let message = Message { subject, headers, payload: record.encode(), seq: 1, time: Timestamp(100) };
         Loaded::Records {
