@@ -36,9 +36,10 @@ pub(crate) async fn offer<U: Unit, T>(
     let mut slice = Slice { edges: [first, last], elapsed: length, times: Vec::new(), work: 0.0, done: 0 };
     while let Some(ended) = timeout(STALL_MAX, under_way.join_next()).await.map_err(Error::failed)? {
         slice.times.push(ended.map_err(Error::failed)??);
-        slice.work += 1.0;
         slice.done += 1;
     }
+    // It lasts until all have ended, so there are no parts.
+    slice.work = slice.done as f64;
     Ok(slice)
 }
 

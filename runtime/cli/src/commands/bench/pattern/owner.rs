@@ -177,23 +177,19 @@ impl Owner {
     async fn follow_up_family(&self, key: &Key, started: bool, starter: &str) -> Result<Next, Error> {
         let engine = |verb, to: &Key| self.plot.subjects.inbox_engine(verb, &self.plot.queue, RunId::generate(), to);
         if let Some(parent) = key.as_str().strip_suffix(CHILD) {
-            self.publish(engine(EngineVerb::Child, &Plot::key(parent)?), HeaderMap::new(), body("", BODY))
-                .await
-                .map_err(Error::failed)?;
+            self.publish(engine(EngineVerb::Child, &Plot::key(parent)?), body("", BODY)).await?;
             return Ok(Next::Ended);
         }
         if !started {
             return self.end(starter).await;
         }
         let child = Plot::key(&format!("{key}{CHILD}"))?;
-        self.publish(engine(EngineVerb::Start, &child), HeaderMap::new(), body("", BODY))
-            .await
-            .map_err(Error::failed)?;
+        self.publish(engine(EngineVerb::Start, &child), body("", BODY)).await?;
         Ok(Next::Waits)
     }
 
     async fn send_task(&self, key: &Key) -> Result<Next, Error> {
-        self.publish(self.task.clone(), HeaderMap::new(), body(key.as_str(), BODY)).await.map_err(Error::failed)?;
+        self.publish(self.task.clone(), body(key.as_str(), BODY)).await?;
         Ok(Next::Waits)
     }
 
@@ -201,7 +197,7 @@ impl Owner {
     async fn append(&self, key: &Key, last: u64, taken: u64, is_first: bool) -> Result<u64, Error> {
         let record = body("", self.plot.story.record(taken, is_first));
         loop {
-            match self.publish(self.plot.subjects.history(key), expecting(last), record.clone()).await {
+            match self.store(self.plot.subjects.history(key), expecting(last), record.clone()).await {
                 Err(error) if is_premature(&error) => {}
                 published => return published.map_err(Error::failed),
             }
@@ -209,7 +205,11 @@ impl Owner {
     }
 
     /// Publishes and waits until it is stored.
-    async fn publish(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<u64, PublishError> {
+    async fn publish(&self, subject: String, body: Bytes) -> Result<u64, Error> {
+        self.store(subject, HeaderMap::new(), body).await.map_err(Error::failed)
+    }
+
+    async fn store(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<u64, PublishError> {
         Ok(self.context.publish_with_headers(subject, headers, body).await?.await?.sequence)
     }
 

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use highwater_broker::{BoxFuture, Broker, Publish, Stream};
-use highwater_protocol::{RunId, WorkflowId};
+use highwater_protocol::{Namespace, RunId, WorkflowId};
 
 use super::{
     QUEUE, Row,
@@ -61,25 +61,34 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
     let messages = stage.load.sizes.stream_messages();
     eprintln!("measuring {row}: with an empty stream, and with {messages} messages");
     let space = Space::make(stage, stage.highwater.broker().settings().clone()).await?;
-    let measured = measure_beside(row, stage, messages, &stage.at(space.namespace()).await?).await;
+    let outcome = measure_beside(row, stage, messages, space.namespace()).await;
     // It is in nobody's way afterwards, whatever has happened.
-    space.remove(stage).await?;
-    measured
+    let removed = space.remove(stage).await;
+    let measured = outcome?;
+    removed?;
+    Ok(measured)
 }
 
-async fn measure_beside(row: &'static str, stage: &Stage, messages: u64, beside: &Stage) -> Result<Measured, Error> {
+async fn measure_beside(
+    row: &'static str,
+    stage: &Stage,
+    messages: u64,
+    beside: &Namespace,
+) -> Result<Measured, Error> {
+    let beside = stage.at(beside).await?;
     // So that runs which wait are cold. No-op runs end in one go, with and without a cache.
     let settings = WorkerSettings { cached_runs: Some(0), ..WorkerSettings::default() };
     let worker = stage.start_worker(settings).await?;
     let other = beside.start_worker(settings).await?;
-    let [before, _] = times([stage, beside]).await?;
+    let [before, _] = times([stage, &beside]).await?;
     let nats = stage.nats.usage();
     let begun = Instant::now();
     fill(stage, messages).await?;
     let filled = begun.elapsed();
     let more = stage.nats.usage().zip(nats);
-    let [full, empty] = times([stage, beside]).await?;
+    let [full, empty] = times([stage, &beside]).await?;
     other.stop().await?;
+    beside.close().await;
     worker.stop().await?;
     let measured = Measured::new(row).figure("messages", messages as f64, "").figure(
         "filled",
