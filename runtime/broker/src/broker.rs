@@ -3,7 +3,7 @@
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::TryFutureExt;
+use futures_util::{TryFutureExt, stream::FuturesOrdered};
 use highwater_protocol::{Headers, QueueName, Timestamp, subject::Subjects};
 
 use crate::{
@@ -133,6 +133,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Reads one message by its sequence, from any replica. A miss proves nothing.
     fn get(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>>;
+
+    /// Reads messages by their sequences, from any replica, and yields what became of each in the order of `seqs`. All are
+    /// asked for at once, so this is for as many as may be under way at a time. A miss proves nothing.
+    fn get_each(&self, stream: Stream, seqs: &[u64]) -> BoxStream<Result<Option<Message>, Error>> {
+        Box::pin(seqs.iter().map(|seq| self.get(stream, *seq)).collect::<FuturesOrdered<_>>())
+    }
 
     /// Reads one message by its sequence, from the leader: a miss is proof of absence.
     fn get_from_leader(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>>;

@@ -3,10 +3,10 @@
 //! Both the owner of a run and a client that acts in its place go through here, so that both mean the same by
 //! "the last record" and by "appended".
 
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, time::Duration, vec};
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::StreamExt;
 use highwater_protocol::{
     Headers, Key, QueueName, Record, RunId, Status, Timestamp, TypeName,
     event::Attributes,
@@ -16,7 +16,7 @@ use highwater_protocol::{
     wire,
 };
 
-use crate::{Broker, Error, ErrorKind, Message, Publish, Stream};
+use crate::{BoxStream, Broker, Error, ErrorKind, Message, Publish, Stream};
 
 /// About how long the fields of a record's header are.
 const FIELDS_ABOUT: usize = 128;
@@ -236,7 +236,8 @@ pub async fn last(broker: &dyn Broker, key: &Key, freshness: Freshness) -> Resul
     message.map(StoredRecord::from_message).transpose()
 }
 
-/// All records of the run that `last` belongs to, up to and including it, in order: ⌈n/64⌉ rounds of parallel reads.
+/// All records of the run that `last` belongs to, up to and including it, in order: in ⌈n/64⌉ rounds of parallel reads,
+/// each of which begins when the first answer of the one before it is there.
 pub async fn read_run(broker: &dyn Broker, last: StoredRecord) -> Result<Vec<StoredRecord>, HistoryError> {
     let run = last.frame.run;
     let back = last.frame.back.clone();
@@ -250,30 +251,76 @@ pub async fn read_run(broker: &dyn Broker, last: StoredRecord) -> Result<Vec<Sto
 pub async fn read_back(
     broker: &dyn Broker,
     run: RunId,
-    mut back: Vec<u64>,
+    back: Vec<u64>,
     reversed: &mut Vec<StoredRecord>,
 ) -> Result<(), HistoryError> {
-    while !back.is_empty() {
-        reversed.extend(read_round(broker, run, &back).await?);
-        back = reversed.last().map(|earliest| earliest.frame.back.clone()).unwrap_or_default();
+    let mut round = Round::begin(broker, run, back);
+    while let Some(earliest) = round.next().await.transpose()? {
+        // It tells what is before it, so that is on its way while the others come in.
+        let before = Round::begin(broker, run, earliest.frame.back.clone());
+        let mut records = vec![earliest];
+        round.read_into(&mut records).await?;
+        reversed.extend(records.into_iter().rev());
+        round = before;
     }
     Ok(())
 }
 
 /// The records of a run at the sequences that a later one carries, the latest first.
 pub async fn read_round(broker: &dyn Broker, run: RunId, back: &[u64]) -> Result<Vec<StoredRecord>, HistoryError> {
-    let mut round = try_join_all(back.iter().map(|seq| read_one(broker, run, *seq))).await?;
-    round.reverse();
-    Ok(round)
+    let mut records = Vec::with_capacity(back.len());
+    Round::begin(broker, run, back.to_vec()).read_into(&mut records).await?;
+    records.reverse();
+    Ok(records)
 }
 
 /// One record of a run. A replica may not have it yet, so a miss is asked of the leader before it counts.
 pub async fn read_one(broker: &dyn Broker, run: RunId, seq: u64) -> Result<StoredRecord, HistoryError> {
-    let message = match broker.get(Stream::History, seq).await {
+    let found = broker.get(Stream::History, seq).await;
+    record_of(broker, run, seq, found).await
+}
+
+/// A record of a run by what any replica said to its sequence.
+async fn record_of(
+    broker: &dyn Broker,
+    run: RunId,
+    seq: u64,
+    found: Result<Option<Message>, Error>,
+) -> Result<StoredRecord, HistoryError> {
+    let message = match found {
         Ok(Some(message)) => Some(message),
         Ok(None) | Err(_) => broker.get_from_leader(Stream::History, seq).await?,
     };
     StoredRecord::from_message(message.ok_or(HistoryError::Missing { run, seq })?)
+}
+
+/// Records of a run on their way, the earliest first.
+struct Round<'a> {
+    broker: &'a dyn Broker,
+    run: RunId,
+    seqs: vec::IntoIter<u64>,
+    found: BoxStream<Result<Option<Message>, Error>>,
+}
+
+impl<'a> Round<'a> {
+    fn begin(broker: &'a dyn Broker, run: RunId, seqs: Vec<u64>) -> Self {
+        let found = broker.get_each(Stream::History, &seqs);
+        Self { broker, run, seqs: seqs.into_iter(), found }
+    }
+
+    /// The next record, if there is one.
+    async fn next(&mut self) -> Option<Result<StoredRecord, HistoryError>> {
+        let seq = self.seqs.next()?;
+        let found = self.found.next().await.unwrap_or(Ok(None));
+        Some(record_of(self.broker, self.run, seq, found).await)
+    }
+
+    async fn read_into(mut self, records: &mut Vec<StoredRecord>) -> Result<(), HistoryError> {
+        while let Some(record) = self.next().await {
+            records.push(record?);
+        }
+        Ok(())
+    }
 }
 
 /// What became of a record that was to be appended.
@@ -403,6 +450,24 @@ mod tests {
         }
         // One that another record is in the way of has lost.
         assert!(matches!(append(&broker, &key, &new(&record()), first).await, Ok(Appended::Lost)));
+    }
+
+    #[tokio::test]
+    async fn a_history_is_read_whole_and_in_order_whatever_its_length() {
+        let broker = MemoryOptions::new(Namespace::new("test").unwrap()).build();
+        let key = WorkflowId::new("a").unwrap().to_key();
+        let (mut next, mut seqs) = (frame(), Vec::new());
+        for ordinal in 0..200 {
+            let record = Record { frame: next.clone(), body: Body::default() };
+            let expect = seqs.last().copied().unwrap_or(0);
+            let new = NewRecord::new(&record, summary(Status::Running));
+            let Ok(Appended::Stored(seq)) = append(&broker, &key, &new, expect).await else { panic!("{ordinal}") };
+            seqs.push(seq);
+            let last = last(&broker, &key, Freshness::Leader).await.unwrap().unwrap();
+            let read: Vec<_> = read_run(&broker, last).await.unwrap().iter().map(|record| record.seq).collect();
+            assert_eq!(read, seqs);
+            next = Frame { record: RecordId::generate(), ordinal: ordinal + 1, back: next.next_back(seq), ..next };
+        }
     }
 
     #[test]

@@ -145,6 +145,10 @@ impl Broker for NatsBroker {
         Box::pin(async move { link.get_direct(&stream, &Which::seq(seq)).await })
     }
 
+    fn get_each(&self, stream: Stream, seqs: &[u64]) -> BoxStream<Result<Option<Message>, Error>> {
+        Box::pin(self.link().get_each_direct(self.stream(stream), seqs))
+    }
+
     fn get_from_leader(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>> {
         let (link, stream) = (self.link(), self.stream(stream));
         Box::pin(async move { Ok(link.get_from_leader(&stream, &Which::seq(seq)).await?) })

@@ -1,14 +1,18 @@
 //! Reading single messages, and taking messages away.
 
-use async_nats::Message as NatsMessage;
+use std::sync::Arc;
+
+use async_nats::{HeaderMap, Message as NatsMessage, Subject};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use futures_util::{Stream, stream};
 use highwater_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     headers,
-    link::{Link, is_unanswered},
+    link::{Link, REPEAT_AFTER, is_unanswered},
     refusal::{NO_MESSAGE, Refusal},
 };
 use crate::{
@@ -36,29 +40,45 @@ impl Which {
     pub(super) fn last(subject: String) -> Self {
         Self { last: Some(subject), ..Self::default() }
     }
+
+    fn question(&self) -> Result<Bytes, Error> {
+        serde_json::to_vec(self).map(Bytes::from).map_err(|error| bad(&format!("asking for {self:?}"), error))
+    }
 }
 
 impl Link {
     /// Reads a message from any replica.
     pub(super) async fn get_direct(&self, stream: &str, which: &Which) -> Result<Option<Message>, Error> {
-        let what = || format!("reading {which:?} of {stream}");
-        let payload = serde_json::to_vec(which).map_err(|error| bad(&what(), error))?;
-        let subject = format!("$JS.API.DIRECT.GET.{stream}").into();
-        let answer = self.ask_repeatedly(subject, payload.into()).await?;
-        if is_unanswered(&answer) {
-            let message = format!("{}: no replica answers", what());
-            return Err(Error::new(ErrorKind::NoResponders, message));
-        }
-        // First of all, as a stored message can bear a status that somebody made up.
-        let is_message = headers::get(answer.headers.as_ref(), headers::SEQUENCE).is_some();
-        match answer.status.filter(|_| !is_message).map(|status| status.as_u16()) {
-            None => direct_message(answer).map(Some).map_err(|reason| bad(&what(), reason)),
-            Some(404) => Ok(None),
-            Some(status) => {
-                let reason = answer.description.unwrap_or_default();
-                Err(bad(&what(), format!("{status} {reason}")))
-            }
-        }
+        let question = which.question()?;
+        let answer = self.ask_repeatedly(direct_get(stream), question).await?;
+        read_direct(stream, which, answer)
+    }
+
+    /// Reads messages from any replica. All are asked for before this returns; what is not answered soon is asked for again.
+    pub(super) fn get_each_direct(
+        self: Arc<Self>,
+        stream: String,
+        seqs: &[u64],
+    ) -> impl Stream<Item = Result<Option<Message>, Error>> + Send + use<> {
+        let subject = direct_get(&stream);
+        let ask = |seq: &u64| {
+            let which = Which::seq(*seq);
+            let exchange = which.question().map(|question| self.begin(subject.clone(), HeaderMap::new(), question));
+            (which, exchange)
+        };
+        let asked: Vec<_> = seqs.iter().map(ask).collect();
+        // One for all, as they went out together.
+        let repeat_at = Instant::now() + REPEAT_AFTER;
+        stream::unfold((self, stream, asked.into_iter()), move |(link, stream, mut asked)| async move {
+            let (which, exchange) = asked.next()?;
+            let answer = async { timeout_at(repeat_at, exchange?.answer()).await.map_or(Ok(None), |a| a.map(Some)) };
+            let read = match answer.await {
+                Ok(Some(answer)) => read_direct(&stream, &which, answer),
+                Ok(None) => link.get_direct(&stream, &which).await,
+                Err(error) => Err(error),
+            };
+            Some((read, (link, stream, asked)))
+        })
     }
 
     /// Reads a message from the leader.
@@ -184,6 +204,30 @@ impl Stored {
             seq: self.seq,
             time: time(&self.time)?,
         })
+    }
+}
+
+/// The subject to ask for messages of a stream.
+fn direct_get(stream: &str) -> Subject {
+    format!("$JS.API.DIRECT.GET.{stream}").into()
+}
+
+/// Reads the answer to such a question.
+fn read_direct(stream: &str, which: &Which, answer: NatsMessage) -> Result<Option<Message>, Error> {
+    let what = || format!("reading {which:?} of {stream}");
+    if is_unanswered(&answer) {
+        let message = format!("{}: no replica answers", what());
+        return Err(Error::new(ErrorKind::NoResponders, message));
+    }
+    // First of all, as a stored message can bear a status that somebody made up.
+    let is_message = headers::get(answer.headers.as_ref(), headers::SEQUENCE).is_some();
+    match answer.status.filter(|_| !is_message).map(|status| status.as_u16()) {
+        None => direct_message(answer).map(Some).map_err(|reason| bad(&what(), reason)),
+        Some(404) => Ok(None),
+        Some(status) => {
+            let reason = answer.description.unwrap_or_default();
+            Err(bad(&what(), format!("{status} {reason}")))
+        }
     }
 }
 

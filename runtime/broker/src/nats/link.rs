@@ -18,7 +18,7 @@ pub(super) use super::replies::ANSWER_WAIT;
 
 /// A call that may be repeated is, after so long and then after twice that and so on: a cluster that changes its leader
 /// drops calls without a word.
-const REPEAT_AFTER: Duration = Duration::from_secs(1);
+pub(super) const REPEAT_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection and what belongs to it.
 pub(super) struct Link {

@@ -115,6 +115,7 @@ suite! {
         what_is_not_there_is_none,
         the_last_message_below_a_wildcard_is_found,
         hundreds_of_reads_at_a_time_work,
+        reads_of_many_are_answered_in_their_order_and_with_those_that_are_not_there,
         the_servers_time_is_that_of_its_messages,
         an_id_outlives_its_message,
         the_place_of_a_repeat_is_checked_first,

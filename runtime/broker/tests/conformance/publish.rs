@@ -223,6 +223,24 @@ pub(crate) async fn hundreds_of_reads_at_a_time_work(world: World) {
     assert_eq!(direct, leader);
 }
 
+pub(crate) async fn reads_of_many_are_answered_in_their_order_and_with_those_that_are_not_there(world: World) {
+    let subject = world.one.subjects().history(&key("a"));
+    for body in 1..=64 {
+        let numbered = Publish { payload: body.to_string().into(), ..message(subject.clone(), "") };
+        world.one.publish(numbered).await.unwrap();
+    }
+    world.one.delete(Stream::History, 7).await.unwrap();
+    let seqs: Vec<u64> = (1..=70).rev().collect();
+    let mut found = within(world.two.get_each(Stream::History, &seqs).collect::<Vec<_>>()).await.into_iter();
+    for seq in seqs {
+        let found = found.next().unwrap().unwrap();
+        let body = found.as_ref().map(|found| (found.seq, str::from_utf8(&found.payload).unwrap().to_owned()));
+        assert_eq!(body, (seq != 7 && seq <= 64).then(|| (seq, seq.to_string())));
+    }
+    assert!(found.next().is_none());
+    assert_eq!(world.two.get_each(Stream::History, &[]).count().await, 0);
+}
+
 pub(crate) async fn the_servers_time_is_that_of_its_messages(world: World) {
     let before = world.one.server_time().await.unwrap();
     let seq = world.one.publish(message(world.one.subjects().history(&key("a")), "x")).await.unwrap().seq;

@@ -257,6 +257,26 @@ async fn calls_in_flight_when_the_server_dies_end_at_once_and_those_after_it_in_
     assert_eq!(bodies.iter().filter(|body| body.starts_with(b"after")).count(), 50);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_get_lost_are_asked_for_again() {
+    // A cluster that changes its leader drops them without a word. Here a tenth goes to somebody who never answers.
+    let asked = "$JS.API.DIRECT.GET.HW_shop_HISTORY_0";
+    let lossy = format!(
+        "mappings {{ \"{asked}\": [{{ destination: \"{asked}\", weight: 90% }}, {{ destination: lost, weight: 10% }}] }}"
+    );
+    let server = server(&lossy).await;
+    let broker = broker(&server).await;
+    let mut lost = broker.subscribe("lost".into()).await.unwrap();
+    for body in 1..=64 {
+        broker.publish(history(body.to_string())).await.unwrap();
+    }
+    let seqs: Vec<u64> = (1..=64).collect();
+    let found =
+        within(broker.get_each(Stream::History, &seqs).map(|found| found.unwrap().unwrap().seq).collect::<Vec<_>>());
+    assert_eq!(found.await, seqs);
+    assert!(within(lost.next()).await.is_some());
+}
+
 /// Polls a future once.
 trait NowOrPending: Future + Sized {
     async fn now_or_pending(self) {
