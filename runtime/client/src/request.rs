@@ -113,9 +113,9 @@ async fn keep_publishing(
             _ = answer.first() => return Ok(None),
         };
         // A stream that refuses a repeat does not have what was offered: it looks for the id first. That no stream answers
-        // says nothing about that.
-        maybe_stored |=
-            error.kind == ErrorKind::Unavailable || before == Before::Offered && error.kind == ErrorKind::NoResponders;
+        // says nothing about that, nor does that there is no room: with replicas the limits of the account come before the id.
+        let is_open = matches!(error.kind, ErrorKind::NoResponders | ErrorKind::Full);
+        maybe_stored |= error.kind == ErrorKind::Unavailable || before == Before::Offered && is_open;
         let pause = pauses.next();
         if !error.is_retryable() || Instant::now() + pause >= resend_until {
             return Err(if maybe_stored { Unsent::Unknown(error) } else { Unsent::Refused(error) });

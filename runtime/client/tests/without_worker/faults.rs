@@ -154,8 +154,10 @@ async fn a_start_without_acknowledgement_is_repeated_for_half_the_window_and_the
 
 #[tokio::test]
 async fn a_start_that_certainly_was_not_stored_is_no_mystery() {
-    let (_, error) = give_up(ErrorKind::NoResponders, false).await;
-    assert!(matches!(error, StartError::Broker { .. }) && error.is_retryable(), "{error}");
+    for kind in [ErrorKind::NoResponders, ErrorKind::Full] {
+        let (_, error) = give_up(kind, false).await;
+        assert!(matches!(error, StartError::Broker { .. }) && error.is_retryable(), "{error}");
+    }
     let (took, error) = give_up(ErrorKind::Denied, false).await;
     assert!(matches!(error, StartError::Broker { .. }) && !error.is_retryable(), "{error}");
     assert!(took < Duration::from_secs(1));
@@ -163,8 +165,10 @@ async fn a_start_that_certainly_was_not_stored_is_no_mystery() {
 
 #[tokio::test]
 async fn a_start_that_was_sent_before_no_stream_took_it_may_be_stored() {
-    let (_, error) = give_up(ErrorKind::NoResponders, true).await;
-    assert!(matches!(error, StartError::OutcomeUnknown { .. }), "{error}");
+    for kind in [ErrorKind::NoResponders, ErrorKind::Full] {
+        let (_, error) = give_up(kind, true).await;
+        assert!(matches!(error, StartError::OutcomeUnknown { .. }), "{error}");
+    }
     // A stream that refuses it does not know its id.
     let (_, error) = give_up(ErrorKind::Denied, true).await;
     assert!(matches!(error, StartError::Broker { .. }), "{error}");
