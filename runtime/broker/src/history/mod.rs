@@ -3,6 +3,8 @@
 //! Both the owner of a run and a client that acts in its place go through here, so that both mean the same by
 //! "the last record" and by "appended".
 
+pub mod runs;
+
 use std::{fmt::Write, time::Duration, vec};
 
 use bytes::Bytes;

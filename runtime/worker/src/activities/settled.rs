@@ -8,11 +8,13 @@
 use futures_util::StreamExt;
 use highwater_broker::{
     Broker, Delivered, Error, Stream,
-    history::{self, Freshness, HistoryError, StoredRecord},
+    history::{
+        self, Freshness, HistoryError,
+        runs::{self, Tail},
+    },
 };
 use highwater_protocol::{
     Event, Key, OpId,
-    record::Body,
     subject::EngineVerb,
     task::{ActivityReport, ActivityTask},
     wire,
@@ -40,35 +42,41 @@ pub(super) async fn is_settled(broker: &dyn Broker, task: &ActivityTask) -> Resu
 
 async fn find(broker: &dyn Broker, task: &ActivityTask) -> Result<bool, HistoryError> {
     let key = task.workflow_id.to_key();
-    let last = history::last(broker, &key, Freshness::Leader).await?.filter(|last| last.frame.run == task.run);
-    let consumed = last.as_ref().map_or(0, |last| last.frame.marks.inbox.seq);
-    if let Some(last) = last
-        && is_on_record(broker, last, task.call.op).await?
-    {
-        return Ok(true);
+    let mut consumed = 0;
+    if let Some(last) = history::last(broker, &key, Freshness::Leader).await? {
+        if last.frame.run == task.run {
+            consumed = last.frame.marks.inbox.seq;
+        }
+        // The run may have continued as another one since, or its id may have been used again.
+        let run = runs::find(broker, &last, task.run, 0).await?;
+        if let Some(run) = run
+            && is_on_record(broker, run.own, task.call.op).await?
+        {
+            return Ok(true);
+        }
     }
     Ok(is_on_its_way(broker, &key, task, consumed).await?)
 }
 
 /// Goes back through the history to where the activity was asked for.
-async fn is_on_record(broker: &dyn Broker, last: StoredRecord, op: OpId) -> Result<bool, HistoryError> {
-    let (run, mut records) = (last.frame.run, vec![last]);
-    while let Some(earliest) = records.last() {
-        let back = earliest.frame.back.clone();
+async fn is_on_record(broker: &dyn Broker, last: Tail, op: OpId) -> Result<bool, HistoryError> {
+    let (run, mut back) = (last.run, last.back);
+    let mut found = told(&last.events, op);
+    while found.is_none() && !back.is_empty() {
+        let records = history::read_round(broker, run, &back).await?;
+        back = records.last().map(|earliest| earliest.frame.back.clone()).unwrap_or_default();
         for record in &records {
-            match told(&record.body()?, op) {
-                Some(Told::Closed) => return Ok(true),
-                Some(Told::Open) => return Ok(false),
-                None => {}
+            found = told(&record.body()?.events, op);
+            if found.is_some() {
+                break;
             }
         }
-        records = history::read_round(broker, run, &back).await?;
     }
-    Ok(false)
+    Ok(matches!(found, Some(Told::Closed)))
 }
 
-fn told(body: &Body, op: OpId) -> Option<Told> {
-    body.events.iter().rev().find_map(|event| match event {
+fn told(events: &[Event], op: OpId) -> Option<Told> {
+    events.iter().rev().find_map(|event| match event {
         Event::ActivityClosed { op: of, .. } if *of == op => Some(Told::Closed),
         Event::ActivityScheduled(call) if call.op == op => Some(Told::Open),
         _ => None,

@@ -5,10 +5,10 @@ use highwater_broker::{
     history::{self, Appended, NewRecord, Summary},
 };
 use highwater_protocol::{
-    Event, Record, Status, Timestamp,
+    Event, Record, Started, Status, Timestamp,
     event::Attributes,
     ids::RecordId,
-    record::{Body, Frame, Mark, Marks},
+    record::{Body, Frame, Mark, Marks, PreviousRun},
     subject::EngineVerb,
 };
 use tokio::sync::mpsc;
@@ -32,35 +32,55 @@ async fn publish_outcome(world: &World, task: &ActivityTask) -> u64 {
     world.broker.publish(Publish { subject, payload: wire::encode(&report), ..Publish::default() }).await.unwrap().seq
 }
 
-/// Appends records with these events to the run's history, all of which have consumed the inbox up to `consumed`.
-async fn record(world: &World, task: &ActivityTask, records: Vec<Vec<Event>>, consumed: u64) {
-    let (key, time) = (task.workflow_id.to_key(), Timestamp(1));
+/// Appends records with these events to the run's history, all of which have consumed the inbox up to `consumed`. Returns
+/// their sequences.
+async fn record(world: &World, task: &ActivityTask, records: Vec<Vec<Event>>, consumed: u64) -> Vec<u64> {
     let mut back = Vec::new();
     for (ordinal, events) in (0..).zip(records) {
-        let frame = Frame {
-            run: task.run,
-            record: RecordId::generate(),
-            ordinal,
-            first_event: ordinal + 1,
-            time,
-            marks: Marks { inbox: Mark { seq: consumed, time }, fires: Mark::default() },
-            closed: false,
-            back: back.clone(),
-        };
-        let summary = Summary {
-            workflow_type: task.workflow_type.clone(),
-            queue: world.queue.clone(),
-            status: Status::Running,
-            started_at: time,
-            attributes: Attributes::default(),
-            trace: None,
-        };
-        let new = NewRecord::new(&Record { frame, body: Body { events, previous: None } }, summary);
+        let frame = frame(task.run, ordinal, consumed, back.clone());
         let expect = back.last().copied().unwrap_or(0);
-        match history::append(&*world.broker, &key, &new, expect).await.unwrap() {
-            Appended::Stored(seq) => back.push(seq),
-            Appended::Lost => panic!("nobody else writes"),
-        }
+        back.push(append(world, task, Record { frame, body: Body { events, previous: None } }, expect).await);
+    }
+    back
+}
+
+/// Appends the first record of another run behind those of the task's run, which ended with it or in the last of them.
+async fn follow(world: &World, task: &ActivityTask, back: Vec<u64>, continued: bool) {
+    let expect = back.last().copied().unwrap();
+    let started = Started {
+        continued_from: continued.then_some(task.run),
+        prior: (!continued).then_some(expect),
+        ..Started::new(task.workflow_id.clone(), task.workflow_type.clone(), world.queue.clone(), Payload::null())
+    };
+    let frame = frame(RunId::generate(), 0, 0, Vec::new());
+    let previous = continued.then(|| {
+        let ordinal = back.len() as u64;
+        let events = vec![Event::ContinuedAsNew { run: frame.run }];
+        Box::new(PreviousRun { run: task.run, ordinal, first_event: ordinal + 1, back, events })
+    });
+    let body = Body { events: vec![Event::Started(Box::new(started))], previous };
+    append(world, task, Record { frame, body }, expect).await;
+}
+
+fn frame(run: RunId, ordinal: u64, consumed: u64, back: Vec<u64>) -> Frame {
+    let time = Timestamp(1);
+    let marks = Marks { inbox: Mark { seq: consumed, time }, fires: Mark::default() };
+    Frame { run, record: RecordId::generate(), ordinal, first_event: ordinal + 1, time, marks, closed: false, back }
+}
+
+async fn append(world: &World, task: &ActivityTask, record: Record, expect: u64) -> u64 {
+    let summary = Summary {
+        workflow_type: task.workflow_type.clone(),
+        queue: world.queue.clone(),
+        status: Status::Running,
+        started_at: record.frame.time,
+        attributes: Attributes::default(),
+        trace: None,
+    };
+    let (key, new) = (task.workflow_id.to_key(), NewRecord::new(&record, summary));
+    match history::append(&*world.broker, &key, &new, expect).await.unwrap() {
+        Appended::Stored(seq) => seq,
+        Appended::Lost => panic!("nobody else writes"),
     }
 }
 
@@ -140,6 +160,33 @@ async fn an_activity_whose_outcome_is_on_record_does_not_run_again() {
     take_and_die(&world).await;
     record(&world, &task, vec![vec![scheduled(&task)], vec![closed(&task)], Vec::new()], 0).await;
     ends_without_an_attempt(&world, &task).await;
+}
+
+#[tokio::test]
+async fn an_activity_whose_outcome_is_on_the_record_of_an_earlier_run_does_not_run_again() {
+    for continued in [true, false] {
+        let world = World::with_ack_wait(ACK_WAIT).await;
+        let task = world.call("run", ActivityOptions::default()).await;
+        take_and_die(&world).await;
+        let back = record(&world, &task, vec![vec![scheduled(&task)], vec![closed(&task)], Vec::new()], 0).await;
+        follow(&world, &task, back, continued).await;
+        ends_without_an_attempt(&world, &task).await;
+    }
+}
+
+#[tokio::test]
+async fn an_activity_that_an_earlier_run_left_without_an_outcome_runs_again() {
+    for continued in [true, false] {
+        let world = World::with_ack_wait(ACK_WAIT).await;
+        let task = world.call("run", ActivityOptions::default()).await;
+        take_and_die(&world).await;
+        let back = record(&world, &task, vec![vec![scheduled(&task)]], 0).await;
+        follow(&world, &task, back, continued).await;
+        let (worker, mut attempts) = counting(&world);
+        assert_eq!(within(attempts.recv()).await, Some(2));
+        until(|| world.is_forgotten(&task)).await;
+        worker.stop().await;
+    }
 }
 
 #[tokio::test]
