@@ -1,5 +1,6 @@
 //! Worker processes that are killed, frozen, stopped and started, against a real NATS server.
 
+mod cluster_kills;
 mod family;
 mod handover;
 mod long_runs;
@@ -20,4 +21,9 @@ async fn world() -> World {
 /// The same with group commit.
 async fn grouped_world() -> World {
     World::start_with_group_commit(env!("CARGO_BIN_EXE_test-worker")).await
+}
+
+/// A cluster of three servers, each with a copy of everything.
+async fn cluster_world() -> World {
+    World::start_cluster(env!("CARGO_BIN_EXE_test-worker")).await
 }

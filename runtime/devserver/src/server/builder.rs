@@ -1,6 +1,7 @@
 //! What a server can be started with.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -108,6 +109,37 @@ impl Builder {
     pub fn locator(mut self, locator: Locator) -> Self {
         self.locator = Some(locator);
         self
+    }
+
+    /// The settings of so many servers that make a cluster, so that streams
+    /// can have replicas. They have to be started together, and can be killed
+    /// and restarted one by one. Streams can be made once they have found each
+    /// other, some seconds later.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use highwater_devserver::{Builder, DevServer};
+    /// use tokio::task::JoinSet;
+    ///
+    /// let members = DevServer::builder().cluster(3)?;
+    /// let starting: JoinSet<_> = members.into_iter().map(Builder::start).collect();
+    /// let servers = starting.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cluster(self, members: usize) -> std::io::Result<Vec<Self>> {
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        // All are held until all are found, so that they differ.
+        let held = (0..members).map(|_| free()).collect::<Result<Vec<_>, _>>()?;
+        let addresses = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let routes: Vec<String> = addresses.iter().map(|address| format!("\"nats://{address}\"")).collect();
+        let routes = routes.join(", ");
+        let member = |(number, address)| {
+            self.clone().config(format!(
+                "server_name: member-{number}\ncluster {{ name: private, listen: \"{address}\", routes: [{routes}] }}"
+            ))
+        };
+        Ok(addresses.iter().enumerate().map(member).collect())
     }
 
     /// Finds or installs the program, starts it and waits for its answer.
