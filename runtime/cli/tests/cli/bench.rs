@@ -2,13 +2,18 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use highwater_broker::{
+    Broker, PlainMessage, Stream,
+    nats::{ConnectOptions, NatsConnection},
+};
 use highwater_devserver::DevServer;
+use highwater_protocol::{Headers, Namespace, namespace::Settings};
 use serde_json::Value;
 
-use crate::support::{Fixture, Ran, highwater, run};
+use crate::support::{DEADLINE, Fixture, Ran, highwater, run};
 
 /// What is told of the engine and of the pattern on a machine that tells everything.
-const FIGURES: [&str; 14] = [
+const FIGURES: [&str; 16] = [
     "count",
     "seconds",
     "per_second",
@@ -17,7 +22,9 @@ const FIGURES: [&str; 14] = [
     "p50_us",
     "p50_spread",
     "p99_us",
+    "p99_spread",
     "p99_9_us",
+    "p99_9_spread",
     "max_us",
     "nats_cpu_seconds_per_1000",
     "load_cpu_seconds_per_1000",
@@ -77,6 +84,8 @@ async fn rows_of_whole_runs_are_measured_beside_the_pattern() {
     assert_eq!((&step["unit"], step["figures"].as_array().unwrap().len()), (&"run".into(), 3), "{step}");
     assert!(report["machine"]["cores"].as_u64() > Some(0), "{report}");
     assert_eq!(report["machine"]["debug_build"], cfg!(debug_assertions));
+    let profile = report["machine"]["profile"].as_str().unwrap();
+    assert!(env!("CARGO_BIN_EXE_highwater").contains(&format!("/{profile}/highwater")), "{profile}");
     assert!(report["server"]["nats_version"].is_string() && report["server"]["url"].is_null(), "{report}");
     assert_eq!(report["load"]["duration_seconds"], 0.05);
 }
@@ -125,6 +134,45 @@ async fn a_measurement_is_compared_with_an_earlier_one_on_a_server_that_is_there
     let third = fixture.run(&[&longer[..], &compare].concat()).await;
     assert!(third.stderr.contains("not measured alike: load, duration_seconds"), "{}", third.stderr);
     assert!(third.stdout.contains("compared") && third.stdout.contains("pattern"), "{}", third.stdout);
+}
+
+#[tokio::test]
+async fn nothing_is_left_on_a_server_that_is_there() {
+    let server = DevServer::builder().start().await.unwrap();
+    let connection = NatsConnection::connect(ConnectOptions::new(server.url())).await.unwrap();
+    let settings = Settings { partitions: 4, ..Settings::default() };
+    let broker = connection.create_namespace(&Namespace::new("shop").unwrap(), settings).await.unwrap();
+    let rows = ["--rows", "cold-resume,no-op", "--runs", "5", "--duration", "50ms", "-o", "json"];
+    let report = report(&bench(&[&rows[..], &["--url", server.url(), "--namespace", "shop"]].concat()).await);
+    assert_eq!(report["server"]["partitions"], 4, "as the namespace has it that is there");
+    assert_eq!(broker.last_seq(Stream::History).await.unwrap(), 0);
+    let question = PlainMessage {
+        subject: "$JS.API.STREAM.NAMES".into(),
+        reply: None,
+        headers: Headers::new(),
+        payload: Vec::new().into(),
+    };
+    let answer: Value = serde_json::from_slice(&broker.request(question, DEADLINE).await.unwrap().payload).unwrap();
+    let names = answer["streams"].as_array().unwrap();
+    let left: Vec<_> = names.iter().filter(|name| name.as_str().unwrap().contains("HW_bench-")).collect();
+    assert!(!names.is_empty() && left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_cluster_with_copies_and_group_commit_is_measured_and_told() {
+    let nature = ["--replicas", "3", "--group-commit", "--sync-always"];
+    let row = ["--rows", "no-op,steps", "--duration", "50ms", "--concurrency", "8", "-o", "json"];
+    let report = report(&bench(&[nature.as_slice(), &row].concat()).await);
+    let server = &report["server"];
+    assert_eq!((&server["replicas"], &server["group_commit"]), (&3.into(), &true.into()));
+    assert_eq!((&server["private_servers"], &server["sync_interval"]), (&3.into(), &"always".into()));
+    for row in report["rows"].as_array().unwrap() {
+        assert!(row["engine"]["count"].as_u64() > Some(0) && row["pattern"]["count"].as_u64() > Some(0), "{report}");
+        // All three are counted.
+        if cfg!(target_os = "linux") {
+            assert!(row["engine"]["nats_cpu_seconds_per_1000"].as_f64() > Some(0.0), "{report}");
+        }
+    }
 }
 
 #[tokio::test]

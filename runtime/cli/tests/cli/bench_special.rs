@@ -44,9 +44,9 @@ fn counted(figures: &Figures, name: &str) -> u64 {
 
 /// Half, nearly all and all of some times.
 #[track_caller]
-fn spread(figures: &Figures, of: &str) -> [f64; 3] {
-    let [p50, p99, max] = ["p50", "p99", "max"].map(|part| format!("{of} {part}"));
-    let times = values(figures, [&p50, &p99, &max]);
+fn spread(figures: &Figures, of: &str) -> [f64; 4] {
+    let [p50, p99, p99_9, max] = ["p50", "p99", "p99.9", "max"].map(|part| format!("{of} {part}"));
+    let times = values(figures, [&p50, &p99, &p99_9, &max]);
     assert!(times.is_sorted(), "{figures:?}");
     times
 }
@@ -57,7 +57,8 @@ async fn late_timers_cold_runs_and_replays_are_measured() {
     let measured = measured(&rows, &["--duration", "300ms", "--runs", "40"]).await;
     for row in ["timer-cached", "timer-evicted"] {
         assert_eq!(counted(&measured[row], "timers"), 40);
-        assert!(spread(&measured[row], "late")[0] >= measured[row]["late min"]);
+        spread(&measured[row], "late");
+        assert!(measured[row]["late min"] >= 0.0, "a timer is never early: {measured:?}");
     }
     // The server looks at its timers four times a second, and nobody else wakes these runs.
     assert!(measured["timer-evicted"]["late max"] > 50.0, "{measured:?}");

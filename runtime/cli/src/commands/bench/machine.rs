@@ -15,6 +15,7 @@ pub(super) fn json() -> Value {
         "cpu": line_of("/proc/cpuinfo", "model name"),
         "memory_bytes": memory.map(|kib: u64| kib * 1024),
         "debug_build": cfg!(debug_assertions),
+        "profile": env!("HIGHWATER_PROFILE"),
     })
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Figure {
     pub(crate) value: f64,
     /// Of what: `ms`, `MiB`, `events/s`.
     pub(crate) unit: &'static str,
+    /// How far the values of one measurement lie apart, where there are several; see [`spread`](super::series::spread).
+    pub(crate) spread: Option<f64>,
 }
 
 /// How the engine stands to the pattern: what it does in the same time, and how long it takes.
@@ -50,9 +52,15 @@ impl Measured {
         self
     }
 
+    /// Adds a number of which there were several.
+    pub(crate) fn figure_with(mut self, name: String, value: f64, unit: &'static str, spread: Option<f64>) -> Self {
+        self.figures.push(Figure { name, value, unit, spread });
+        self
+    }
+
     /// Adds a number to a row that is there.
     pub(crate) fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
-        self.figures.push(Figure { name: name.into(), value, unit });
+        self.figures.push(Figure { name: name.into(), value, unit, spread: None });
     }
 
     /// How the engine stands to the pattern, when both were measured.
@@ -64,7 +72,10 @@ impl Measured {
 
     /// All of it, for programs. What is not known is null.
     pub(crate) fn json(&self) -> Value {
-        let figures = self.figures.iter().map(|it| json!({ "name": it.name, "value": it.value, "unit": it.unit }));
+        let figures = self
+            .figures
+            .iter()
+            .map(|it| json!({ "name": it.name, "value": it.value, "unit": it.unit, "spread": it.spread }));
         json!({
             "row": self.row,
             "concurrency": self.concurrency,

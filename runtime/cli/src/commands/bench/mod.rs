@@ -40,8 +40,9 @@ pub(crate) use worker_program::BenchWorker;
 /// Measure the engine, and beside it what NATS can do without one
 ///
 /// The worker runs in a process of its own and the load in this one, by default on a private NATS server with the
-/// settings of `highwater dev`. With --url (or `NATS_URL`) it measures the server there, in the given namespace, whose
-/// histories grow by what is measured. Use a release build, and a machine that does nothing else.
+/// settings of `highwater dev`. With --url (or `NATS_URL`) it measures the server there, in namespaces of its own that have
+/// the settings of the given one, if that exists, and are removed afterwards. Use a release build, and a machine that does
+/// nothing else.
 #[derive(Debug, Args)]
 #[command(after_long_help = table::EXPLAINED)]
 pub(crate) struct Bench {
@@ -102,8 +103,8 @@ impl Bench {
 async fn measure_row(row: &dyn Row, place: &Place, load: &Load) -> Result<Vec<Measured>, Error> {
     let stage = place.stage(row.name(), load).await?;
     let measured = row.measure(&stage).await;
-    stage.close().await;
-    measured
+    let closed = stage.close().await;
+    measured.and_then(|measured| closed.map(|()| measured))
 }
 
 /// What came of all rows.

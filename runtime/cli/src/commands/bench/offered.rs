@@ -19,28 +19,26 @@ use crate::exit::Error;
 /// The most units under way, which memory has to do for.
 const UNDER_WAY_MAX: usize = 100_000;
 
-/// Begins so many units a second for so long, and waits until all have ended. `look` is called at the beginning and
-/// when the last one should have begun.
+/// Begins so many units a second for so long, and waits until all have ended, which is what the slice lasts. `look` is called
+/// at the beginning and then.
 pub(crate) async fn offer<U: Unit, T>(
     unit: &Arc<U>,
     per_second: f64,
     length: Duration,
     mut look: impl FnMut() -> T + Send,
 ) -> Result<Slice<T>, Error> {
-    let first = look();
+    let (first, begun) = (look(), Instant::now());
     let (handle, unit) = (Handle::current(), Arc::clone(unit));
     // Tokio's timers are a millisecond apart, which is as much as what is to be measured.
     let pacing = tokio::task::spawn_blocking(move || pace(&handle, &unit, per_second, length));
     let mut under_way = pacing.await.map_err(Error::failed)??;
-    let last = look();
-    let mut slice = Slice { edges: [first, last], elapsed: length, times: Vec::new(), work: 0.0, done: 0 };
+    let mut times = Vec::with_capacity(under_way.len());
     while let Some(ended) = timeout(STALL_MAX, under_way.join_next()).await.map_err(Error::failed)? {
-        slice.times.push(ended.map_err(Error::failed)??);
-        slice.done += 1;
+        times.push(ended.map_err(Error::failed)??);
     }
-    // It lasts until all have ended, so there are no parts.
-    slice.work = slice.done as f64;
-    Ok(slice)
+    // All have ended, so there are no parts. Those who ask have been as fast as they should when it took no longer than that.
+    let (elapsed, done) = (begun.elapsed().max(length), times.len() as u64);
+    Ok(Slice { edges: [first, look()], elapsed, times, work: done as f64, done })
 }
 
 /// What is under way, each with how long it took since it should have begun.
@@ -108,6 +106,8 @@ mod tests {
         };
         let slice = offer(&unit, 1_000.0, Duration::from_millis(40), look).await.unwrap();
         assert_eq!((slice.done, slice.times.len(), slice.edges), (40, 40, [1, 2]));
+        // What was asked for in 40 ms was done in 50.
+        assert!(slice.elapsed >= Duration::from_millis(50), "{:?}", slice.elapsed);
         // Thirty of them should have begun within the first 30 ms, and did not before 50 ms.
         let late = slice.times.iter().filter(|took| **took >= Duration::from_millis(20)).count();
         assert!(late >= 25, "{late}: {:?}", slice.times);

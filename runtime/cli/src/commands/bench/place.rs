@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    net::{Ipv4Addr, TcpListener},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,11 +13,12 @@ use highwater_broker::{
     nats::{NatsBroker, NatsConnection},
 };
 use highwater_devserver::{Builder, DevServer, Locator};
-use highwater_protocol::Namespace;
+use highwater_protocol::{Namespace, namespace::Settings};
 use serde_json::{Value, json};
 
 use super::{
     nats::{Nats, Profile},
+    pattern::Space,
     settings::{Load, Nature},
     stage::{NAMESPACE, Stage},
 };
@@ -35,8 +35,8 @@ pub(crate) struct Place {
     servers: Vec<DevServer>,
     profile: Option<Profile>,
     options: ConnectOptions,
-    /// The namespace of all rows; on a private server each row has its own.
-    namespace: Option<Namespace>,
+    /// The namespace on a server that belongs to somebody else whose settings those of the rows have.
+    like: Option<Namespace>,
     nature: Nature,
     /// What a worker process needs in its environment to get in.
     environment: Vec<(&'static str, OsString)>,
@@ -53,29 +53,34 @@ impl Place {
                 ));
             }
             let (options, environment) = (globals.connect_options()?, globals.environment());
-            let namespace = Some(globals.namespace()?);
-            return Ok(Self { servers: Vec::new(), profile: None, options, namespace, nature, environment });
+            let like = Some(globals.namespace()?);
+            return Ok(Self { servers: Vec::new(), profile: None, options, like, nature, environment });
         }
         let (servers, profile) = private_servers(nature).await?;
         let urls = servers.iter().map(DevServer::url).collect::<Vec<_>>().join(",");
         let options = ConnectOptions::new(&urls).name("highwater bench");
         let environment = vec![("NATS_URL", urls.into())];
-        Ok(Self { servers, profile, options, namespace: None, nature, environment })
+        Ok(Self { servers, profile, options, like: None, nature, environment })
     }
 
-    /// Everything that a row needs, in a namespace of the row's own where that can be.
+    /// Everything that a row needs, in a namespace of its own.
     pub(crate) async fn stage(&self, row: &str, load: &Load) -> Result<Stage, Error> {
-        let namespace = match &self.namespace {
-            Some(namespace) => namespace.clone(),
-            None => Namespace::new(format!("bench-{row}"))?,
-        };
         let connection = NatsConnection::connect(self.options.clone()).await?;
-        let broker = self.open_namespace(&connection, &namespace).await?;
+        let settings = self.settings(&connection).await?;
+        let (borrowed, broker) = if self.is_private() {
+            (None, self.make(&connection, &Namespace::new(format!("bench-{row}"))?, settings).await?)
+        } else {
+            let space = Space::make(&connection, settings).await?;
+            let broker = connection.open_namespace(space.namespace()).await?;
+            (Some(space), broker)
+        };
+        let namespace = broker.namespace().clone();
         let mut environment = self.environment.clone();
         environment.push((NAMESPACE, namespace.as_str().into()));
         Ok(Stage {
             highwater: Highwater::on(Arc::new(broker)),
             namespace,
+            borrowed,
             load: load.clone(),
             nats: self.nats(),
             options: self.options.clone(),
@@ -83,23 +88,36 @@ impl Place {
         })
     }
 
-    /// Opens a namespace; what does not exist is made. A cluster that has just begun takes its time until it can.
-    async fn open_namespace(&self, connection: &NatsConnection, namespace: &Namespace) -> Result<NatsBroker, Error> {
+    fn is_private(&self) -> bool {
+        self.like.is_none()
+    }
+
+    /// The settings of the rows' namespaces: what was asked for, otherwise those of the namespace that is to be measured.
+    async fn settings(&self, connection: &NatsConnection) -> Result<Settings, Error> {
+        let Some(like) = &self.like else { return Ok(self.nature.settings(Settings::default())) };
+        match connection.open_namespace(like).await {
+            Ok(found) => Ok(self.nature.settings(found.settings().clone())),
+            Err(NamespaceError::NotFound(_)) => Ok(self.nature.settings(Settings::default())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a namespace on a private server. A cluster that has just begun takes its time until it can.
+    async fn make(
+        &self,
+        connection: &NatsConnection,
+        namespace: &Namespace,
+        settings: Settings,
+    ) -> Result<NatsBroker, Error> {
         let begun = Instant::now();
-        let asked_for = self.nature.replicas.is_some() || self.nature.group_commit;
         loop {
-            let opened = if asked_for {
-                connection.create_namespace(namespace, self.nature.namespace()).await
-            } else {
-                connection.open_or_create(namespace).await
-            };
-            match opened {
+            match connection.create_namespace(namespace, settings.clone()).await {
                 Err(NamespaceError::NoJetStream | NamespaceError::Broker(_))
                     if self.servers.len() > 1 && begun.elapsed() < CLUSTER_MAX =>
                 {
                     tokio::time::sleep(AGAIN).await;
                 }
-                opened => return Ok(opened?),
+                made => return Ok(made?),
             }
         }
     }
@@ -107,12 +125,9 @@ impl Place {
     /// What was measured on, for programs. What is not known is null.
     pub(crate) async fn json(&self) -> Result<Value, Error> {
         let connection = NatsConnection::connect(self.options.clone()).await?;
-        let is_private = !self.servers.is_empty();
+        let is_private = self.is_private();
         let sync = if self.nature.sync_always { "always" } else { "default" };
-        let settings = match &self.namespace {
-            Some(namespace) => self.open_namespace(&connection, namespace).await?.settings().clone(),
-            None => self.nature.namespace(),
-        };
+        let settings = self.settings(&connection).await?;
         Ok(json!({
             "nats_version": connection.server_version(),
             "url": (!is_private).then(|| connection.url()),
@@ -147,23 +162,7 @@ async fn private_servers(nature: Nature) -> Result<(Vec<DevServer>, Option<Profi
         let server = builder.config(profile.config()).start().await.map_err(Error::failed)?;
         return Ok((vec![server], Some(profile)));
     }
-    let members = members_of_a_cluster(&builder, count).map_err(Error::failed)?;
+    let members = builder.cluster(count).map_err(Error::failed)?;
     let servers = try_join_all(members.into_iter().map(Builder::start)).await.map_err(Error::failed)?;
     Ok((servers, None))
-}
-
-/// Servers that find each other: every one needs to know the ports of all before any of them runs.
-fn members_of_a_cluster(builder: &Builder, count: usize) -> std::io::Result<Vec<Builder>> {
-    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    // All are held until all are found, so that they differ.
-    let held = (0..count).map(|_| free()).collect::<Result<Vec<_>, _>>()?;
-    let addresses = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-    let routes: Vec<String> = addresses.iter().map(|address| format!("\"nats://{address}\"")).collect();
-    let routes = routes.join(", ");
-    let member = |(number, address)| {
-        builder.clone().config(format!(
-            "server_name: bench-{number}\ncluster {{ name: bench, listen: \"{address}\", routes: [{routes}] }}"
-        ))
-    };
-    Ok(addresses.iter().enumerate().map(member).collect())
 }

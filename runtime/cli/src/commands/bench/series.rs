@@ -35,14 +35,35 @@ pub(crate) struct SliceOf {
     /// How many were done, with the parts of those that were under way at its edges.
     pub(crate) work: f64,
     pub(crate) elapsed: Duration,
-    /// The time within which half of them were done.
-    pub(crate) p50: Duration,
+    /// The times within which half, 99 % and 99.9 % of them were done, in seconds.
+    within: [f64; 3],
+    /// CPU seconds of the worker and of NATS for each.
+    cpu: [Option<f64>; 2],
 }
 
+/// The parts of the units whose times are told.
+const PARTS: [f64; 3] = [0.5, 0.99, 0.999];
+
 impl SliceOf {
+    /// A slice: how long each unit took that ended in this time, how many were done in it, and what CPU time of the worker
+    /// and of NATS that took.
+    pub(crate) fn new(times: &[Duration], work: f64, elapsed: Duration, cpu: [Option<Duration>; 2]) -> Self {
+        let mut seconds: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
+        seconds.sort_by(f64::total_cmp);
+        let within = PARTS.map(|part| rank(&seconds, part).unwrap_or_default());
+        let cpu = cpu.map(|cpu| cpu.filter(|_| work > 0.0).map(|cpu| cpu.as_secs_f64() / work));
+        Self { count: times.len() as u64, work, elapsed, within, cpu }
+    }
+
     fn rate(&self) -> f64 {
         self.work / self.elapsed.as_secs_f64()
     }
+}
+
+/// The one within which this part of all lie, of values in order.
+pub(crate) fn rank(sorted: &[f64], part: f64) -> Option<f64> {
+    let at = (sorted.len() as f64 * part).ceil() as usize;
+    sorted.get(at.saturating_sub(1)).or(sorted.last()).copied()
 }
 
 impl Series {
@@ -52,14 +73,12 @@ impl Series {
         Ok(Self { times, slices: Vec::new(), worker: None, nats: None, load: None, kept: None })
     }
 
-    /// Adds a slice: how long each unit took that ended in this time, and how many were done in it.
-    pub(crate) fn add(&mut self, mut times: Vec<Duration>, work: f64, elapsed: Duration) {
-        for time in &times {
+    /// Adds a slice, in which units took these times.
+    pub(crate) fn add(&mut self, times: &[Duration], slice: SliceOf) {
+        for time in times {
             self.times.saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST_US));
         }
-        times.sort_unstable();
-        let p50 = times.get(times.len() / 2).copied().unwrap_or_default();
-        self.slices.push(SliceOf { count: times.len() as u64, work, elapsed, p50 });
+        self.slices.push(slice);
     }
 
     /// How many ended.
@@ -91,9 +110,14 @@ impl Series {
         spread(self.slices.iter().map(SliceOf::rate).collect())
     }
 
-    /// How far the slices' medians lie apart; see [`spread`].
-    pub(crate) fn p50_spread(&self) -> Option<f64> {
-        spread(self.slices.iter().map(|slice| slice.p50.as_secs_f64()).collect())
+    /// How far the slices' times lie apart within which the parts of [`PARTS`] were done; see [`spread`].
+    fn times_spread(&self, part: usize) -> Option<f64> {
+        spread(self.slices.iter().map(|slice| slice.within[part]).collect())
+    }
+
+    /// How far the slices' CPU times lie apart, of the worker or of NATS; see [`spread`].
+    fn cpu_spread(&self, of: usize) -> Option<f64> {
+        spread(self.slices.iter().map(|slice| slice.cpu[of]).collect::<Option<_>>()?)
     }
 
     /// CPU seconds for a thousand of them.
@@ -119,13 +143,17 @@ impl Series {
             "per_second": self.rate(),
             "per_second_spread": self.rate_spread(),
             "per_second_of_slices": self.slices.iter().map(SliceOf::rate).collect::<Vec<_>>(),
-            "p50_us": us(0.5),
-            "p50_spread": self.p50_spread(),
-            "p99_us": us(0.99),
-            "p99_9_us": us(0.999),
+            "p50_us": us(PARTS[0]),
+            "p50_spread": self.times_spread(0),
+            "p99_us": us(PARTS[1]),
+            "p99_spread": self.times_spread(1),
+            "p99_9_us": us(PARTS[2]),
+            "p99_9_spread": self.times_spread(2),
             "max_us": self.times.max(),
             "worker_cpu_seconds_per_1000": self.cpu_per_thousand(self.worker),
+            "worker_cpu_spread": self.cpu_spread(0),
             "nats_cpu_seconds_per_1000": self.cpu_per_thousand(self.nats),
+            "nats_cpu_spread": self.cpu_spread(1),
             "load_cpu_seconds_per_1000": self.cpu_per_thousand(self.load),
             "bytes_written_each": self.written(),
             "bytes_kept_each": self.kept,
@@ -137,7 +165,7 @@ impl Series {
 
 /// Half of what lies between the smallest and the largest, as a part of what lies in the middle. One value alone tells
 /// nothing about that.
-fn spread(mut values: Vec<f64>) -> Option<f64> {
+pub(crate) fn spread(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = *values.get(values.len() / 2)?;
     let range = values.last()? - values.first()?;
@@ -152,9 +180,15 @@ mod tests {
     fn a_series_counts_its_slices_together() {
         let mut series = Series::new().unwrap();
         let ms = Duration::from_millis;
-        series.add(vec![ms(1), ms(3), ms(2)], 3.0, ms(500));
-        series.add(vec![ms(4)], 1.5, ms(500));
-        assert_eq!((series.count(), series.elapsed(), series.slices[0].p50), (4, ms(1_000), ms(2)));
+        let mut add = |times: &[Duration], work, cpu| {
+            series.add(times, SliceOf::new(times, work, ms(500), [Some(cpu), None]));
+        };
+        add(&[ms(1), ms(3), ms(2)], 3.0, ms(6));
+        add(&[ms(4)], 1.5, ms(6));
+        assert_eq!((series.count(), series.elapsed()), (4, ms(1_000)));
+        assert_eq!(series.slices[0].within.map(|seconds| (seconds * 1e3) as u64), [2, 3, 3]);
+        // Two and four milliseconds, for each.
+        assert!((series.cpu_spread(0).unwrap() - 1.0 / 4.0).abs() < 1e-9 && series.cpu_spread(1).is_none());
         // Of one the half was done when the time was over.
         assert!((series.rate() - 4.5).abs() < 1e-9);
         assert_eq!(series.times.max() / 1_000, 4);
@@ -165,7 +199,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_zero() {
         let mut series = Series::new().unwrap();
-        series.add(vec![Duration::from_millis(1)], 1.0, Duration::from_secs(1));
+        let times = [Duration::from_millis(1)];
+        series.add(&times, SliceOf::new(&times, 1.0, Duration::from_secs(1), [None; 2]));
         let json = series.json();
         for name in ["worker_cpu_seconds_per_1000", "bytes_written_each", "bytes_kept_each", "per_second_spread"] {
             assert_eq!(json.get(name), Some(&Value::Null), "{name}");

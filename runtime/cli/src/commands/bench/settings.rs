@@ -19,7 +19,7 @@ const DURATION_MAX: Duration = Duration::from_hours(1);
 /// What rows are measured with.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Load {
-    /// How many runs are under way at once
+    /// How many runs are under way at once, in rows from no-op to payload-64k
     #[arg(
         long,
         value_delimiter = ',',
@@ -28,7 +28,7 @@ pub(crate) struct Load {
         default_values_t = [1, 64, 512]
     )]
     pub(crate) concurrency: Vec<usize>,
-    /// How long each row is measured at each concurrency
+    /// How long a row is measured, at each concurrency
     #[arg(long, value_parser = duration, default_value = "5s")]
     pub(crate) duration: Duration,
     /// Threads of its own that workflow code has [default: none, it runs on the worker's thread]
@@ -69,9 +69,8 @@ pub(crate) struct Nature {
 }
 
 impl Nature {
-    /// The settings of a namespace that is made for the bench.
-    pub(super) fn namespace(self) -> Settings {
-        let settings = Settings::default();
+    /// The settings of a namespace that is made for the bench, where nothing else is asked for than is in these.
+    pub(super) fn settings(self, settings: Settings) -> Settings {
         Settings {
             replicas: self.replicas.unwrap_or(settings.replicas),
             group_commit: self.group_commit || settings.group_commit,

@@ -11,6 +11,7 @@ use highwater_protocol::Namespace;
 
 use super::{
     nats::Nats,
+    pattern::Space,
     settings::Load,
     worker_process::{WorkerProcess, WorkerSettings},
 };
@@ -24,14 +25,16 @@ pub(super) const NAMESPACE: &str = "HIGHWATER_NAMESPACE";
 pub(crate) struct Stage {
     /// The load's connection.
     pub(crate) highwater: Highwater,
-    /// On a private server this namespace is the row's own.
+    /// The namespace of the row.
     pub(crate) namespace: Namespace,
+    /// The same where it has to be taken away again, as the server is not a private one.
+    pub(super) borrowed: Option<Space>,
     /// What the person who measures asked for.
     pub(crate) load: Load,
     /// The processes of NATS.
     pub(crate) nats: Nats,
     pub(super) options: ConnectOptions,
-    pub(super) environment: Vec<(&'static str, OsString)>,
+    pub(crate) environment: Vec<(&'static str, OsString)>,
 }
 
 impl Stage {
@@ -74,6 +77,7 @@ impl Stage {
         Ok(Self {
             highwater: Highwater::on(Arc::new(broker)),
             namespace: namespace.clone(),
+            borrowed: None,
             load: self.load.clone(),
             nats: self.nats.clone(),
             options: self.options.clone(),
@@ -81,8 +85,12 @@ impl Stage {
         })
     }
 
-    /// Closes the load's connection.
-    pub(crate) async fn close(self) {
+    /// Closes the load's connection, and leaves nothing on a server that belongs to somebody else.
+    pub(crate) async fn close(self) -> Result<(), Error> {
         self.highwater.close().await;
+        match self.borrowed {
+            Some(space) => space.remove(&self.environment).await,
+            None => Ok(()),
+        }
     }
 }

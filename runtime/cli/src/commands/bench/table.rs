@@ -31,9 +31,11 @@ const HEADER: [&str; COLUMNS] = [
 
 /// What the columns mean, for the help.
 pub(super) const EXPLAINED: &str = "\
-How to read the table. Each row is measured at each concurrency, and the line below it is the same done with no engine:
-the same messages, as durably stored, from the same client library, measured in turn with the engine. Which messages
-these are is told in the source, in bench/pattern/story.rs.
+How to read the table. Rows from no-op to payload-64k are measured at each concurrency, the others have one of their
+own. The line below a row is the same done with no engine: the same messages, as durably stored, from the same client
+library, measured in turn with the engine. It asks as NATS clients do by default, by an acknowledged publish and with a
+subscription for each answer; Highwater's client does without the acknowledgement when the answer comes soon, and has
+one subscription. Which messages these are is told in the source, in bench/pattern/story.rs.
 
   at once     how many runs, signals, queries … are under way at the same time
   per s       how many are done in a second
@@ -46,10 +48,12 @@ these are is told in the source, in bench/pattern/story.rs.
 
 A row counts and times runs, from asking for the start to having the result; but signal, query and update count one of
 these to a run that waits, and start-only the start alone. A measurement that is interrupted on a server of your own
-leaves streams there whose names begin with HW_bench-p- and KV_HW_bench-p-.
+leaves streams there whose names begin with HW_bench-s- and KV_HW_bench-s-.
 
 What is not known, as of a server elsewhere, is -. The open-loop row starts runs at half of the rate that it has just
-measured, whatever becomes of those under way; a time counts from when the run should have begun.";
+measured, whatever becomes of those under way; a time counts from when the run should have begun, and the rate is that
+at which they ended. What a step or an activity takes \"beyond a no-op's\" is what ten of them take longer than none at
+concurrency 1, divided by ten; it is told when no-op is measured as well.";
 
 pub(super) fn render(measured: &[Measured]) -> String {
     let lines = measured.iter().flat_map(|row| {
@@ -107,7 +111,7 @@ fn figures(measured: &[Measured]) -> String {
     for row in measured.iter().filter(|row| !row.figures.is_empty()) {
         let at = row.concurrency.map_or(String::new(), |concurrency| format!(" at {concurrency}"));
         let _ = writeln!(text, "{}{at}", row.row);
-        for Figure { name, value, unit } in &row.figures {
+        for Figure { name, value, unit, .. } in &row.figures {
             let _ = writeln!(text, "  {name:<60} {:>12} {unit}", number(*value));
         }
     }
@@ -134,13 +138,14 @@ pub(super) fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::series::SliceOf, *};
 
     /// Large figures in every column.
     fn wide(row: &'static str) -> Measured {
         let series = || {
             let mut series = Series::new().unwrap();
-            series.add(vec![Duration::from_millis(12_345); 1_234_567], 1_234_567.0, Duration::from_secs(10));
+            let times = vec![Duration::from_millis(12_345); 1_234_567];
+            series.add(&times, SliceOf::new(&times, 1_234_567.0, Duration::from_secs(10), [None; 2]));
             series.kept = Some(123_456.0);
             series
         };

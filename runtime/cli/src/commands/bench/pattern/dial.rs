@@ -1,19 +1,18 @@
 //! Connecting, as the broker does.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use async_nats::{Client, ConnectOptions, ServerAddr};
 
-use super::super::stage::Stage;
 use crate::exit::Error;
 
 /// Messages that may wait in this process for one subscription, and to be sent.
 const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
 const CLIENT_CAPACITY: usize = 1 << 16;
 
-/// A new connection to the server that is measured.
-pub(super) async fn dial(stage: &Stage) -> Result<Client, Error> {
-    let value = |name: &str| stage.environment.iter().find(|(is, _)| *is == name).map(|(_, value)| value);
+/// A new connection to the server that an environment names.
+pub(super) async fn dial(environment: &[(&'static str, OsString)]) -> Result<Client, Error> {
+    let value = |name: &str| environment.iter().find(|(is, _)| *is == name).map(|(_, value)| value);
     let text = |name: &str| value(name).and_then(|value| value.to_str()).filter(|text| !text.is_empty());
     let file = |name: &str| value(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let mut options = ConnectOptions::new()

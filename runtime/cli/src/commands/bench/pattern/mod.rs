@@ -64,7 +64,7 @@ impl Pattern {
     pub(crate) async fn open(stage: &Stage, story: Story) -> Result<Self, Error> {
         // Group commit is the engine's: what that gains is to be seen.
         let settings = Settings { group_commit: false, ..stage.highwater.broker().settings().clone() };
-        let space = Space::make(stage, settings).await?;
+        let space = Space::make(stage.highwater.broker().connection(), settings).await?;
         let plot = Arc::new(Plot {
             story,
             subjects: space.subjects(),
@@ -73,7 +73,8 @@ impl Pattern {
             runs: AtomicU64::new(0),
             failed: OnceLock::new(),
         });
-        let [asking, owning, acting] = [dial::dial(stage).await?, dial::dial(stage).await?, dial::dial(stage).await?];
+        let dial = || dial::dial(&stage.environment);
+        let [asking, owning, acting] = [dial().await?, dial().await?, dial().await?];
         let mut parts = Owner::begin(&plot, owning, &space).await?;
         if story.has_activities() {
             parts.push(actor::begin(Arc::clone(&plot), acting, &space).await?);
@@ -96,7 +97,7 @@ impl Pattern {
         for part in &self.parts {
             part.abort();
         }
-        self.space.remove(stage).await
+        self.space.remove(&stage.environment).await
     }
 }
 

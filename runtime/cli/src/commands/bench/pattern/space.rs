@@ -1,15 +1,17 @@
-//! A namespace that is made for a measurement and taken away again: the pattern's streams are those of one.
+//! A namespace that is made for a measurement and taken away again. The pattern's streams are those of one, too.
+
+use std::ffi::OsString;
 
 use async_nats::jetstream;
 use futures_util::TryStreamExt;
 use highwater_broker::{Broker, Stream, nats::NatsConnection};
 use highwater_protocol::{Namespace, RunId, namespace::Settings, subject::Subjects};
 
-use super::{super::stage::Stage, dial::dial};
+use super::dial::dial;
 use crate::exit::Error;
 
 /// What the names of such namespaces begin with, and how many digits follow.
-const PREFIX: &str = "bench-p-";
+const PREFIX: &str = "bench-s-";
 const RANDOM: usize = 8;
 
 /// A namespace of its own, for as long as something is measured.
@@ -23,12 +25,12 @@ pub(crate) struct Space {
 
 impl Space {
     /// Makes one.
-    pub(crate) async fn make(stage: &Stage, settings: Settings) -> Result<Self, Error> {
+    pub(crate) async fn make(connection: &NatsConnection, settings: Settings) -> Result<Self, Error> {
         // One of an earlier measurement that was interrupted may be there. The name is as short as that of a namespace is
         // in practice, as it stands in every message several times.
         let random = RunId::generate().to_string();
         let namespace = Namespace::new(format!("{PREFIX}{}", &random[random.len() - RANDOM..]))?;
-        let connection = stage.highwater.broker().connection().clone();
+        let connection = connection.clone();
         let made = connection.create_namespace(&namespace, settings.clone()).await?;
         let subjects = made.subjects().clone();
         Ok(Self { connection, namespace, settings, subjects })
@@ -59,9 +61,9 @@ impl Space {
         Ok(status.streams.iter().filter(|status| status.stream == Stream::History).map(|status| status.bytes).sum())
     }
 
-    /// Takes all streams and buckets away.
-    pub(crate) async fn remove(&self, stage: &Stage) -> Result<(), Error> {
-        let context = jetstream::new(dial(stage).await?);
+    /// Takes all streams and buckets away. The environment says how to connect.
+    pub(crate) async fn remove(&self, environment: &[(&'static str, OsString)]) -> Result<(), Error> {
+        let context = jetstream::new(dial(environment).await?);
         let names: Vec<String> = context.stream_names().try_collect().await.map_err(Error::failed)?;
         let (streams, buckets) = (format!("HW_{}_", self.namespace), format!("KV_HW_{}_", self.namespace));
         for name in names.iter().filter(|name| name.starts_with(&streams) || name.starts_with(&buckets)) {

@@ -4,7 +4,8 @@ use super::BODY;
 
 /// What is done, and with which messages.
 ///
-/// All begin alike. A *start* is published to the public subject of the inbox and acknowledged; the owner of the run, who
+/// All begin alike. A *start* is published to the public subject of the inbox and acknowledged (the engine's client asks for that only
+/// when the answer is late, and has one subscription for all answers, where this has one for each); the owner of the run, who
 /// reads the inbox in order, appends a *record* to the run's history under the condition that it is the next one, and
 /// waits for the acknowledgement. An *answer* is a plain message. Every record waits for the one before it; what came in
 /// meanwhile goes into the next one together.

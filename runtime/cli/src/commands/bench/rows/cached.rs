@@ -40,12 +40,13 @@ impl Row for Cached {
             let settings = WorkerSettings { cached_runs: Some(2 * count as usize), ..WorkerSettings::default() };
             let worker = stage.start_worker(settings).await?;
             let idle = rss(worker.usage())?;
-            waiting(stage, count / 2, EVENTS, AT_ONCE).await?;
+            let first = count.div_ceil(2);
+            waiting(stage, first, EVENTS, AT_ONCE).await?;
             let before = rss(worker.usage())?;
             waiting(stage, count, EVENTS, AT_ONCE).await?;
             let after = rss(worker.usage())?;
             worker.stop().await?;
-            let all = count + count / 2;
+            let all = count + first;
             Ok(vec![
                 Measured::new(self.name())
                     .figure("runs", count as f64, "")

@@ -14,7 +14,7 @@ use highwater_protocol::{Namespace, RunId, WorkflowId};
 
 use super::{
     QUEUE, Row,
-    many::{for_each, ms, rss, within},
+    many::{for_each, ms, rss, sorted, within},
     no_op::bench_no_op,
     resume,
     run::run,
@@ -60,10 +60,10 @@ struct Times {
 async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
     let messages = stage.load.sizes.stream_messages();
     eprintln!("measuring {row}: with an empty stream, and with {messages} messages");
-    let space = Space::make(stage, stage.highwater.broker().settings().clone()).await?;
+    let space = Space::make(stage.highwater.broker().connection(), stage.highwater.broker().settings().clone()).await?;
     let outcome = measure_beside(row, stage, messages, space.namespace()).await;
     // It is in nobody's way afterwards, whatever has happened.
-    let removed = space.remove(stage).await;
+    let removed = space.remove(&stage.environment).await;
     let measured = outcome?;
     removed?;
     Ok(measured)
@@ -88,7 +88,7 @@ async fn measure_beside(
     let more = stage.nats.usage().zip(nats);
     let [full, empty] = times([stage, &beside]).await?;
     other.stop().await?;
-    beside.close().await;
+    beside.close().await?;
     worker.stop().await?;
     let measured = Measured::new(row).figure("messages", messages as f64, "").figure(
         "filled",
@@ -140,30 +140,28 @@ async fn times<const N: usize>(stages: [&Stage; N]) -> Result<[Times; N], Error>
         }
     }
     let mut resumes = resumes.into_iter();
-    Ok(no_ops.map(|mut no_op| Times {
-        no_op: half(&mut no_op),
-        resume: resumes.next().map_or(f64::NAN, |mut resumes| half(&mut resumes)),
-    }))
+    Ok(no_ops.map(|no_op| Times { no_op: half(no_op), resume: half(resumes.next().unwrap_or_default()) }))
 }
 
 /// Waits until the server has nothing more to do, if that can be known.
 async fn come_to_rest(stage: &Stage) {
     let begun = Instant::now();
     let mut before = stage.nats.usage();
-    while let Some(used) = before
-        && begun.elapsed() < REST_MAX
-    {
+    while let Some(used) = before {
         tokio::time::sleep(REST).await;
         before = stage.nats.usage();
         if before.is_some_and(|now| (now - used).cpu < REST / 10) {
             return;
         }
+        if begun.elapsed() > REST_MAX {
+            eprintln!("the server is still busy with what was stored before, {REST_MAX:?} later");
+            return;
+        }
     }
 }
 
-fn half(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    within(times, 0.5)
+fn half(times: Vec<f64>) -> f64 {
+    within(&sorted(times), 0.5)
 }
 
 /// Fills the history stream with records of runs that have ended.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     commands::bench::{
         load::Slice,
-        series::Series,
+        series::{Series, SliceOf},
         stage::Stage,
         usage::{self, Usage},
         worker_process::WorkerProcess,
@@ -45,12 +45,13 @@ impl Growing {
     /// Adds a slice.
     pub(super) fn add(&mut self, slice: Slice<Used>) {
         let series = &mut self.series;
-        let sums = [&mut series.worker, &mut series.nats, &mut series.load];
         let [before, after] = slice.edges;
+        let cpu = [0, 1].map(|of| Some((after[of]? - before[of]?).cpu));
+        let sums = [&mut series.worker, &mut series.nats, &mut series.load];
         for ((sum, before), after) in sums.into_iter().zip(before).zip(after) {
             *sum = added(*sum, before, after);
         }
-        series.add(slice.times, slice.work, slice.elapsed);
+        series.add(&slice.times, SliceOf::new(&slice.times, slice.work, slice.elapsed, cpu));
         self.done += slice.done;
     }
 

@@ -16,7 +16,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::QUEUE;
 use crate::{
-    commands::bench::{measured::Measured, stage::Stage, usage::Usage},
+    commands::bench::{measured::Measured, series, stage::Stage, usage::Usage},
     exit::Error,
 };
 
@@ -129,17 +129,50 @@ pub(super) fn ms(time: Duration) -> f64 {
 
 /// The time within which this part of them lies, of times in order.
 pub(super) fn within(sorted: &[f64], part: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    let at = (sorted.len() as f64 * part).ceil() as usize;
-    sorted.get(at.saturating_sub(1).min(last)).copied().unwrap_or(f64::NAN)
+    series::rank(sorted, part).unwrap_or(f64::NAN)
 }
 
-/// Adds half, nearly all and all of these times, in milliseconds.
-pub(super) fn spread(measured: Measured, of: &str, mut times: Vec<f64>) -> Measured {
+/// Half, nearly all and all of some times.
+const PARTS: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+/// Into how many parts times are cut to see how far they lie apart, and how many there have to be for that.
+const CUTS: usize = 5;
+const CUT_MIN: usize = 4;
+
+/// Adds half, nearly all and all of these times, in milliseconds and in the order in which they were measured.
+pub(super) fn spread(measured: Measured, of: &str, times: Vec<f64>) -> Measured {
+    let cuts = cuts(&times);
+    let all = sorted(times);
+    PARTS.into_iter().fold(measured, |measured, (name, part)| {
+        let spread = series::spread(cuts.iter().map(|times| within(times, part)).collect());
+        measured.figure_with(format!("{of} {name}"), within(&all, part), "ms", spread)
+    })
+}
+
+/// A few parts of these times, each in order; none where there are too few of them.
+fn cuts(times: &[f64]) -> Vec<Vec<f64>> {
+    let each = times.len() / CUTS;
+    if each < CUT_MIN { Vec::new() } else { times.chunks_exact(each).map(|cut| sorted(cut.to_vec())).collect() }
+}
+
+/// Times in order.
+pub(super) fn sorted(mut times: Vec<f64>) -> Vec<f64> {
     times.sort_by(f64::total_cmp);
-    [("p50", 0.5), ("p99", 0.99), ("max", 1.0)]
-        .into_iter()
-        .fold(measured, |measured, (name, part)| measured.figure(format!("{of} {name}"), within(&times, part), "ms"))
+    times
+}
+
+/// Adds the CPU time of a process for 1,000 of what was done between two looks, where that can be told.
+pub(super) fn cpu(
+    mut measured: Measured,
+    of: &str,
+    done: u64,
+    before: Option<Usage>,
+    after: Option<Usage>,
+) -> Measured {
+    if let Some((before, after)) = before.zip(after) {
+        let each = (after - before).cpu.as_secs_f64() * 1_000.0 / done as f64;
+        measured.add(format!("{of}, CPU of 1,000"), each, "s");
+    }
+    measured
 }
 
 #[cfg(test)]
@@ -153,5 +186,16 @@ mod tests {
         assert_eq!(at(&times), [100, 198, 200]);
         assert_eq!(at(&[7.0]), [7, 7, 7]);
         assert!(within(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn times_spread_as_far_as_their_parts_lie_apart() {
+        let spread_of = |times: Vec<f64>| spread(Measured::new("row"), "of", times).figures[0].spread;
+        let steady: Vec<f64> = (0..100).map(|number| f64::from(number % 4)).collect();
+        assert_eq!(spread_of(steady), Some(0.0));
+        // A fifth of them takes longer.
+        let slowed: Vec<f64> = (0..100).map(|number| if number < 20 { 3.0 } else { 2.0 }).collect();
+        assert_eq!(spread_of(slowed), Some(0.25));
+        assert_eq!(spread_of(vec![1.0; 10]), None);
     }
 }

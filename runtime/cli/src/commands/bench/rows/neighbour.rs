@@ -16,7 +16,7 @@ use highwater_broker::BoxFuture;
 
 use super::{
     QUEUE, Row,
-    many::{WAIT_MAX, ms, within},
+    many::{WAIT_MAX, ms, sorted, within},
     no_op,
 };
 use crate::{
@@ -116,7 +116,7 @@ async fn fan_out(client: Client, activities: u64, over: Arc<AtomicBool>) -> Resu
 }
 
 fn add(measured: Measured, of: &str, slice: &Slice<()>) -> Measured {
-    let times = sorted(slice);
+    let times = times_of(slice);
     measured
         .figure(format!("no-op {of}"), rate(slice), "runs/s")
         .figure(format!("no-op {of} p50"), within(&times, 0.5), "ms")
@@ -128,11 +128,9 @@ fn rate(slice: &Slice<()>) -> f64 {
 }
 
 fn p99(slice: &Slice<()>) -> f64 {
-    within(&sorted(slice), 0.99)
+    within(&times_of(slice), 0.99)
 }
 
-fn sorted(slice: &Slice<()>) -> Vec<f64> {
-    let mut times: Vec<f64> = slice.times.iter().copied().map(ms).collect();
-    times.sort_by(f64::total_cmp);
-    times
+fn times_of(slice: &Slice<()>) -> Vec<f64> {
+    sorted(slice.times.iter().copied().map(ms).collect())
 }

@@ -42,7 +42,7 @@ impl Row for StartOnly {
     }
 
     fn about(&self) -> &'static str {
-        "The same until the start is on record, without waiting for the result"
+        "A start until it is on record, without waiting for the result"
     }
 
     fn unit(&self) -> &'static str {

@@ -21,9 +21,9 @@ use highwater_protocol::{
     record::{Body, Frame, Marks},
 };
 
-use super::{QUEUE, Row};
+use super::{QUEUE, Row, ordinary::SLICES};
 use crate::{
-    commands::bench::{measured::Measured, stage::Stage, usage},
+    commands::bench::{measured::Measured, series, stage::Stage, usage},
     exit::Error,
 };
 
@@ -59,9 +59,14 @@ impl Row for Replay {
                 Measured::new(self.name())
                     .figure("events of the long history", long.events as f64, "")
                     .figure("events of the short history", short.events as f64, "")
-                    .figure("long history", long.rate, "events/s")
-                    .figure("long history, from the bytes of its records", decoding.rate, "events/s")
-                    .figure("short history", short.rate, "events/s"),
+                    .figure_with("long history".into(), long.rate, "events/s", long.spread)
+                    .figure_with(
+                        "long history, from the bytes of its records".into(),
+                        decoding.rate,
+                        "events/s",
+                        decoding.spread,
+                    )
+                    .figure_with("short history".into(), short.rate, "events/s", short.spread),
             ])
         })
     }
@@ -94,12 +99,13 @@ impl Rounds {
 type Records = Vec<(Vec<Event>, Timestamp)>;
 
 /// How fast a history was replayed.
-struct Rate {
+struct Speed {
     events: usize,
     rate: f64,
+    spread: Option<f64>,
 }
 
-fn measure(time: Duration) -> Result<(Rate, Rate, Rate), Error> {
+fn measure(time: Duration) -> Result<(Speed, Speed, Speed), Error> {
     let mut registry = Registry::new();
     registry.add(bench_rounds).map_err(Error::failed)?;
     let registry = Arc::new(registry);
@@ -117,16 +123,29 @@ fn measure(time: Duration) -> Result<(Rate, Rate, Rate), Error> {
 }
 
 /// Replays again and again for so long.
-fn rate(records: &Records, time: Duration, once: impl Fn() -> Result<(), Error>) -> Result<Rate, Error> {
+fn rate(records: &Records, time: Duration, once: impl Fn() -> Result<(), Error>) -> Result<Speed, Error> {
     let events = records.iter().map(|(events, _)| events.len()).sum();
     once()?;
+    let mut rates = Vec::new();
+    let (mut replayed, mut took) = (0.0, Duration::ZERO);
+    for _ in 0..SLICES {
+        let (times, slice) = again_and_again(time / SLICES, &once)?;
+        replayed += (events * times) as f64;
+        took += slice;
+        rates.push((events * times) as f64 / slice.as_secs_f64());
+    }
+    Ok(Speed { events, rate: replayed / took.as_secs_f64(), spread: series::spread(rates) })
+}
+
+/// Does it for so long, and once at least. Returns how often, and the time that took.
+fn again_and_again(time: Duration, once: impl Fn() -> Result<(), Error>) -> Result<(usize, Duration), Error> {
     let (begun, on_core, mut times) = (Instant::now(), usage::of_thread(), 0);
-    while begun.elapsed() < time {
+    while times == 0 || begun.elapsed() < time {
         once()?;
         times += 1;
     }
-    let took = usage::of_thread().zip(on_core).map_or(begun.elapsed(), |(after, before)| after.saturating_sub(before));
-    Ok(Rate { events, rate: (events * times) as f64 / took.as_secs_f64() })
+    let took = usage::of_thread().zip(on_core).map(|(after, before)| after.saturating_sub(before));
+    Ok((times, took.unwrap_or_else(|| begun.elapsed())))
 }
 
 /// Builds a run from its history, as a worker does.

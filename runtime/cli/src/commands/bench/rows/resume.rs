@@ -12,7 +12,8 @@ use highwater_broker::{BoxFuture, Broker as _};
 
 use super::{
     QUEUE, Row,
-    many::{AT_ONCE, WAIT_MAX, for_each, history_end, ms, signal, spread, watch_history},
+    growing::look,
+    many::{AT_ONCE, WAIT_MAX, cpu, for_each, history_end, ms, signal, spread, watch_history},
 };
 use crate::{
     commands::bench::{measured::Measured, stage::Stage, worker_process::WorkerSettings},
@@ -50,7 +51,12 @@ impl Row for ColdResume {
                 eprintln!("measuring {}: {count} {of} runs of {EVENTS} events", self.name());
                 let settings = WorkerSettings { cached_runs: Some(cached_runs), ..WorkerSettings::default() };
                 let worker = stage.start_worker(settings).await?;
-                measured = spread(measured, of, times(stage, count).await?);
+                let waiting = ready(stage, count).await?;
+                let [worker_before, nats_before, _] = look(Some(&worker), stage);
+                measured = spread(measured, of, times(stage, waiting).await?);
+                let [worker_after, nats_after, _] = look(Some(&worker), stage);
+                measured = cpu(measured, &format!("{of}, worker"), count, worker_before, worker_after);
+                measured = cpu(measured, &format!("{of}, NATS"), count, nats_before, nats_after);
                 worker.stop().await?;
             }
             Ok(vec![measured])
@@ -111,9 +117,9 @@ pub(super) async fn time(stage: &Stage, run: &WorkflowHandle<bench_waits>) -> Re
 }
 
 /// The times of so many runs, one after the other.
-async fn times(stage: &Stage, count: u64) -> Result<Vec<f64>, Error> {
-    let mut times = Vec::new();
-    for run in ready(stage, count).await? {
+async fn times(stage: &Stage, waiting: Vec<WorkflowHandle<bench_waits>>) -> Result<Vec<f64>, Error> {
+    let mut times = Vec::with_capacity(waiting.len());
+    for run in waiting {
         times.push(time(stage, &run).await?);
     }
     Ok(times)

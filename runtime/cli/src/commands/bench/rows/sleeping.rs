@@ -109,7 +109,12 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
         .figure("started", count as f64 / took, "runs/s")
         .figure("time to start", took, "s")
         .figure("worker, more than idle", (after.worker - idle) / MIB, "MiB")
-        .figure("worker, more than before them", (after.worker - before.worker) / MIB, "MiB");
+        .figure("worker, more than before them", (after.worker - before.worker) / MIB, "MiB")
+        .figure("worker, in all", after.worker / MIB, "MiB");
+    let measured = match after.nats {
+        Some(nats) => measured.figure("NATS from the machine, in all", nats / MIB, "MiB"),
+        None => measured,
+    };
     let measured = apiece(measured, "a waiting run", &before, &between, count);
     let measured = apiece(measured, "a sleeping run", &between, &after, count);
     let measured = apiece(measured, "a run of either kind", &before, &after, 2 * count);

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{
     QUEUE, Row,
-    many::{AT_ONCE, WAIT_MAX, for_each, history_end, signal, watch_history, within},
+    many::{AT_ONCE, WAIT_MAX, for_each, history_end, signal, sorted, watch_history, within},
     resume::{GO, waiting},
 };
 use crate::{
@@ -104,8 +104,7 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
 
     let after = |later: Timestamp| later.since(killed).as_secs_f64();
     let spread = |measured: Measured, of: &str, times: Vec<Timestamp>| {
-        let mut times: Vec<f64> = times.into_iter().map(after).collect();
-        times.sort_by(f64::total_cmp);
+        let times = sorted(times.into_iter().map(after).collect());
         let [first, half, last] = [0.0, 0.5, 1.0].map(|part| within(&times, part));
         let since = (last - after(ended)).max(0.0);
         measured

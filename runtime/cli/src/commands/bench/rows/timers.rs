@@ -13,7 +13,8 @@ use highwater_protocol::{Event, Timestamp};
 
 use super::{
     Row,
-    many::{AT_ONCE, WAIT_MAX, history_end, spread, start_each, watch_history},
+    growing::look,
+    many::{AT_ONCE, WAIT_MAX, cpu, history_end, spread, start_each, watch_history},
 };
 use crate::{
     commands::bench::{measured::Measured, stage::Stage, worker_process::WorkerSettings},
@@ -22,8 +23,9 @@ use crate::{
 
 /// Timers for each second of the time in which they are due.
 const A_SECOND: u64 = 200;
-/// The shortest sleep, so that all are asleep when the first is due.
+/// The shortest sleep, so that all are asleep when the first is due: so long, and how many are started in a second at least.
 const FIRST_AFTER: Duration = Duration::from_secs(1);
+const STARTED_A_SECOND: u32 = 2_000;
 /// Timers are spread over the time by steps of the golden ratio: evenly, and not in step with any clock.
 const SPREAD: f64 = 0.618_033_988_749_895;
 
@@ -70,21 +72,23 @@ async fn bench_timer(ctx: Ctx, after_ms: u64) -> Result<(), Exit> {
 async fn measure(row: &Timers, stage: &Stage) -> Result<Measured, Error> {
     let time = stage.load.duration;
     let count = stage.load.sizes.runs((time.as_secs_f64() * A_SECOND as f64).ceil() as u64);
+    let first_after = FIRST_AFTER + Duration::from_secs(count) / STARTED_A_SECOND;
     eprintln!("measuring {}: {count} timers that are due within {}", row.name(), humantime::format_duration(time));
     let cached_runs = if row.cached { 2 * count as usize } else { 0 };
     let worker =
         stage.start_worker(WorkerSettings { cached_runs: Some(cached_runs), ..WorkerSettings::default() }).await?;
     let broker = &**stage.highwater.broker();
+    let [worker_before, nats_before, _] = look(Some(&worker), stage);
     let from = history_end(broker).await?;
     start_each(stage, count, AT_ONCE, move |client, number| {
-        let after = FIRST_AFTER + time.mul_f64((number as f64 * SPREAD).fract());
+        let after = first_after + time.mul_f64((number as f64 * SPREAD).fract());
         client.start(bench_timer, after.as_millis() as u64)
     })
     .await?;
 
     let mut due: HashMap<String, Timestamp> = HashMap::new();
     let mut late = Vec::new();
-    watch_history(broker, from, FIRST_AFTER + time + WAIT_MAX, |key, record| {
+    watch_history(broker, from, first_after + time + WAIT_MAX, |key, record| {
         for event in record.body().map_err(Error::failed)?.events {
             match event {
                 Event::TimerStarted { fire_at, .. } => drop(due.insert(key.to_owned(), fire_at)),
@@ -98,8 +102,10 @@ async fn measure(row: &Timers, stage: &Stage) -> Result<Measured, Error> {
         Ok(late.len() as u64 == count)
     })
     .await?;
+    let [worker_after, nats_after, _] = look(Some(&worker), stage);
     worker.stop().await?;
     let earliest = late.iter().copied().fold(f64::INFINITY, f64::min);
     let measured = Measured::new(row.name()).figure("timers", count as f64, "").figure("late min", earliest, "ms");
-    Ok(spread(measured, "late", late))
+    let measured = cpu(spread(measured, "late", late), "worker", count, worker_before, worker_after);
+    Ok(cpu(measured, "NATS", count, nats_before, nats_after))
 }
