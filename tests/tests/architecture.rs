@@ -119,10 +119,20 @@ fn built_with(package: &str, features: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn users_build_neither_the_telemetry_sdk_nor_the_command_nor_a_server_unless_they_ask() {
+fn users_build_neither_opentelemetry_nor_the_command_nor_a_server_unless_they_ask() {
     let heavy = |built: &BTreeSet<String>| -> Vec<String> {
-        let unwanted =
-            ["clap", "comfy-table", "divan", "gungraun", "hyper", "opentelemetry_sdk", "prost", "tonic", "ureq"];
+        let unwanted = [
+            "clap",
+            "comfy-table",
+            "divan",
+            "gungraun",
+            "hyper",
+            "opentelemetry",
+            "opentelemetry_sdk",
+            "prost",
+            "tonic",
+            "ureq",
+        ];
         let ours = ["highwater-cli", "highwater-devserver", "highwater-telemetry", "highwater-testing"];
         unwanted.into_iter().chain(ours).filter(|name| built.contains(*name)).map(ToOwned::to_owned).collect()
     };
@@ -131,8 +141,9 @@ fn users_build_neither_the_telemetry_sdk_nor_the_command_nor_a_server_unless_the
     assert_eq!(heavy(&plain), [""; 0]);
     assert_eq!(
         heavy(&built_with("highwater", "otlp")),
-        ["hyper", "opentelemetry_sdk", "prost", "tonic", "highwater-telemetry"]
+        ["hyper", "opentelemetry", "opentelemetry_sdk", "prost", "tonic", "highwater-telemetry"]
     );
+    assert_eq!(heavy(&built_with("highwater", "opentelemetry")), ["opentelemetry"]);
     assert_eq!(heavy(&built_with("highwater", "dev")), ["ureq", "highwater-devserver"]);
 }
 

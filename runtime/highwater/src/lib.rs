@@ -50,7 +50,9 @@
 //! - `dev`, with the feature `dev`: a private NATS server for programs that are to run by themselves.
 //! - `testing`, with the feature `testing`: tests of workflows, in process and with virtual time.
 //! - [`lints`]: a list for Clippy of what workflow code must not call.
-//! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say.
+//! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say. With the feature
+//!   `opentelemetry` alone they go to the tracer provider that the program sets; without both no program is built with
+//!   OpenTelemetry.
 
 #![deny(missing_docs)]
 

@@ -27,6 +27,10 @@ mod leftovers;
 mod membership;
 mod options;
 mod tick;
+#[cfg(feature = "opentelemetry")]
+mod trace;
+#[cfg(not(feature = "opentelemetry"))]
+#[path = "untraced.rs"]
 mod trace;
 mod user;
 mod worker;

@@ -1,16 +1,16 @@
-//! Spans of what a worker runs: attempts of activities, and local steps. Nothing else in this crate names OpenTelemetry.
+//! Spans of what a worker runs: attempts of activities, and local steps. Nothing else in this crate names OpenTelemetry; without the
+//! feature of that name `untraced.rs` stands in for this.
 //!
 //! Whether spans are exported, and where to, is up to the program: without a tracer provider of its own all of this does
 //! nothing but hand the run's trace on.
 
 use std::future::Future;
 
-use highwater_protocol::{Key, OpId, RunId, Started, Trace, TypeName, event::Outcome, task::ActivityTask};
+use highwater_protocol::{Key, RunId, Started, Trace, TypeName, event::Outcome, task::ActivityTask};
 use opentelemetry::{
     Context, KeyValue, SpanId, TraceFlags, TraceId, global,
     trace::{FutureExt, SpanContext, SpanKind, Status, TraceContextExt, TraceState, Tracer},
 };
-use tracing::{Span, info_span};
 
 /// The longest text of a failure that a span shows. A history holds all of it.
 const STATUS_MAX: usize = 1024;
@@ -114,11 +114,6 @@ pub(crate) fn carry_call<T>(code: impl FnOnce() -> T) -> impl FnOnce() -> T {
         let _current = context.attach();
         code()
     }
-}
-
-/// What everything that a step logs stands under.
-pub(crate) fn step_log(key: &Key, run: RunId, op: OpId, name: &TypeName) -> Span {
-    info_span!("step", step = %name, workflow_id = %key, %run, %op)
 }
 
 fn span_context(trace: &Trace) -> Option<SpanContext> {

@@ -12,6 +12,10 @@ mod error;
 mod messages;
 mod policy;
 mod proceed;
+#[cfg(feature = "opentelemetry")]
+mod trace;
+#[cfg(not(feature = "opentelemetry"))]
+#[path = "untraced.rs"]
 mod trace;
 
 use highwater_protocol::{

@@ -1,4 +1,5 @@
-//! The trace that a run is started in. Nothing else in this crate names OpenTelemetry.
+//! The trace that a run is started in. Nothing else in this crate names OpenTelemetry; without the feature of that name
+//! `untraced.rs` stands in for this.
 
 use highwater_protocol::trace::{Trace, TraceParent};
 use opentelemetry::{

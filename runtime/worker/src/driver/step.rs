@@ -6,13 +6,9 @@ use highwater_core::run::StepRun;
 use highwater_protocol::{Key, RunId, Started, event::Outcome};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, info_span};
 
-use crate::{
-    activities::caught,
-    engine::Input,
-    trace::{self, Traced},
-};
+use crate::{activities::caught, engine::Input, trace::Traced};
 
 /// A step that begins.
 #[derive(Debug)]
@@ -57,7 +53,8 @@ impl Step {
 
 async fn attempt_of(step: &mut StepRun, attempt: u32, key: &Key, run: RunId, started: Option<&Started>) -> Outcome {
     let traced = Traced::step(key, run, started, &step.name);
-    let log = trace::step_log(key, run, step.op, &step.name);
+    // What everything that it logs stands under.
+    let log = info_span!("step", step = %step.name, workflow_id = %key, %run, op = %step.op);
     // What the code captured is cloned for the attempt, which is code of the user's too.
     let work = caught(async { (step.work)(attempt).await });
     let outcome = traced.around(work.instrument(log)).await;
