@@ -26,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_mins(1);
 /// How long consumed requests stay, for their ids to be remembered by the server.
 const PURGE_AFTER: Duration = Duration::from_secs(40);
+/// The pauses between attempts to delete it.
+const PURGE_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 
 /// What the membership tells the driver.
 #[derive(Debug)]
@@ -345,14 +347,31 @@ impl Membership {
                 for (stream, subject, up_to) in
                     [(Stream::Inbox, inbox_subject, inbox), (Stream::Timers, fire_subject, fires)]
                 {
-                    if up_to > 0
-                        && let Err(error) = broker.purge(stream, subject, up_to).await
-                    {
-                        tracing::warn!(?stream, %error, "could not purge consumed messages; it is tried again");
+                    if up_to > 0 {
+                        purge_consumed(&*broker, stream, subject, up_to).await;
                     }
                 }
             });
         }
+    }
+}
+
+/// Deletes messages that everybody is done with, in several attempts if need be.
+async fn purge_consumed(broker: &dyn Broker, stream: Stream, subject: String, up_to: u64) {
+    for pause in PURGE_AGAIN {
+        match broker.purge(stream, subject.clone(), up_to).await {
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(?stream, subject, %error, "could not purge consumed messages; again in {pause:?}");
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+    if let Err(error) = broker.purge(stream, subject.clone(), up_to).await {
+        tracing::warn!(
+            ?stream, subject, %error,
+            "could not purge consumed messages; they stay until something else happens in this partition"
+        );
     }
 }
 

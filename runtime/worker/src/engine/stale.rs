@@ -54,7 +54,8 @@ impl Engine {
                 tracing::error!(
                     workflow_id = %key, seq, event_time = %time, mark_time = %mark.time,
                     "the stream went backwards: this event is newer than one that the run consumed at a higher sequence. The server \
-                     lost data (power loss without sync_interval always?). The partition stops here; see the operations guide"
+                     lost data (power loss without sync_interval always?). The partition stops here and its requests wait; restore all \
+                     streams of the namespace from a replica or a backup of the same moment, and start its workers again"
                 );
                 if let Some(unit) = self.units.get_mut(&unit) {
                     unit.halted = true;
