@@ -16,7 +16,8 @@ pub async fn within<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
     value
 }
 
-/// Looks until `wanted` accepts what `look` sees, and returns that. When it never does, the test fails with the last sight.
+/// Looks until `wanted` accepts what `look` sees, and returns that. When it never does, the test fails with the last
+/// sight.
 pub async fn until<T: Debug, F: Future<Output = T>>(
     what: &str,
     mut look: impl FnMut() -> F,

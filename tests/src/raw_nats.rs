@@ -1,4 +1,5 @@
-//! A client of the NATS protocol in plain bytes over TCP: what any program in any language can do, and no library of ours.
+//! A client of the NATS protocol in plain bytes over TCP: what any program in any language can do, and no library of
+//! ours.
 //!
 //! See <https://docs.nats.io/reference/reference-protocols/nats-protocol>.
 

@@ -52,8 +52,9 @@ impl Shop {
     /// Does the work of an activity once, however often the activity runs.
     ///
     /// An activity runs again when its worker dies before the result is recorded, and nobody can tell from outside
-    /// whether the money had moved by then. So the call carries a key that is the same at every attempt, and the other side
-    /// does nothing for a key that it has seen: payment providers do that for you. Here the ledger is the other side.
+    /// whether the money had moved by then. So the call carries a key that is the same at every attempt, and the other
+    /// side does nothing for a key that it has seen: payment providers do that for you. Here the ledger is the other
+    /// side.
     async fn once(&self, context: &ActivityContext, order: &Order) -> Result<(), OrderError> {
         self.note(context, order, "begins")?;
         tokio::time::sleep(self.work).await;

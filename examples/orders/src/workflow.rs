@@ -67,8 +67,8 @@ pub enum OrderError {
 
 /// An order, from the payment to the email.
 ///
-/// Every `await` here is recorded. Should the worker end at any of them, another one goes through the records and goes on
-/// where this one was: what is done is not done again.
+/// Every `await` here is recorded. Should the worker end at any of them, another one goes through the records and goes
+/// on where this one was: what is done is not done again.
 #[workflow]
 pub async fn order(ctx: Ctx, order: Order) -> Result<Receipt, Exit<OrderError>> {
     let mut undo = Vec::new();

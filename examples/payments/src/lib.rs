@@ -67,8 +67,8 @@ pub async fn payment(ctx: Ctx, payment: Payment) -> Result<Receipt, Exit<Payment
     result
 }
 
-/// The steps, each with a note of what undoes it. The note is made before the step: one that timed out may have been done
-/// all the same, and to undo what was not done does no harm.
+/// The steps, each with a note of what undoes it. The note is made before the step: one that timed out may have been
+/// done all the same, and to undo what was not done does no harm.
 async fn pay(ctx: &Ctx, payment: &Payment, undo: &mut Vec<Undo>) -> Result<Receipt, Exit<PaymentError>> {
     undo.push(Undo::Withdrawal(payment.clone()));
     let withdrawal = ctx.run(Bank::withdraw, payment.clone()).await.map_err(own)?;

@@ -120,7 +120,8 @@ async fn shrink(ctx: &Ctx<Environment>, servers: u32) {
     }
 }
 
-/// Asks a machine to end, and waits until it has given back what it had. It ends as cancelled, which is as it should be.
+/// Asks a machine to end, and waits until it has given back what it had. It ends as cancelled, which is as it should
+/// be.
 async fn give_back(machine: Child<machine>) {
     machine.cancel("it is not needed any more");
     let _cancelled = machine.result().await;

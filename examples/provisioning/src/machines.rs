@@ -30,7 +30,8 @@ pub async fn machine(ctx: Ctx, machine: Machine) -> Result<(), Exit> {
     if made.is_ok() {
         ctx.cancelled().await;
     }
-    // Given back even if it is not known whether it was made: that does no harm. It must go on although the run is cancelled.
+    // Given back even if it is not known whether it was made: that does no harm. It must go on although the run is
+    // cancelled.
     ctx.shielded().run(Cloud::delete, machine).await?;
     made?;
     Err(Exit::Cancelled)

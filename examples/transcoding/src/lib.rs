@@ -61,8 +61,8 @@ impl Transcoding {
                 Ok::<u64, Exit>(bytes)
             }
         });
-        // A piece is asked for when its turn comes, so no more than these are ever under way; should one fail for good, the
-        // others are cancelled.
+        // A piece is asked for when its turn comes, so no more than these are ever under way; should one fail for good,
+        // the others are cancelled.
         let sizes: Vec<u64> = buffered(AT_ONCE, pieces).try_collect().await?;
         let title = ctx.run(Studio::join, (film.title, sizes)).await?;
         Ok(title)

@@ -119,14 +119,15 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Stores a message and waits until the server has it. Calls may be in flight by the thousand; those to one
     /// subject are stored in the order of the calls' first polls.
     ///
-    /// [`ErrorKind::NoResponders`](crate::ErrorKind::NoResponders), [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) and
-    /// [`ErrorKind::UnderWay`](crate::ErrorKind::UnderWay) mean that it was not stored,
+    /// [`ErrorKind::NoResponders`](crate::ErrorKind::NoResponders), [`ErrorKind::Conflict`](crate::ErrorKind::Conflict)
+    /// and [`ErrorKind::UnderWay`](crate::ErrorKind::UnderWay) mean that it was not stored,
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that it may have been or may still be.
     fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>>;
 
     /// Sends a message to be stored, and does not have to wait for the acknowledgement: without one, nothing is known.
     ///
-    /// For whoever hears by another way what came of it, mostly, and can publish it once more with the same id otherwise.
+    /// For whoever hears by another way what came of it, mostly, and can publish it once more with the same id
+    /// otherwise.
     fn offer(&self, message: Publish) -> BoxFuture<'static, Result<Option<PubAck>, Error>> {
         Box::pin(self.publish(message).map_ok(Some))
     }
@@ -134,8 +135,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Reads one message by its sequence, from any replica. A miss proves nothing.
     fn get(&self, stream: Stream, seq: u64) -> BoxFuture<'static, Result<Option<Message>, Error>>;
 
-    /// Reads messages by their sequences, from any replica, and yields what became of each in the order of `seqs`. All are
-    /// asked for at once, so this is for as many as may be under way at a time. A miss proves nothing.
+    /// Reads messages by their sequences, from any replica, and yields what became of each in the order of `seqs`. All
+    /// are asked for at once, so this is for as many as may be under way at a time. A miss proves nothing.
     fn get_each(&self, stream: Stream, seqs: &[u64]) -> BoxStream<Result<Option<Message>, Error>> {
         Box::pin(seqs.iter().map(|seq| self.get(stream, *seq)).collect::<FuturesOrdered<_>>())
     }
@@ -162,8 +163,9 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Reads a stream in order from a sequence on, without acknowledgements: the messages of these subjects, then new
     /// ones as they come. It begins with [`Delivered::CaughtUp`] when there is nothing yet, and tells it once.
     ///
-    /// It goes on after interruptions, without gaps and repeats. A stream that has less than was read of it, or something
-    /// else, lost messages: that is an error of kind [`ErrorKind::Other`](crate::ErrorKind::Other), and the end.
+    /// It goes on after interruptions, without gaps and repeats. A stream that has less than was read of it, or
+    /// something else, lost messages: that is an error of kind [`ErrorKind::Other`](crate::ErrorKind::Other), and the
+    /// end.
     fn read(
         &self,
         stream: Stream,
@@ -181,7 +183,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Reads a value, from the leader.
     fn kv_get(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<Option<Entry>, Error>>;
 
-    /// Writes a value. With a revision, only when that is the last one (0: only when there is none); returns the new revision.
+    /// Writes a value. With a revision, only when that is the last one (0: only when there is none); returns the new
+    /// revision.
     fn kv_put(
         &self,
         bucket: Bucket,
@@ -193,7 +196,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Deletes a value.
     fn kv_delete(&self, bucket: Bucket, key: String) -> BoxFuture<'static, Result<(), Error>>;
 
-    /// Tells all values of a bucket, [`KvEvent::CaughtUp`], and then every change. Entries that expire are told as gone.
+    /// Tells all values of a bucket, [`KvEvent::CaughtUp`], and then every change. Entries that expire are told as
+    /// gone.
     ///
     /// After an interruption it tells all values again, those that went in between as gone, and
     /// [`KvEvent::CaughtUp`] once more.
@@ -220,8 +224,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Waits until everything sent so far has reached the server.
     fn flush(&self) -> BoxFuture<'static, Result<(), Error>>;
 
-    /// Whether the broker is in this process: no message is lost on the way, no clock differs, and a task is its taker's
-    /// for as long as that lives. So nobody needs to look from time to time for what he may have missed.
+    /// Whether the broker is in this process: no message is lost on the way, no clock differs, and a task is its
+    /// taker's for as long as that lives. So nobody needs to look from time to time for what he may have missed.
     fn is_in_process(&self) -> bool {
         false
     }

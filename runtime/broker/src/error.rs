@@ -18,8 +18,8 @@ pub struct Error {
 pub enum ErrorKind {
     /// The expected sequence was not the last one: somebody else wrote. Not retryable as it is.
     Conflict,
-    /// Another message to the subject is on its way to be stored. This one was not; whether that one will be is open, and
-    /// with replicas it may also have been acknowledged a moment ago. Retryable.
+    /// Another message to the subject is on its way to be stored. This one was not; whether that one will be is open,
+    /// and with replicas it may also have been acknowledged a moment ago. Retryable.
     UnderWay,
     /// There is no such stream, message, bucket or key.
     NotFound,

@@ -50,8 +50,8 @@ impl Client {
         Self { inner: Arc::new(Inner { broker, replies }), interceptors: Interceptors::default() }
     }
 
-    /// This client with an interceptor around everything that it asks, within those that it has. Clones made before, and
-    /// handles that came from them, are as they were.
+    /// This client with an interceptor around everything that it asks, within those that it has. Clones made before,
+    /// and handles that came from them, are as they were.
     pub fn intercepted(&self, interceptor: impl ClientInterceptor) -> Self {
         Self { inner: Arc::clone(&self.inner), interceptors: self.interceptors.with(Arc::new(interceptor)) }
     }

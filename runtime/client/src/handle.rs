@@ -250,8 +250,8 @@ impl Target {
         }
     }
 
-    /// The queue to send a request to: that on which an owner has taken one of this handle's a moment ago. Whether it is
-    /// still the right one, and the run open, is for the owner to say.
+    /// The queue to send a request to: that on which an owner has taken one of this handle's a moment ago. Whether it
+    /// is still the right one, and the run open, is for the owner to say.
     pub(crate) fn open_queue(&self) -> Option<QueueName> {
         let owner_tells = self.addressed == Addressed::Latest || self.meant().is_some();
         let served = self.served();

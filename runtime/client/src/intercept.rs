@@ -21,9 +21,9 @@ use crate::{
 
 /// Stands around what a client asks of workflows: see [`Client::intercepted`].
 ///
-/// Each of the first four methods gets what is about to be asked, and the rest of the way as `next`. It may change what is
-/// asked, add context headers, look at what comes back, ask again, or not ask at all. Of several interceptors, the one
-/// that was added first is the outermost.
+/// Each of the first four methods gets what is about to be asked, and the rest of the way as `next`. It may change what
+/// is asked, add context headers, look at what comes back, ask again, or not ask at all. Of several interceptors, the
+/// one that was added first is the outermost.
 ///
 /// ```
 /// use highwater_client::{

@@ -36,8 +36,9 @@ impl Pauses {
     }
 }
 
-/// How long an answer alone is waited for, before the history is read too. It gets lost only with a worker or a connection; to
-/// look sooner costs a server under load four messages and two changes of its subscriptions for each run.
+/// How long an answer alone is waited for, before the history is read too. It gets lost only with a worker or a
+/// connection; to look sooner costs a server under load four messages and two changes of its subscriptions for each
+/// run.
 pub(crate) const ANSWER_ALONE: Duration = Duration::from_secs(1);
 
 /// The pauses between two looks at the history, by who waits for something to be told.

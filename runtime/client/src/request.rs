@@ -57,10 +57,12 @@ impl Stored {
     }
 }
 
-/// Sends a request that carries an id, so that the server or the owner has it for certain. `None`: the owner has answered it.
+/// Sends a request that carries an id, so that the server or the owner has it for certain. `None`: the owner has
+/// answered it.
 ///
-/// The owner's answer says more than the server's acknowledgement and mostly comes as soon, so that one is only asked for
-/// where the other does not come: the server then has one message less to send, and this process one wake-up less to wait.
+/// The owner's answer says more than the server's acknowledgement and mostly comes as soon, so that one is only asked
+/// for where the other does not come: the server then has one message less to send, and this process one wake-up less
+/// to wait.
 pub(crate) async fn submit(broker: &dyn Broker, publish: Publish, answer: &Expected) -> Result<Option<PubAck>, Unsent> {
     match broker.offer(publish.clone()).await {
         Ok(Some(ack)) => Ok(Some(ack)),
@@ -112,8 +114,9 @@ async fn keep_publishing(
             },
             _ = answer.first() => return Ok(None),
         };
-        // A stream that refuses a repeat does not have what was offered: it looks for the id first. That no stream answers
-        // says nothing about that, nor does that there is no room: with replicas the limits of the account come before the id.
+        // A stream that refuses a repeat does not have what was offered: it looks for the id first. That no stream
+        // answers says nothing about that, nor does that there is no room: with replicas the limits of the account come
+        // before the id.
         let is_open = matches!(error.kind, ErrorKind::NoResponders | ErrorKind::Full);
         maybe_stored |= error.kind == ErrorKind::Unavailable || before == Before::Offered && is_open;
         let pause = pauses.next();
@@ -188,7 +191,8 @@ impl Ask<'_> {
         }
     }
 
-    /// Sends the request, so that the server or the owner has it. `None` instead of an acknowledgement: the owner has answered.
+    /// Sends the request, so that the server or the owner has it. `None` instead of an acknowledgement: the owner has
+    /// answered.
     pub(crate) async fn submit(self, client: &Client) -> Result<(Option<PubAck>, Expected), AskError> {
         let (publish, answer) = self.prepare(client).await?;
         let ack = submit(client.broker(), publish, &answer).await.map_err(AskError::Unsent)?;

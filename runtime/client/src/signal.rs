@@ -107,8 +107,8 @@ impl<W> WorkflowHandle<W> {
     /// Sends a signal.
     ///
     /// It returns when the run has it in its history ([`Delivered::Accepted`]), or when it is stored and no worker has
-    /// taken it for more than half a second ([`Delivered::Durable`]). A workflow that has been started and that no worker has
-    /// taken yet can be signalled too.
+    /// taken it for more than half a second ([`Delivered::Durable`]). A workflow that has been started and that no
+    /// worker has taken yet can be signalled too.
     pub async fn signal<A: Serialize + ?Sized>(
         &self,
         name: impl Into<String>,

@@ -1,5 +1,5 @@
-//! What a run has asked for and not got yet, and what it must not take twice, from its events alone: no code is needed to
-//! tell.
+//! What a run has asked for and not got yet, and what it must not take twice, from its events alone: no code is needed
+//! to tell.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -83,8 +83,8 @@ pub struct OpenUpdate {
 }
 
 impl OpenUpdate {
-    /// Somebody sent the update again and wants to hear the outcome, too. Beyond [`REPEATERS_MAX`] nobody is added: they read
-    /// the outcome where everybody can.
+    /// Somebody sent the update again and wants to hear the outcome, too. Beyond [`REPEATERS_MAX`] nobody is added:
+    /// they read the outcome where everybody can.
     pub fn tell_too(&mut self, inbox: &str) {
         if self.also.len() < REPEATERS_MAX && self.told().all(|known| known != inbox) {
             self.also.push(inbox.to_owned());

@@ -56,8 +56,8 @@ impl Highwater {
         Self::opening(ConnectOptions::from_env(), &namespace).await
     }
 
-    /// Connects to a server of which only the address is needed, such as `nats://127.0.0.1:4222`, and opens the namespace
-    /// `default`.
+    /// Connects to a server of which only the address is needed, such as `nats://127.0.0.1:4222`, and opens the
+    /// namespace `default`.
     pub async fn connect_to(url: &str) -> Result<Self, OpenError> {
         Self::opening(ConnectOptions::new(url), "default").await
     }
@@ -92,8 +92,8 @@ impl Highwater {
         Worker::builder(Arc::clone(&self.broker) as _)
     }
 
-    /// Closes the connection for everybody who shares it, after what was sent has gone out. Workers have connections of their
-    /// own, and go on until they are stopped.
+    /// Closes the connection for everybody who shares it, after what was sent has gone out. Workers have connections of
+    /// their own, and go on until they are stopped.
     pub async fn close(&self) {
         self.broker.connection().close().await;
     }

@@ -1,6 +1,7 @@
 //! Durable execution on NATS: workflows as ordinary async functions.
 //!
-//! A workflow is an `async fn` whose every step is recorded, so that it survives crashes, deploys and months of waiting:
+//! A workflow is an `async fn` whose every step is recorded, so that it survives crashes, deploys and months of
+//! waiting:
 //!
 //! ```
 //! use std::time::Duration;
@@ -41,8 +42,8 @@
 //!
 //! - [`workflow`] and [`Ctx`]: writing workflows; [`Exit`] is how they end other than with a value.
 //! - [`activities`], [`activity`] and [`ActivityContext`]: writing activities, the code that may do everything.
-//! - [`select!`], [`join!`], [`try_join!`], [`join_all`] and [`try_join_all`]: several operations at a time; [`buffered`] and
-//!   [`for_each_concurrent`]: some of many at a time.
+//! - [`select!`], [`join!`], [`try_join!`], [`join_all`] and [`try_join_all`]: several operations at a time;
+//!   [`buffered`] and [`for_each_concurrent`]: some of many at a time.
 //! - [`sync`]: a channel, a lock and a semaphore for the tasks of a run, which [`Ctx::spawn`] begins.
 //! - [`Highwater`]: the connection, from which a [`Client`] and [`Worker`]s come.
 //! - [`intercept`]: code of yours around all that passes between clients, workflows and activities.
@@ -50,9 +51,9 @@
 //! - `dev`, with the feature `dev`: a private NATS server for programs that are to run by themselves.
 //! - `testing`, with the feature `testing`: tests of workflows, in process and with virtual time.
 //! - [`lints`]: a list for Clippy of what workflow code must not call.
-//! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say. With the feature
-//!   `opentelemetry` alone they go to the tracer provider that the program sets; without both no program is built with
-//!   OpenTelemetry.
+//! - `telemetry`, with the feature `otlp`: spans of all that runs, exported as the `OTEL_*` variables say. With the
+//!   feature `opentelemetry` alone they go to the tracer provider that the program sets; without both no program is
+//!   built with OpenTelemetry.
 
 #![deny(missing_docs)]
 

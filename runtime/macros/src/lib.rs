@@ -73,8 +73,8 @@ fn expand(result: syn::Result<Tokens>) -> TokenStream {
 ///
 /// # Activities of another process
 ///
-/// On a trait it declares activities without their bodies. For a trait `Billing` there is `BillingCalls` then: a workflow
-/// names `BillingCalls::refund`, and the process that implements the trait registers `BillingCalls(acme)`.
+/// On a trait it declares activities without their bodies. For a trait `Billing` there is `BillingCalls` then: a
+/// workflow names `BillingCalls::refund`, and the process that implements the trait registers `BillingCalls(acme)`.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;
@@ -188,13 +188,13 @@ pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// | | `async fn(Ctx<Self>, A) -> R` | the same, with operations; with `Result<T, Exit<E>>` the question mark works as in `run` |
 /// | `#[validate(method)]` | `fn(&self, &A) -> Result<(), E>` | looks at the arguments of that update before it is accepted; an error refuses it |
 ///
-/// Each takes one argument `A`, or none. A message whose argument does not fit is told to its sender, or kept, and never
-/// fails the run. Options of handlers: `name = "…"`, the name in messages, that of the method otherwise; and for those that
-/// await `unfinished = "abandon"`: the run ends without waiting for this handler to return.
+/// Each takes one argument `A`, or none. A message whose argument does not fit is told to its sender, or kept, and
+/// never fails the run. Options of handlers: `name = "…"`, the name in messages, that of the method otherwise; and for
+/// those that await `unfinished = "abandon"`: the run ends without waiting for this handler to return.
 ///
-/// A trait `CartHandle`, as visible as the `#[run]` method, has a method for each handler, named as yours. With it in scope
-/// the handle of a run takes messages like calls, `cart.add("book".into()).await?`, and so do, for signals, children and
-/// other workflows. The option `handle = …` gives the trait another name.
+/// A trait `CartHandle`, as visible as the `#[run]` method, has a method for each handler, named as yours. With it in
+/// scope the handle of a run takes messages like calls, `cart.add("book".into()).await?`, and so do, for signals,
+/// children and other workflows. The option `handle = …` gives the trait another name.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;
@@ -252,8 +252,8 @@ pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Workflows of another process
 ///
-/// Without its code a workflow is declared only: as a function that ends in `;`, or as a trait with the signatures of the
-/// block. Clients start it and workflows call it as if it were here, with its types; a worker cannot run it.
+/// Without its code a workflow is declared only: as a function that ends in `;`, or as a trait with the signatures of
+/// the block. Clients start it and workflows call it as if it were here, with its types; a worker cannot run it.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;
@@ -286,8 +286,8 @@ pub fn workflow(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// replay comes to the same. All futures are dropped before the branch's body begins, in the written order: a durable
 /// operation that lost is cancelled by then. To keep one for later, make it first and name it as `&mut operation`.
 ///
-/// A body may use `?`, `break`, `continue`, `return` and `.await`. Patterns must match every output. A future that ended
-/// in an earlier `select!` stays pending.
+/// A body may use `?`, `break`, `continue`, `return` and `.await`. Patterns must match every output. A future that
+/// ended in an earlier `select!` stays pending.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;

@@ -1,7 +1,7 @@
 //! How many instructions the hot paths take.
 //!
-//! `cargo bench -p highwater-paths --features instructions`, with valgrind and, on the path or in `GUNGRAUN_RUNNER`, the
-//! `gungraun-runner` of the version that `Cargo.lock` says.
+//! `cargo bench -p highwater-paths --features instructions`, with valgrind and, on the path or in `GUNGRAUN_RUNNER`,
+//! the `gungraun-runner` of the version that `Cargo.lock` says.
 
 #![allow(missing_docs, clippy::unit_arg, reason = "what the macros make")]
 

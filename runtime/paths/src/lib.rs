@@ -1,4 +1,5 @@
-//! The paths that every run of every user goes through, with what they need prepared, so that what they cost can be counted.
+//! The paths that every run of every user goes through, with what they need prepared, so that what they cost can be
+//! counted.
 //!
 //! - `tests/allocations.rs` holds each to a number of allocations.
 //! - `benches/instructions.rs` counts instructions.

@@ -38,8 +38,8 @@ pub const REASON: &str = "Hw-Reason";
 pub const CODE: &str = "Hw-Code";
 /// On a record: the run's status, unless it is running.
 pub const STATUS: &str = "Hw-Status";
-/// On a record: what else a run is found by, as `name=value` with `;` in between. One header of many fields, because every
-/// header of every record is paid for by whoever writes, stores and reads it. See [`field`].
+/// On a record: what else a run is found by, as `name=value` with `;` in between. One header of many fields, because
+/// every header of every record is paid for by whoever writes, stores and reads it. See [`field`].
 pub const RECORD: &str = "Hw-Record";
 /// On a record: the run's search attributes, as JSON in ASCII.
 pub const ATTRIBUTES: &str = "Hw-Attributes";

@@ -8,7 +8,8 @@ use crate::{
     record::Mark,
 };
 
-/// An entry of the `offsets` bucket: the lease of a partition of a queue, and the offsets behind which everything is done.
+/// An entry of the `offsets` bucket: the lease of a partition of a queue, and the offsets behind which everything is
+/// done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Lease {
@@ -23,7 +24,8 @@ pub struct Lease {
     pub inbox: Mark,
     /// Fired timers likewise.
     pub fires: Mark,
-    /// Runs with events at or below the offsets that are recorded, but whose consequences are still in the owner's memory.
+    /// Runs with events at or below the offsets that are recorded, but whose consequences are still in the owner's
+    /// memory.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub busy: Vec<Key>,
 }

@@ -12,7 +12,8 @@ pub const JSON: &str = "application/json";
 const NOTHING: Bytes = Bytes::from_static(b"null");
 
 thread_local! {
-    /// Where values are encoded: a payload may stay in memory for as long as its run, so it takes no more than it needs.
+    /// Where values are encoded: a payload may stay in memory for as long as its run, so it takes no more than it
+    /// needs.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A query is a request to `hw.<namespace>.query.<queue>.<name>.<key>` whose body is the argument. The answer's body is
 //! the query's result, or, with [`header::CODE`] in its headers, nothing: the code and the reason then say what went
-//! wrong. An owner that has just lost the partition does not answer. Nor does any to a reply subject that is no inbox, as
-//! the answer is published with the worker's rights.
+//! wrong. An owner that has just lost the partition does not answer. Nor does any to a reply subject that is no inbox,
+//! as the answer is published with the worker's rights.
 
 use serde::{Deserialize, Serialize};
 

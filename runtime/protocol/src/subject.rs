@@ -403,8 +403,8 @@ impl Subjects {
         format!("{}.updated.{SHARD}.{key}", self.root)
     }
 
-    /// Core requests: a query for the run of a workflow id. There is no partition in it, as with requests to the inbox, so
-    /// that whoever asks needs to know names only.
+    /// Core requests: a query for the run of a workflow id. There is no partition in it, as with requests to the inbox,
+    /// so that whoever asks needs to know names only.
     pub fn query(&self, queue: &QueueName, name: &TypeName, key: &Key) -> String {
         format!("{}.query.{}.{}.{key}", self.root, queue.to_key(), name.to_key())
     }

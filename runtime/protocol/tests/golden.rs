@@ -1,8 +1,8 @@
 //! Golden files: what is stored today must be readable for ever.
 //!
-//! Each file under `golden/` holds one value of a persisted type, in hex. The test decodes the file and compares it with
-//! the value; for what this version writes it also encodes the value and compares the bytes, so that a change of the
-//! format is noticed. A new version adds files (`started.v2.hex`) and keeps the old ones.
+//! Each file under `golden/` holds one value of a persisted type, in hex. The test decodes the file and compares it
+//! with the value; for what this version writes it also encodes the value and compares the bytes, so that a change of
+//! the format is noticed. A new version adds files (`started.v2.hex`) and keeps the old ones.
 //!
 //! `GOLDEN_WRITE=1 cargo test -p highwater-protocol --test golden` writes the files that are missing, and no others.
 

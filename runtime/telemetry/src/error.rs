@@ -3,7 +3,8 @@
 use opentelemetry_otlp::ExporterBuildError;
 use tracing_subscriber::{filter::ParseError, util::TryInitError};
 
-/// The telemetry cannot be set up as the environment says. Each is a mistake in the set-up that another try does not mend.
+/// The telemetry cannot be set up as the environment says. Each is a mistake in the set-up that another try does not
+/// mend.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TelemetryError {

@@ -22,8 +22,8 @@ use crate::TelemetryError;
 /// How long the last flush may take when the collector took the spans before, unless the environment says.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
-/// How long it may take when the collector did not, or was not asked yet. A program that is done must not wait for something that
-/// may not be there.
+/// How long it may take when the collector did not, or was not asked yet. A program that is done must not wait for
+/// something that may not be there.
 const FLUSH_MAX_UNPROVEN: Duration = Duration::from_millis(800);
 
 /// A tracer provider that exports, and what it runs on.

@@ -1,9 +1,9 @@
 //! Tests of workflows: in process, without NATS, and with virtual time.
 //!
 //! A [`TestEnv`] runs the worker that runs in production, on a model of the broker in memory, and its clock is tokio's,
-//! paused: time passes only when nothing can run, and then as much as it takes until something can. So five days pass in a
-//! millisecond. Every run is dropped from memory after each of its steps and rebuilt from its history at the next one, so
-//! every test is a replay test, too.
+//! paused: time passes only when nothing can run, and then as much as it takes until something can. So five days pass
+//! in a millisecond. Every run is dropped from memory after each of its steps and rebuilt from its history at the next
+//! one, so every test is a replay test, too.
 //!
 //! ```
 //! use std::time::Duration;

@@ -73,8 +73,8 @@ where
     mock_with(activity, move |_, input| play(input))
 }
 
-/// Plays an activity as [`mock`] does, by a closure that takes the [`ActivityContext`] beside the input: for its attempt,
-/// its heartbeats, or to see that it is cancelled.
+/// Plays an activity as [`mock`] does, by a closure that takes the [`ActivityContext`] beside the input: for its
+/// attempt, its heartbeats, or to see that it is cancelled.
 ///
 /// ```
 /// use highwater::{prelude::*, testing::mock_with};

@@ -1,9 +1,9 @@
 //! Which worker owns which partition: every worker computes the answer from who lives and who owns what now.
 //!
-//! Balance is exact: nobody holds more than ⌈P/n⌉ or fewer than ⌊P/n⌋ partitions of a queue. Beyond that everybody keeps
-//! what it has, so a join moves one share and a leave moves the leaver's. Two workers that look at different moments may
-//! disagree; the leases decide, and the next look agrees. Plain rendezvous hashing was tried: bounded to exact balance it
-//! moved up to four shares per join, because every change of the bound cascades.
+//! Balance is exact: nobody holds more than ⌈P/n⌉ or fewer than ⌊P/n⌋ partitions of a queue. Beyond that everybody
+//! keeps what it has, so a join moves one share and a leave moves the leaver's. Two workers that look at different
+//! moments may disagree; the leases decide, and the next look agrees. Plain rendezvous hashing was tried: bounded to
+//! exact balance it moved up to four shares per join, because every change of the bound cascades.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use highwater_protocol::{QueueName, WorkerId, partition::fnv1a32, worker::Announ
 
 /// The workers that take runs of a queue: those that serve it, without those that know fewer types than another one.
 ///
-/// While a deploy with a new workflow type is under way, the old workers could not run it; so the ones that know more own
-/// the partitions.
+/// While a deploy with a new workflow type is under way, the old workers could not run it; so the ones that know more
+/// own the partitions.
 pub(crate) fn candidates(queue: &QueueName, live: &BTreeMap<WorkerId, Announcement>) -> Vec<WorkerId> {
     let types_of =
         |announcement: &Announcement| announcement.queues.iter().find(|q| q.queue == *queue).map(|q| q.types.clone());
@@ -26,7 +26,8 @@ pub(crate) fn candidates(queue: &QueueName, live: &BTreeMap<WorkerId, Announceme
 /// Whether a worker may have a partition, in one of the rounds of giving them out.
 type Eligible<'a> = &'a dyn Fn(usize, WorkerId) -> bool;
 
-/// The owner that each partition of a queue is to have, given the owners that they have now; empty when there is no worker.
+/// The owner that each partition of a queue is to have, given the owners that they have now; empty when there is no
+/// worker.
 pub(crate) fn assign(queue: &QueueName, workers: &[WorkerId], current: &[Option<WorkerId>]) -> Vec<WorkerId> {
     if workers.is_empty() {
         return Vec::new();
@@ -42,7 +43,8 @@ pub(crate) fn assign(queue: &QueueName, workers: &[WorkerId], current: &[Option<
     ranked.sort_unstable_by(|a, b| b.cmp(a));
     let keeps = |partition: usize, worker: WorkerId| current[partition] == Some(worker);
     let anyone = |_: usize, _: WorkerId| true;
-    // First everybody keeps up to the floor, then some keep one more; then what is left fills up to the floor, and then to one more.
+    // First everybody keeps up to the floor, then some keep one more; then what is left fills up to the floor, and then
+    // to one more.
     let rounds: [(Eligible<'_>, bool); 4] = [(&keeps, false), (&keeps, true), (&anyone, false), (&anyone, true)];
     for (eligible, beyond_floor) in rounds {
         for (_, partition, worker) in &ranked {

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 /// Estimates the server's time from timestamps that the server gave, and from monotonic time elapsed since.
 ///
 /// A timestamp is read some time after the server made it, so every one tells how late it is *at least*; the latest
-/// estimate wins. Estimates are forgotten after a while, so that a server's clock that was set back is followed; the time told never goes back.
+/// estimate wins. Estimates are forgotten after a while, so that a server's clock that was set back is followed; the
+/// time told never goes back.
 #[derive(Debug)]
 pub(crate) struct ServerClock {
     origin: Instant,

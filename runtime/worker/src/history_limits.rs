@@ -16,11 +16,11 @@ impl HistorySize {
     }
 }
 
-/// How long the history of a run may become, and what happens on the way there. Whichever of events and bytes is reached
-/// first counts.
+/// How long the history of a run may become, and what happens on the way there. Whichever of events and bytes is
+/// reached first counts.
 ///
-/// A history is read and replayed as a whole whenever its run is not in memory, so its length is what the next event after
-/// a rest costs. The three steps:
+/// A history is read and replayed as a whole whenever its run is not in memory, so its length is what the next event
+/// after a rest costs. The three steps:
 ///
 /// | | unless set | what happens |
 /// |---|---|---|
@@ -28,9 +28,9 @@ impl HistorySize {
 /// | [`suggest_at`](Self::suggest_at) | 100,000 events, 128 MiB | the code is told by `ctx.continue_as_new_suggested()` |
 /// | [`fail_at`](Self::fail_at) | 1,000,000 events, 512 MiB | the run fails with [`HistoryTooLong`] |
 ///
-/// No run fails that has not been told before, except one that is blocked: its code takes no events. One that comes to its end in one leap is told with its next event, and fails
-/// behind that if it has not ended. Workers of one queue should have the same limits: those of the worker that has the run
-/// count.
+/// No run fails that has not been told before, except one that is blocked: its code takes no events. One that comes to
+/// its end in one leap is told with its next event, and fails behind that if it has not ended. Workers of one queue
+/// should have the same limits: those of the worker that has the run count.
 ///
 /// ```
 /// use highwater_worker::HistoryLimits;

@@ -128,7 +128,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Has an interceptor see what goes into and out of all workflows. Those that are added first are nearest to the outside.
+    /// Has an interceptor see what goes into and out of all workflows. Those that are added first are nearest to the
+    /// outside.
     pub fn intercept_workflows(mut self, interceptor: impl WorkflowInterceptor) -> Self {
         self.registry.intercept(Arc::new(interceptor));
         self
@@ -146,14 +147,15 @@ impl WorkerBuilder {
         self
     }
 
-    /// Gives workflow code threads of its own, for code that computes much. Unless set, it runs on the one thread that all else of the
-    /// worker's workflows has, which spares most code the wait for another thread to wake.
+    /// Gives workflow code threads of its own, for code that computes much. Unless set, it runs on the one thread that
+    /// all else of the worker's workflows has, which spares most code the wait for another thread to wake.
     pub fn workflow_threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
         self
     }
 
-    /// How many runs stay in memory between their events; 10,000 unless set. One that is not there is rebuilt from its history.
+    /// How many runs stay in memory between their events; 10,000 unless set. One that is not there is rebuilt from its
+    /// history.
     pub fn cached_runs(mut self, runs: usize) -> Self {
         self.cache_max = runs;
         self
@@ -171,14 +173,15 @@ impl WorkerBuilder {
         self
     }
 
-    /// How long the worker's thread may stay awake for what is probably about to come, instead of sleeping until it is there; 200 µs
-    /// unless set, zero for never.
+    /// How long the worker's thread may stay awake for what is probably about to come, instead of sleeping until it is
+    /// there; 200 µs unless set, zero for never.
     ///
-    /// It does so while most of such waits were shorter lately: in the time in which a server nearby stores a record, and between requests that
-    /// follow each other closely. A thread that sleeps then is woken late and with cold caches; with a server on the same
-    /// machine a run that is alone is done in four fifths of the time without that, for up to twice the worker's CPU time. A worker that awaits
-    /// more than two answers at once, one that waits for a distant server and one that has nothing to do sleep as before, and so does one in a process
-    /// that has a single processor.
+    /// It does so while most of such waits were shorter lately: in the time in which a server nearby stores a record,
+    /// and between requests that follow each other closely. A thread that sleeps then is woken late and with cold
+    /// caches; with a server on the same machine a run that is alone is done in four fifths of the time without that,
+    /// for up to twice the worker's CPU time. A worker that awaits more than two answers at once, one that waits for a
+    /// distant server and one that has nothing to do sleep as before, and so does one in a process that has a single
+    /// processor.
     pub fn busy_poll(mut self, window: Duration) -> Self {
         self.busy_poll = window;
         self

@@ -5,8 +5,8 @@ use std::time::Duration;
 use highwater_broker::Broker;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// Ticks at once and then in intervals. Never where the broker is in this process: nothing is missed there, and a virtual
-/// clock that has to stop at every tick does not get far.
+/// Ticks at once and then in intervals. Never where the broker is in this process: nothing is missed there, and a
+/// virtual clock that has to stop at every tick does not get far.
 #[derive(Debug)]
 pub(crate) struct Tick(Option<Interval>);
 

@@ -1,8 +1,8 @@
-//! Spans of what a worker runs: attempts of activities, and local steps. Nothing else in this crate names OpenTelemetry; without the
-//! feature of that name `untraced.rs` stands in for this.
+//! Spans of what a worker runs: attempts of activities, and local steps. Nothing else in this crate names
+//! OpenTelemetry; without the feature of that name `untraced.rs` stands in for this.
 //!
-//! Whether spans are exported, and where to, is up to the program: without a tracer provider of its own all of this does
-//! nothing but hand the run's trace on.
+//! Whether spans are exported, and where to, is up to the program: without a tracer provider of its own all of this
+//! does nothing but hand the run's trace on.
 
 use std::future::Future;
 

@@ -1,8 +1,8 @@
 //! The async runtime of the user's, where his async code runs: steps and activities.
 //!
-//! Most of those that are quick end when they are polled for the first time, and waking another thread for that takes longer
-//! than they do. So code of a name that has shown to be quick is polled once on the engine's thread; what does not end
-//! then goes on on the user's runtime, where all other code begins.
+//! Most of those that are quick end when they are polled for the first time, and waking another thread for that takes
+//! longer than they do. So code of a name that has shown to be quick is polled once on the engine's thread; what does
+//! not end then goes on on the user's runtime, where all other code begins.
 
 use std::{
     collections::HashMap,
@@ -62,7 +62,8 @@ impl Pace {
         self.quick.load(Ordering::Relaxed) >= self.wanted.load(Ordering::Relaxed)
     }
 
-    /// Polls work for the first time. While that lasts its name does not count as quick, so that it blocks one thread at most.
+    /// Polls work for the first time. While that lasts its name does not count as quick, so that it blocks one thread
+    /// at most.
     fn poll(&self, work: &mut Work, cx: &mut Context<'_>) -> Poll<()> {
         let before = self.quick.swap(0, Ordering::Relaxed);
         let begun = Instant::now();

@@ -149,8 +149,8 @@ impl Worker {
 
     /// Runs until the worker is stopped. A connection that is lost meanwhile is waited for.
     ///
-    /// All that the worker does itself, and workflow code, has a thread and a connection of its own. Activities and steps belong to the
-    /// async runtime that polls this; those that are quick are polled on the worker's thread first.
+    /// All that the worker does itself, and workflow code, has a thread and a connection of its own. Activities and
+    /// steps belong to the async runtime that polls this; those that are quick are polled on the worker's thread first.
     pub async fn run(self) -> Result<(), RunError> {
         self.running().await
     }
@@ -183,7 +183,8 @@ impl Worker {
     ) -> Result<(), RunError> {
         let asked = Instant::now();
         let server = broker.server_time().await?;
-        // The server's clock was read somewhere between asking and now; the later instant makes the estimate the earlier one.
+        // The server's clock was read somewhere between asking and now; the later instant makes the estimate the
+        // earlier one.
         let clock = ServerClock::new(server, Instant::now());
         tracing::debug!(round_trip = ?asked.elapsed(), "the server's clock is known");
         let mut parts = JoinSet::new();

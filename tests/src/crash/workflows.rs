@@ -1,4 +1,5 @@
-//! What the worker processes run. Every operation leaves lines in the ledger, and can be held up at the gate of its name.
+//! What the worker processes run. Every operation leaves lines in the ledger, and can be held up at the gate of its
+//! name.
 
 use std::time::Duration;
 

@@ -36,7 +36,8 @@ pub struct World {
 }
 
 impl World {
-    /// Starts a server. `program` is the worker's program: `env!("CARGO_BIN_EXE_test-worker")`, which only a test knows.
+    /// Starts a server. `program` is the worker's program: `env!("CARGO_BIN_EXE_test-worker")`, which only a test
+    /// knows.
     pub async fn start(program: impl AsRef<Path>) -> Self {
         Self::on(DevServer::builder().start().await.expect("a NATS server can be started"), program).await
     }

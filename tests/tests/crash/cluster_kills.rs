@@ -58,8 +58,9 @@ async fn work_goes_on(world: &World) {
     eventually("work goes on", async || (world.ledger.entries().len() >= lines).then_some(())).await;
 }
 
-/// Every operation was done, none more often than something was killed, and each time under the same idempotency key. (A
-/// worker whose lease ends because the leader is gone for longer than that lets go of its runs, with what they were doing.)
+/// Every operation was done, none more often than something was killed, and each time under the same idempotency key.
+/// (A worker whose lease ends because the leader is gone for longer than that lets go of its runs, with what they were
+/// doing.)
 fn nothing_was_done_as_something_else(world: &World) {
     let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for entry in world.ledger.entries() {

@@ -80,8 +80,8 @@ async fn an_activity_whose_result_never_left_its_worker_runs_again_under_the_sam
     let mut worker = world.worker();
     let handle = start(&world).await;
     world.until("email started", 1).await;
-    // The activity ends while there is nobody to tell, and its worker dies with the result. (A server that is only frozen
-    // would find it in its socket.)
+    // The activity ends while there is nobody to tell, and its worker dies with the result. (A server that is only
+    // frozen would find it in its socket.)
     world.server.kill().await.expect("the server can be killed");
     world.gates.open("email");
     world.until("email done", 1).await;

@@ -66,7 +66,8 @@ async fn a_worker_frozen_for_longer_than_its_lease_does_no_harm_when_it_goes_on(
     for gate in &held_up {
         world.until(&format!("{gate} done"), 2).await;
     }
-    // Until it has noticed, it may take a run as well; the step that it is at when it notices runs on the other one too.
+    // Until it has noticed, it may take a run as well; the step that it is at when it notices runs on the other one
+    // too.
     others_run_well(&world, "at once", 2).await;
     eventually("it notices, and gets a share of its own", async || {
         (partitions_of(&world.highwater, frozen.name()).await > 0).then_some(())

@@ -1,4 +1,5 @@
-//! What workflow code does over the borders of processes: calls by name, headers, changes of code, handlers under another owner.
+//! What workflow code does over the borders of processes: calls by name, headers, changes of code, handlers under
+//! another owner.
 
 use std::time::Duration;
 

@@ -34,7 +34,8 @@ impl Sleeps {
     }
 }
 
-/// Returns what is told of the thread that all of the worker's workflows have, after a step that needs an answer from the server.
+/// Returns what is told of the thread that all of the worker's workflows have, after a step that needs an answer from
+/// the server.
 #[workflow]
 async fn sleeps(ctx: Ctx, (): ()) -> Result<Sleeps, Exit> {
     ctx.step("wait", async |_| Ok::<_, String>(())).await?;

@@ -357,8 +357,8 @@ async fn append_in_spite_of(
 ) -> Result<Appended, Error> {
     const PAUSE_MIN: Duration = Duration::from_millis(50);
     const PAUSE_MAX: Duration = Duration::from_secs(2);
-    // A server with replicas acknowledges a record a moment before it forgets that one to this subject is under way, and
-    // refuses the next one meanwhile. By the time that it was looked for, it will be taken.
+    // A server with replicas acknowledges a record a moment before it forgets that one to this subject is under way,
+    // and refuses the next one meanwhile. By the time that it was looked for, it will be taken.
     let mut pause = if error.kind == ErrorKind::UnderWay { Duration::ZERO } else { PAUSE_MIN };
     loop {
         if error.kind != ErrorKind::Conflict && !error.is_retryable() {

@@ -78,14 +78,14 @@ impl MemoryBroker {
         self.shared.lock().log(stream).all().cloned().collect()
     }
 
-    /// A handle whose calls, and waits for plain messages to a subject without wildcards, panic once the broker has been
-    /// [given up](Self::give_up). For what a test itself awaits.
+    /// A handle whose calls, and waits for plain messages to a subject without wildcards, panic once the broker has
+    /// been [given up](Self::give_up). For what a test itself awaits.
     pub fn attended(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), attended: true }
     }
 
-    /// Nothing more will happen, for this reason: whoever waits by an [attended](Self::attended) handle panics with it, and
-    /// nobody is given messages of streams or tasks any more. The first reason counts.
+    /// Nothing more will happen, for this reason: whoever waits by an [attended](Self::attended) handle panics with it,
+    /// and nobody is given messages of streams or tasks any more. The first reason counts.
     pub fn give_up(&self, reason: String) {
         self.shared.give_up(reason);
     }

@@ -45,8 +45,9 @@ impl Faults {
         self.meet(filter, count, false, unavailable("no answer: a test had it lost"));
     }
 
-    /// The next `count` publishes to subjects that match the filter are not stored, and say so with [`ErrorKind::UnderWay`]: as
-    /// by a server with replicas, where a message before is stored a moment ago, or may be stored or get lost.
+    /// The next `count` publishes to subjects that match the filter are not stored, and say so with
+    /// [`ErrorKind::UnderWay`]: as by a server with replicas, where a message before is stored a moment ago, or may be
+    /// stored or get lost.
     pub fn refuse_publishes(&self, filter: impl Into<String>, count: u32) {
         self.meet(filter, count, false, Error::new(ErrorKind::UnderWay, "a test had it refused"));
     }

@@ -61,8 +61,8 @@ impl MemoryOptions {
         self
     }
 
-    /// All handles are of this process, and nothing needs a sign of life: a task is its taker's for as long as that holds
-    /// it, and the ack wait begins when the task is dropped; values do not expire. See
+    /// All handles are of this process, and nothing needs a sign of life: a task is its taker's for as long as that
+    /// holds it, and the ack wait begins when the task is dropped; values do not expire. See
     /// [`Broker::is_in_process`](crate::Broker::is_in_process).
     pub fn in_process(mut self) -> Self {
         self.in_process = true;

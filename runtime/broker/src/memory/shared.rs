@@ -117,7 +117,8 @@ impl Shared {
         self.given_up.get().map(String::as_str)
     }
 
-    /// Whether readers and takers are to wait, whatever there is: nothing is to go on behind the back of a test that ends.
+    /// Whether readers and takers are to wait, whatever there is: nothing is to go on behind the back of a test that
+    /// ends.
     pub(super) fn delivers_nothing(&self, state: &State) -> bool {
         state.faults.is_away() || self.given_up().is_some()
     }

@@ -46,8 +46,8 @@ impl NatsConnection {
     ///
     /// # Errors
     ///
-    /// An address, file or version that will not do and refused credentials are told at once; an unreachable server when
-    /// the time is over.
+    /// An address, file or version that will not do and refused credentials are told at once; an unreachable server
+    /// when the time is over.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
         Self::connecting(options).await
     }
@@ -109,8 +109,8 @@ impl NatsConnection {
         })
     }
 
-    /// Closes the connection for everybody who shares it, after what was sent has gone out. For the end of a program that
-    /// stops its server too: without this the connection would be told lost.
+    /// Closes the connection for everybody who shares it, after what was sent has gone out. For the end of a program
+    /// that stops its server too: without this the connection would be told lost.
     pub async fn close(&self) {
         self.closing().await;
     }

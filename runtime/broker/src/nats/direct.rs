@@ -54,7 +54,8 @@ impl Link {
         read_direct(stream, which, answer)
     }
 
-    /// Reads messages from any replica. All are asked for before this returns; what is not answered soon is asked for again.
+    /// Reads messages from any replica. All are asked for before this returns; what is not answered soon is asked for
+    /// again.
     pub(super) fn get_each_direct(
         self: Arc<Self>,
         stream: String,

@@ -37,8 +37,8 @@ pub(super) const TIME_STAMP: &str = "Nats-Time-Stamp";
 /// On a direct get's answer: its subject.
 pub(super) const SUBJECT: &str = "Nats-Subject";
 
-/// Headers as async-nats sends them. It would panic on some values, so everything is checked. Those that give the server
-/// orders are not for callers to set.
+/// Headers as async-nats sends them. It would panic on some values, so everything is checked. Those that give the
+/// server orders are not for callers to set.
 pub(super) fn to_nats(headers: Headers) -> Result<HeaderMap, Error> {
     let mut map = HeaderMap::new();
     for (name, value) in headers.into_parts() {

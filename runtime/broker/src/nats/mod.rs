@@ -3,9 +3,10 @@
 //! [`NatsConnection::connect`] connects, [`NatsConnection::open_or_create`] and its siblings make a [`NatsBroker`] of a
 //! namespace, which is what the engine works on.
 //!
-//! async-nats carries the connection: dialling, reconnecting, subscriptions. JetStream is spoken by raw requests, as the
-//! guarantees rest on details that its high-level calls decide for themselves: which replica answers a read, what happens
-//! to a delivery that nobody takes, how long an acknowledgement is awaited, where a reader goes on after an interruption.
+//! async-nats carries the connection: dialling, reconnecting, subscriptions. JetStream is spoken by raw requests, as
+//! the guarantees rest on details that its high-level calls decide for themselves: which replica answers a read, what
+//! happens to a delivery that nobody takes, how long an acknowledgement is awaited, where a reader goes on after an
+//! interruption.
 
 mod address;
 mod broker;

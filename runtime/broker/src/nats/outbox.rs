@@ -43,10 +43,10 @@ type Waiting = (Outgoing, oneshot::Sender<Result<(), Error>>);
 
 /// Sends messages in the order of the first polls.
 ///
-/// With a connection a message is handed over at once: a future that could wait for that would be larger than all else that
-/// a publish needs. While there is no connection they wait here, rather than in the client's buffer, where they would go out at
-/// some later time whether or not the caller still wants it. A task of its own sends those that waited: a caller in whose hands
-/// the turn lay would hold up all others when nobody polls it.
+/// With a connection a message is handed over at once: a future that could wait for that would be larger than all else
+/// that a publish needs. While there is no connection they wait here, rather than in the client's buffer, where they
+/// would go out at some later time whether or not the caller still wants it. A task of its own sends those that waited:
+/// a caller in whose hands the turn lay would hold up all others when nobody polls it.
 #[derive(Debug)]
 pub(super) struct Outbox {
     client: Client,

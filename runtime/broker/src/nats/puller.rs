@@ -1,7 +1,7 @@
 //! Pulling tasks from the server, on behalf of a feed.
 //!
-//! A pull is one-shot (`no_wait` with an expiry): the server answers with what there is, or waits for the first message,
-//! and then ends it. So it does not go on delivering to a process that has no room any more.
+//! A pull is one-shot (`no_wait` with an expiry): the server answers with what there is, or waits for the first
+//! message, and then ends it. So it does not go on delivering to a process that has no room any more.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 

@@ -130,8 +130,8 @@ impl Reader {
     /// Returns when the batch that a message is of is on the disk.
     ///
     /// A consumer delivers the messages of a batch while the server still writes them. What is known of such a message
-    /// must not be on the disk before it is: after a loss of power its sequence could be another message's. Reads from the
-    /// leader wait until a batch is whole, so once one was answered, all of the batch may be handed out.
+    /// must not be on the disk before it is: after a loss of power its sequence could be another message's. Reads from
+    /// the leader wait until a batch is whole, so once one was answered, all of the batch may be handed out.
     async fn settle(&self, seq: u64) -> Result<(), Error> {
         self.link.get_from_leader(&self.stream, &Which::seq(seq)).await?;
         Ok(())

@@ -61,7 +61,8 @@ impl From<Refusal> for Error {
 /// The sort of a JetStream error. Codes are those of nats-server's `errors.json`.
 fn kind(error: &ApiError) -> ErrorKind {
     match error.err_code {
-        // Wrong last sequence; the same of a subject that has a message in flight through the replicas, which may get lost.
+        // Wrong last sequence; the same of a subject that has a message in flight through the replicas, which may get
+        // lost.
         10071 => ErrorKind::Conflict,
         10164 => ErrorKind::UnderWay,
         // No consumer, message, sequence, stream.

@@ -202,8 +202,8 @@ impl Expected {
         format!("{}.{}", self.replies.prefix, self.id).into()
     }
 
-    /// Whether what is to be answered is on its way, as it is taken to be at first. While it is not it has nothing to lose with
-    /// a connection.
+    /// Whether what is to be answered is on its way, as it is taken to be at first. While it is not it has nothing to
+    /// lose with a connection.
     pub(super) fn set_sent(&self, sent: bool) {
         if let Some(waiting) = self.replies.waiting().get_mut(&self.id) {
             waiting.sent = sent;

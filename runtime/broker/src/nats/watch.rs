@@ -71,8 +71,8 @@ impl Watcher {
                 continue;
             };
             match cursor.next().await {
-                // Only offsets come in batches. Should the disk lose one that was told here, two workers may each believe to own a
-                // partition, which the conditional append to a history is there for.
+                // Only offsets come in batches. Should the disk lose one that was told here, two workers may each
+                // believe to own a partition, which the conditional append to a history is there for.
                 Step::Message(message, pending) | Step::Batched(message, pending) => {
                     self.tell(message);
                     if pending == 0 {

@@ -1,5 +1,5 @@
-//! What every broker does. The functions in the modules are the suite; `suite` runs each of them on every broker: on NATS,
-//! on NATS with group commit, and on the model of it in memory, whose clock is virtual here.
+//! What every broker does. The functions in the modules are the suite; `suite` runs each of them on every broker: on
+//! NATS, on NATS with group commit, and on the model of it in memory, whose clock is virtual here.
 
 mod kv;
 mod plain;

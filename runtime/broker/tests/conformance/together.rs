@@ -1,4 +1,5 @@
-//! Hundreds of messages at a time, of which some fail: a broker that stores them together must not let one see the others.
+//! Hundreds of messages at a time, of which some fail: a broker that stores them together must not let one see the
+//! others.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -6,8 +6,8 @@ use crate::{exit::Error, globals::Globals};
 
 /// Print a clippy.toml with what workflow code must not call
 ///
-/// `highwater lints > clippy.toml`, beside the Cargo.toml of a crate with workflows. `highwater::lints` in the library's
-/// documentation tells how to let code off that is no workflow.
+/// `highwater lints > clippy.toml`, beside the Cargo.toml of a crate with workflows. `highwater::lints` in the
+/// library's documentation tells how to let code off that is no workflow.
 #[derive(Debug, Args)]
 pub(crate) struct Lints {}
 

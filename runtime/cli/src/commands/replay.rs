@@ -16,8 +16,8 @@ const KEY_MAX: usize = 200;
 
 /// Replay histories against the code of a program: which runs would its deploy break?
 ///
-/// The program is given the files, and calls `Replayer::run_as_program` of `highwater::testing`. The exit code is 0 when all
-/// histories fit.
+/// The program is given the files, and calls `Replayer::run_as_program` of `highwater::testing`. The exit code is 0
+/// when all histories fit.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
     /// Files that `highwater show -o json` made, or folders of them

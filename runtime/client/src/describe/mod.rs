@@ -132,8 +132,8 @@ pub struct Description {
     pub pending_externals: Vec<PendingExternal>,
     /// The updates that it accepted and has not answered.
     pub pending_updates: Vec<PendingUpdate>,
-    /// The signals that came in and that nothing takes. Only the code can say, so this is absent while the run is blocked, when
-    /// no worker answers for it, and when another run has taken its id.
+    /// The signals that came in and that nothing takes. Only the code can say, so this is absent while the run is
+    /// blocked, when no worker answers for it, and when another run has taken its id.
     pub unhandled_signals: Option<UnhandledSignals>,
     /// Why its code cannot go on.
     pub blocked: Option<Blocked>,

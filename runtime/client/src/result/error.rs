@@ -14,8 +14,8 @@ pub enum ResultError<E> {
     /// The workflow returned this error.
     #[error("the workflow failed: {0}")]
     Failed(E),
-    /// The workflow failed with something that is not its own error: a call failed and it passed that on, or a value did
-    /// not fit.
+    /// The workflow failed with something that is not its own error: a call failed and it passed that on, or a value
+    /// did not fit.
     #[error("the workflow failed: {0}")]
     FailedOtherwise(Failure),
     /// It was asked to cancel, and did.

@@ -63,8 +63,8 @@ enum Look {
     NotFound,
 }
 
-/// Waits until the addressed run has ended, but no longer than `limit`: how it ended, and its outcome as the interceptors
-/// let it be heard.
+/// Waits until the addressed run has ended, but no longer than `limit`: how it ended, and its outcome as the
+/// interceptors let it be heard.
 pub(super) fn outcome(target: &Target, limit: Option<Duration>) -> BoxFuture<'_, Result<Heard, Missed>> {
     Box::pin(async move {
         let closed = match limit {

@@ -104,8 +104,9 @@ impl Attempt<'_> {
         }
     }
 
-    /// What the owner is told to do about a run that goes on. This client ends runs itself before it asks: an owner that
-    /// did it would not hold the request to its sequence, and could apply it after the client was told that it lost.
+    /// What the owner is told to do about a run that goes on. This client ends runs itself before it asks: an owner
+    /// that did it would not hold the request to its sequence, and could apply it after the client was told that it
+    /// lost.
     fn id_conflict(&self) -> IdConflict {
         match self.plan.request.id_conflict {
             IdConflict::TerminateExisting => IdConflict::Fail,

@@ -97,26 +97,26 @@ impl<W> Start<W> {
         self.set(|request| request.id_conflict = policy)
     }
 
-    /// How long the run may take, at millisecond precision; after that it is closed as timed out. Default: no limit. The
-    /// [delay](Self::delay) before its code begins does not count.
+    /// How long the run may take, at millisecond precision; after that it is closed as timed out. Default: no limit.
+    /// The [delay](Self::delay) before its code begins does not count.
     pub fn run_timeout(self, timeout: Duration) -> Self {
         self.set(|request| request.run_timeout = Some(at_least_a_millisecond(timeout)))
     }
 
-    /// How long the run and all that follow it may take together, those that it continues as and those that try again, at
-    /// millisecond precision. Default: no limit. The [delay](Self::delay) counts.
+    /// How long the run and all that follow it may take together, those that it continues as and those that try again,
+    /// at millisecond precision. Default: no limit. The [delay](Self::delay) counts.
     pub fn execution_timeout(self, timeout: Duration) -> Self {
         self.set(|request| request.execution_timeout = Some(at_least_a_millisecond(timeout)))
     }
 
-    /// How long the run waits before its code begins, at millisecond precision. Signals that come meanwhile are kept, and
-    /// the run can be cancelled and terminated. Default: not at all.
+    /// How long the run waits before its code begins, at millisecond precision. Signals that come meanwhile are kept,
+    /// and the run can be cancelled and terminated. Default: not at all.
     pub fn delay(self, delay: Duration) -> Self {
         self.set(|request| request.delay = Some(at_least_a_millisecond(delay)))
     }
 
-    /// Tries again as a new run of the same id when a run fails, or exceeds its run timeout. Errors that say that no further
-    /// attempt helps end it at once. Default: a run that fails has failed.
+    /// Tries again as a new run of the same id when a run fails, or exceeds its run timeout. Errors that say that no
+    /// further attempt helps end it at once. Default: a run that fails has failed.
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.set(|request| request.retry = Some(policy))
     }
@@ -137,8 +137,8 @@ impl<W> Start<W> {
         self.set_encoded(value, |request, payload| request.headers.insert(name, payload))
     }
 
-    /// The trace that the run belongs to. Default: that of the caller's current OpenTelemetry span; without one, of a span
-    /// that this start opens; and where the program exports no spans, one derived from the run id.
+    /// The trace that the run belongs to. Default: that of the caller's current OpenTelemetry span; without one, of a
+    /// span that this start opens; and where the program exports no spans, one derived from the run id.
     pub fn trace(self, trace: Trace) -> Self {
         self.set(|request| request.trace = Trace::of_headers(&trace.parent, trace.state.as_deref()))
     }

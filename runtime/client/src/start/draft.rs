@@ -12,8 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Start, StartWithUpdate};
 use crate::typed::Typed;
 
-/// Takes down one message for a workflow of type `W`: what [`Start::with_signal`] and [`Start::with_update`] show to their
-/// closures. The typed handle of the workflow has its methods on it.
+/// Takes down one message for a workflow of type `W`: what [`Start::with_signal`] and [`Start::with_update`] show to
+/// their closures. The typed handle of the workflow has its methods on it.
 pub struct Draft<W>(PhantomData<fn() -> W>);
 
 /// A message that was taken down; `R` is what it gives.
@@ -66,8 +66,8 @@ impl<W> Start<W> {
     /// Brings a signal, by the method of the workflow's typed handle:
     /// `client.start(Cart::run, ()).id("cart-17").with_signal(|cart| cart.add(item)).await?`.
     ///
-    /// The run there is gets it, as [`IdConflict::UseExisting`](crate::IdConflict::UseExisting) is set too; if there is none,
-    /// the new run has it before its code begins. Either both happen or neither.
+    /// The run there is gets it, as [`IdConflict::UseExisting`](crate::IdConflict::UseExisting) is set too; if there is
+    /// none, the new run has it before its code begins. Either both happen or neither.
     pub fn with_signal(self, signal: impl FnOnce(&Draft<W>) -> Drafted<()>) -> Self {
         let Drafted { name, argument, .. } = signal(&Draft(PhantomData));
         self.bring_signal(name.to_owned(), argument)
@@ -76,8 +76,8 @@ impl<W> Start<W> {
     /// Brings an update, by the method of the workflow's typed handle:
     /// `let (cart, update) = client.start(Cart::run, ()).id("cart-17").with_update(|cart| cart.add(item)).await?`.
     ///
-    /// The run there is gets it, as [`IdConflict::UseExisting`](crate::IdConflict::UseExisting) is set too; if there is none,
-    /// the new run does. A worker has to be alive: until one is, the start waits for it.
+    /// The run there is gets it, as [`IdConflict::UseExisting`](crate::IdConflict::UseExisting) is set too; if there is
+    /// none, the new run does. A worker has to be alive: until one is, the start waits for it.
     pub fn with_update<T, E>(
         self,
         update: impl FnOnce(&Draft<W>) -> Drafted<Typed<T, E>>,

@@ -39,8 +39,8 @@ pub struct StartWithUpdate<W, R> {
 type Brought = (Target, UpdateId, Option<Stored>);
 
 impl<W> Start<W> {
-    /// Brings a signal. The run there is gets it, as [`IdConflict::UseExisting`] is set too; if there is none, the new run
-    /// has it before its code begins. Either both happen or neither.
+    /// Brings a signal. The run there is gets it, as [`IdConflict::UseExisting`] is set too; if there is none, the new
+    /// run has it before its code begins. Either both happen or neither.
     ///
     /// ```no_run
     /// # async fn example(client: highwater_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -64,8 +64,8 @@ impl<W> Start<W> {
         self
     }
 
-    /// Brings an update. The run there is gets it, as [`IdConflict::UseExisting`] is set too; if there is none, the new run
-    /// does. A worker has to be alive: until one is, the start waits for it.
+    /// Brings an update. The run there is gets it, as [`IdConflict::UseExisting`] is set too; if there is none, the new
+    /// run does. A worker has to be alive: until one is, the start waits for it.
     ///
     /// ```no_run
     /// # async fn example(client: highwater_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -157,8 +157,8 @@ impl Intent {
 }
 
 impl<W, R> StartWithUpdate<W, R> {
-    /// What the update is called: sent again with the same id to the same run, it is the same update. Default: a generated
-    /// one.
+    /// What the update is called: sent again with the same id to the same run, it is the same update. Default: a
+    /// generated one.
     pub fn update_id(mut self, id: impl Into<String>) -> Self {
         self.start.intent.call_update(id.into());
         self

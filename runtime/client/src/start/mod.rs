@@ -1,9 +1,9 @@
 //! Starting a run.
 //!
-//! A start is a request in the inbox, with the sequence that the id's history must have. The owner of the run appends the
-//! first record under that condition and answers. If no worker is alive to do so, the client appends the record itself
-//! under the same condition, so whichever comes first, there is one run, and a start that was refused can never happen
-//! later. See "Start" in `runtime/ARCHITECTURE.md`.
+//! A start is a request in the inbox, with the sequence that the id's history must have. The owner of the run appends
+//! the first record under that condition and answers. If no worker is alive to do so, the client appends the record
+//! itself under the same condition, so whichever comes first, there is one run, and a start that was refused can never
+//! happen later. See "Start" in `runtime/ARCHITECTURE.md`.
 
 mod attempt;
 mod builder;

@@ -18,7 +18,8 @@ pub(super) struct LastRun {
 pub(super) enum Verdict {
     /// Ask for a run behind this sequence.
     Ask(u64),
-    /// Nothing: this run is the answer. Or ask, with the sequence that its history had, when there is something to tell it.
+    /// Nothing: this run is the answer. Or ask, with the sequence that its history had, when there is something to tell
+    /// it.
     Use(RunId, u64),
     /// End this run first.
     Terminate(RunId),

@@ -22,7 +22,8 @@ impl Caller {
 }
 
 impl Traced {
-    /// Gives the plan a trace, unless it has one: the caller's, or else that of a span which lasts as long as the start.
+    /// Gives the plan a trace, unless it has one: the caller's, or else that of a span which lasts as long as the
+    /// start.
     pub(super) fn start(caller: &Caller, plan: &mut Plan) -> Self {
         if plan.request.trace.is_some() {
             return Self(None);

@@ -39,8 +39,8 @@ pub enum UpdateError<E> {
         /// How it ended.
         status: Status,
     },
-    /// The run refuses: its validator does, it has no such handler, or the argument does not fit. Nothing of it is in the
-    /// history.
+    /// The run refuses: its validator does, it has no such handler, or the argument does not fit. Nothing of it is in
+    /// the history.
     #[error("workflow {id} refuses the update: {rejection}")]
     Refused {
         /// The workflow id.

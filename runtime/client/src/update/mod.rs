@@ -1,8 +1,8 @@
 //! Asking a run to do something, and hearing what came of it.
 //!
-//! An update is in the run's history when it is *accepted*, and again when its handler has returned. Both are answered to
-//! the sender by plain messages, and both are read from the history when an answer is lost. The sender's id for it makes
-//! it one update however often it is sent to a run.
+//! An update is in the run's history when it is *accepted*, and again when its handler has returned. Both are answered
+//! to the sender by plain messages, and both are read from the history when an answer is lost. The sender's id for it
+//! makes it one update however often it is sent to a run.
 
 mod error;
 mod look;
@@ -119,15 +119,15 @@ impl<R: Returns> Update<R> {
         Self { update, returns: PhantomData }
     }
 
-    /// What the update is called: sent again with the same id to the same run, it is the same update. Default: a generated
-    /// one.
+    /// What the update is called: sent again with the same id to the same run, it is the same update. Default: a
+    /// generated one.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.update.id = Some(id.into());
         self
     }
 
-    /// Sends the update and waits until the run has accepted it, for as long as that takes. To stop waiting is not to take
-    /// it back.
+    /// Sends the update and waits until the run has accepted it, for as long as that takes. To stop waiting is not to
+    /// take it back.
     pub async fn accepted(self) -> Result<UpdateHandle<R>, UpdateError<R::Err>> {
         let sent = self.update.accepted().await.map_err(UpdateError::widen)?;
         Ok(UpdateHandle { update: sent, returns: PhantomData })
@@ -200,7 +200,8 @@ impl<R> UpdateHandle<R> {
 }
 
 impl<R: Returns> UpdateHandle<R> {
-    /// What the handler of the update returned, once it has. Waits for as long as it takes, through restarts of NATS too.
+    /// What the handler of the update returned, once it has. Waits for as long as it takes, through restarts of NATS
+    /// too.
     pub async fn result(&self) -> Result<R::Ok, UpdateError<R::Err>> {
         let outcome = self.update.outcome().await.map_err(UpdateError::widen)?;
         read::<R>(&self.update.id, outcome)

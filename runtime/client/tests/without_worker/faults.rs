@@ -113,8 +113,8 @@ async fn a_termination_that_loses_a_race_goes_behind_the_winner() {
     assert_eq!((status(&last), last.frame.ordinal, last.frame.first_event), (Status::Terminated, 4, 5));
 }
 
-/// How long a start takes to give up, on the test's clock, and with what, when every publish fails. With `sent` the server may
-/// have been sent it before, without an acknowledgement.
+/// How long a start takes to give up, on the test's clock, and with what, when every publish fails. With `sent` the
+/// server may have been sent it before, without an acknowledgement.
 async fn give_up(kind: ErrorKind, sent: bool) -> (Duration, StartError) {
     let fixture = Fixture::new().await;
     let ids = Arc::new(Mutex::new(Vec::new()));

@@ -95,7 +95,8 @@ impl ActivityContext {
         self.info.idempotency_key
     }
 
-    /// Tells that the activity is alive and how far it got. The next attempt can read the details, should this one be lost.
+    /// Tells that the activity is alive and how far it got. The next attempt can read the details, should this one be
+    /// lost.
     ///
     /// Cheap to call often: details are written at most once in a part of the heartbeat timeout, the latest ones win.
     pub fn heartbeat<T: Serialize>(&self, details: &T) {

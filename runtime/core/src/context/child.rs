@@ -74,8 +74,8 @@ impl<S: 'static> Ctx<S> {
         ChildCall::new(self.inner.at.clone(), W::Workflow::NAME, &input)
     }
 
-    /// Starts another workflow by the name of its type alone: one in another language, or one whose code this program does
-    /// not have. Nothing checks that `I`, `T` and `E` are what it takes, returns and fails with.
+    /// Starts another workflow by the name of its type alone: one in another language, or one whose code this program
+    /// does not have. Nothing checks that `I`, `T` and `E` are what it takes, returns and fails with.
     pub fn child_named<I, T, E>(&self, workflow_type: &str, input: &I) -> ChildCall<Named<T, E>>
     where
         I: Serialize + ?Sized,
@@ -176,7 +176,8 @@ impl<W: ChildType> ChildCall<W> {
         self.set(|call| call.options.delay = Some(delay))
     }
 
-    /// A note that the child and everybody who describes it can read. A value that cannot be encoded makes the call fail.
+    /// A note that the child and everybody who describes it can read. A value that cannot be encoded makes the call
+    /// fail.
     pub fn memo<V: Serialize + ?Sized>(self, name: &str, value: &V) -> Self {
         self.try_set(|call| {
             let payload = Payload::encode(value).map_err(|error| format!("the memo {name:?}: {error}"))?;

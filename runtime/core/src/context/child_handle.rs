@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{definition::SignalPort, fault::CallError};
 
-/// A child that the code holds, by however many handles. When the last one goes, so does the child, unless it was detached.
+/// A child that the code holds, by however many handles. When the last one goes, so does the child, unless it was
+/// detached.
 pub(super) struct Hold {
     at: Scoped,
     operation: Cell<Option<Operation>>,
@@ -135,7 +136,8 @@ impl<W: ChildType> Child<W> {
         ChildResult::new(Rc::clone(&self.hold))
     }
 
-    /// Signals it by the signal's name. The message is on its way when this returns; the future tells whether it arrived.
+    /// Signals it by the signal's name. The message is on its way when this returns; the future tells whether it
+    /// arrived.
     #[track_caller]
     pub fn signal<A: Serialize + ?Sized>(&self, name: &str, argument: &A) -> Sent {
         let (workflow_id, queue) = self.target().clone();

@@ -94,8 +94,8 @@ impl<W> ExternalWorkflow<W> {
         self
     }
 
-    /// Signals it by the signal's name. The message is on its way when this returns, and goes on when the future is dropped;
-    /// the future tells whether it is in the other one's history.
+    /// Signals it by the signal's name. The message is on its way when this returns, and goes on when the future is
+    /// dropped; the future tells whether it is in the other one's history.
     #[track_caller]
     pub fn signal<A: Serialize + ?Sized>(&self, name: &str, argument: &A) -> Sent {
         match &self.target {
@@ -104,8 +104,8 @@ impl<W> ExternalWorkflow<W> {
         }
     }
 
-    /// Asks it to cancel itself. The message is on its way when this returns; the future tells whether it is in the other
-    /// one's history.
+    /// Asks it to cancel itself. The message is on its way when this returns; the future tells whether it is in the
+    /// other one's history.
     #[track_caller]
     pub fn cancel(&self, reason: &str) -> Sent {
         match &self.target {

@@ -49,8 +49,8 @@ impl<S: 'static> Ctx<S> {
         self.handle(Some(name), Does::Query(Box::new(move |_, _, input| Payload::encode(&handler(input.decode()?)))));
     }
 
-    /// Takes signals of this name from now on, and those that came before. Each is a task of its own, and the run does not
-    /// end before it unless [`Registered::abandon`] says so.
+    /// Takes signals of this name from now on, and those that came before. Each is a task of its own, and the run does
+    /// not end before it unless [`Registered::abandon`] says so.
     ///
     /// ```
     /// # extern crate highwater_core as highwater;
@@ -75,9 +75,9 @@ impl<S: 'static> Ctx<S> {
         self.handle(Some(name), signal_task(move |ctx, _, argument| handler(ctx, argument), Payload::decode))
     }
 
-    /// Does updates of this name from now on. The validator sees the state and the argument before the update is accepted,
-    /// and refuses it with an error; [`accept`] refuses none. The handler is a task of its own, and what it returns is the
-    /// answer.
+    /// Does updates of this name from now on. The validator sees the state and the argument before the update is
+    /// accepted, and refuses it with an error; [`accept`] refuses none. The handler is a task of its own, and what it
+    /// returns is the answer.
     ///
     /// # Panics
     ///

@@ -92,10 +92,11 @@ impl<S: 'static> Ctx<S> {
         }
     }
 
-    /// Whether the history has become so long that [`continue_as_new`](Self::continue_as_new) is in order. How long that is,
-    /// the worker says; that it is so is in the history, so every replay is told the same at the same place.
+    /// Whether the history has become so long that [`continue_as_new`](Self::continue_as_new) is in order. How long
+    /// that is, the worker says; that it is so is in the history, so every replay is told the same at the same place.
     ///
-    /// A run that does not follow it may go on, until its history is as long as the worker lets one become: then the run fails.
+    /// A run that does not follow it may go on, until its history is as long as the worker lets one become: then the
+    /// run fails.
     ///
     /// ```
     /// # extern crate highwater_core as highwater;
@@ -128,8 +129,8 @@ impl<S: 'static> Ctx<S> {
         Some(decoded.unwrap_or_else(|error| panic!("the memo {name:?} does not fit: {error}")))
     }
 
-    /// Sets what the run can be found by; attributes of other names stay. An error, and nothing set, when they could not be
-    /// searched for or all together would be too large.
+    /// Sets what the run can be found by; attributes of other names stay. An error, and nothing set, when they could
+    /// not be searched for or all together would be too large.
     ///
     /// ```
     /// # extern crate highwater_core as highwater;
@@ -145,8 +146,8 @@ impl<S: 'static> Ctx<S> {
         self.inner.at.shared.upsert_attributes(attributes)
     }
 
-    /// Whether this run goes with a change of the code: `true` for runs that come to this line first after the change was
-    /// deployed, `false` for those whose history has passed it without. What a run is told once it is told always.
+    /// Whether this run goes with a change of the code: `true` for runs that come to this line first after the change
+    /// was deployed, `false` for those whose history has passed it without. What a run is told once it is told always.
     ///
     /// ```
     /// # extern crate highwater_core as highwater;
@@ -163,8 +164,8 @@ impl<S: 'static> Ctx<S> {
     /// # }
     /// ```
     ///
-    /// When no run that went the old way is left, write [`deprecate_patch`](Self::deprecate_patch) and the new way only; when
-    /// none that went through `patched` is left, remove that too.
+    /// When no run that went the old way is left, write [`deprecate_patch`](Self::deprecate_patch) and the new way
+    /// only; when none that went through `patched` is left, remove that too.
     ///
     /// # Panics
     ///

@@ -59,8 +59,8 @@ pub struct Ctx<S = ()> {
     inner: Rc<OnlyInWorkflowCode<S>>,
 }
 
-/// What is behind a [`Ctx`]. One pointer to it is all that keeps a `Ctx` on its thread, so this name, and nothing else, is in
-/// what the compiler says to whoever captures a `Ctx` in a step.
+/// What is behind a [`Ctx`]. One pointer to it is all that keeps a `Ctx` on its thread, so this name, and nothing else,
+/// is in what the compiler says to whoever captures a `Ctx` in a step.
 struct OnlyInWorkflowCode<S> {
     at: Scoped,
     state: Rc<RefCell<S>>,
@@ -95,8 +95,8 @@ impl<S: 'static> Ctx<S> {
         ActivityCall::new(self.inner.at.clone(), &A::DEFAULTS, &input)
     }
 
-    /// Calls an activity by its name alone: one in another language, or one whose code this program does not have. Nothing
-    /// checks that `I`, `T` and `E` are what it takes, returns and fails with. No timeouts are set.
+    /// Calls an activity by its name alone: one in another language, or one whose code this program does not have.
+    /// Nothing checks that `I`, `T` and `E` are what it takes, returns and fails with. No timeouts are set.
     ///
     /// ```
     /// # extern crate highwater_core as highwater;
@@ -119,10 +119,12 @@ impl<S: 'static> Ctx<S> {
         ActivityCall::named(self.inner.at.clone(), name, input)
     }
 
-    /// Runs code in this worker, once, and records what it returned: for something quick that needs no queue of its own.
+    /// Runs code in this worker, once, and records what it returned: for something quick that needs no queue of its
+    /// own.
     ///
-    /// Should the worker end before the result is recorded, the code runs again; [`StepContext::idempotency_key`] is the
-    /// same then. The step begins when it is awaited (or turned into a future by `into_future`, `select!` or `join!`).
+    /// Should the worker end before the result is recorded, the code runs again; [`StepContext::idempotency_key`] is
+    /// the same then. The step begins when it is awaited (or turned into a future by `into_future`, `select!` or
+    /// `join!`).
     ///
     /// ```
     /// # extern crate highwater_core as highwater;
@@ -147,8 +149,8 @@ impl<S: 'static> Ctx<S> {
         self.sleep_until(self.now().after(duration))
     }
 
-    /// Sleeps until a time of the server's clock, which is that of [`now`](Self::now). A time that has passed ends the sleep at
-    /// once.
+    /// Sleeps until a time of the server's clock, which is that of [`now`](Self::now). A time that has passed ends the
+    /// sleep at once.
     #[track_caller]
     pub fn sleep_until(&self, time: Timestamp) -> Sleep {
         Sleep::new(&self.inner.at, time)
@@ -156,7 +158,8 @@ impl<S: 'static> Ctx<S> {
 
     /// Waits for an operation, at most so long; then it is dropped, which cancels it.
     ///
-    /// A request to cancel reaches the operation as it would without a timeout, and is told by what the operation returns.
+    /// A request to cancel reaches the operation as it would without a timeout, and is told by what the operation
+    /// returns.
     ///
     /// ```
     /// # extern crate highwater_core as highwater;
@@ -223,8 +226,8 @@ impl<S: 'static> Ctx<S> {
         self.in_scope(Scope::apart())
     }
 
-    /// A part of the run that can be cancelled by itself: everything made through [`CancelScope::ctx`] ends as cancelled when
-    /// the scope is cancelled, or what this handle belongs to.
+    /// A part of the run that can be cancelled by itself: everything made through [`CancelScope::ctx`] ends as
+    /// cancelled when the scope is cancelled, or what this handle belongs to.
     ///
     /// ```
     /// # extern crate highwater_core as highwater;
@@ -264,7 +267,8 @@ impl<S: 'static> Ctx<S> {
         CancelRequested::new(self.inner.at.clone())
     }
 
-    /// The time, by the server's clock: the same at every replay, and never going back. It stands still between two awaits.
+    /// The time, by the server's clock: the same at every replay, and never going back. It stands still between two
+    /// awaits.
     pub fn now(&self) -> Timestamp {
         self.inner.at.shared.now()
     }
@@ -275,8 +279,9 @@ impl<S: 'static> Ctx<S> {
         Uuid::new_v5(&self.inner.at.shared.run.0, format!("uuid {}", self.inner.at.shared.next_uuid()).as_bytes())
     }
 
-    /// Whether the code is going through its history. Code that acts on it does not match its history. For logging it is not
-    /// needed: events of `tracing` in workflow code are silent then, and stand under a span with the run's ids otherwise.
+    /// Whether the code is going through its history. Code that acts on it does not match its history. For logging it
+    /// is not needed: events of `tracing` in workflow code are silent then, and stand under a span with the run's ids
+    /// otherwise.
     pub fn is_replaying(&self) -> bool {
         self.inner.at.shared.is_replaying()
     }

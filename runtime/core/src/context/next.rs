@@ -25,8 +25,8 @@ impl<W> fmt::Debug for ContinueAsNew<W> {
 }
 
 impl<S: 'static> Ctx<S> {
-    /// Ends this run and starts another of type `W` under the same id with an empty history:
-    /// `return Err(ctx.continue_as_new::<subscription>(next))`. Signals that were not taken go along, and so do memo, search
+    /// Ends this run and starts another of type `W` under the same id with an empty history: `return
+    /// Err(ctx.continue_as_new::<subscription>(next))`. Signals that were not taken go along, and so do memo, search
     /// attributes, timeouts and the parent.
     pub fn continue_as_new<W: Workflow>(&self, input: W::Input) -> Exit<W::Err> {
         self.next_run::<W>(input).exit()
@@ -73,8 +73,8 @@ impl<W: Workflow> ContinueAsNew<W> {
         })
     }
 
-    /// A search attribute of the next run, in the place of one of the same name. One that cannot be searched for fails this
-    /// run.
+    /// A search attribute of the next run, in the place of one of the same name. One that cannot be searched for fails
+    /// this run.
     pub fn attribute(self, name: &str, value: impl Into<AttributeValue>) -> Self {
         self.try_set(|next| {
             next.attributes.insert(name, value);

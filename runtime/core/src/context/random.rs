@@ -9,11 +9,12 @@ use super::Ctx;
 
 /// A generator of numbers for workflow code; made by [`Ctx::random`].
 ///
-/// It implements the traits of `rand_core` 0.10, so everything in `rand` 0.10 works with it. How `rand` makes a range or a
-/// shuffle of its numbers may change with its version, though, and a run that is under way would then do something else: the
-/// methods here never change.
+/// It implements the traits of `rand_core` 0.10, so everything in `rand` 0.10 works with it. How `rand` makes a range
+/// or a shuffle of its numbers may change with its version, though, and a run that is under way would then do something
+/// else: the methods here never change.
 ///
-/// The numbers are fit for jitter and sampling. They can be computed by whoever knows the run id, so they are no secrets.
+/// The numbers are fit for jitter and sampling. They can be computed by whoever knows the run id, so they are no
+/// secrets.
 #[derive(Clone, Debug)]
 pub struct Random {
     // xoshiro256++ by David Blackman and Sebastiano Vigna, https://prng.di.unimi.it
@@ -43,7 +44,8 @@ impl Random {
 
     /// A number from 0 up to, and without, `end`; 0 when `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        // The upper half of the product is as good as even: no number is more likely than another by more than end / 2^64.
+        // The upper half of the product is as good as even: no number is more likely than another by more than end /
+        // 2^64.
         ((u128::from(self.next_u64()) * u128::from(end)) >> 64) as u64
     }
 

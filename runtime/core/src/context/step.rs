@@ -73,8 +73,8 @@ impl<F, E> StepCall<F, E> {
         Self { at, name, code, again: None, policy: RetryPolicy::none(), non_retryable: |_| false }
     }
 
-    /// Runs the code again when it returned an error or panicked, as the policy says; without this there is one attempt.
-    /// The worker waits between the attempts, and a worker that takes the run over begins with the first.
+    /// Runs the code again when it returned an error or panicked, as the policy says; without this there is one
+    /// attempt. The worker waits between the attempts, and a worker that takes the run over begins with the first.
     ///
     /// Every attempt gets a clone of the code, and so of all that it captures.
     ///

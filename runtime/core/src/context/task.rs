@@ -75,8 +75,8 @@ impl<T> Drop for Task<T> {
 }
 
 impl<S: 'static> Ctx<S> {
-    /// Runs code beside this one, on the same thread and in an order that replays. It is polled for the first time after
-    /// all tasks that are there.
+    /// Runs code beside this one, on the same thread and in an order that replays. It is polled for the first time
+    /// after all tasks that are there.
     ///
     /// ```
     /// # extern crate highwater_core as highwater;

@@ -1,8 +1,8 @@
 //! Ways to a workflow whose type is known: what the typed handles that `#[workflow]` makes stand on.
 //!
-//! For a block `impl Cart` the macro writes a trait `CartHandle` with a method for every handler, named as the user's own,
-//! and implements it for everything that is a [`SignalPort`] of `Cart`. What such a method gives is the port's choice: the
-//! client sends at once, a workflow records an operation, a start takes the message along.
+//! For a block `impl Cart` the macro writes a trait `CartHandle` with a method for every handler, named as the user's
+//! own, and implements it for everything that is a [`SignalPort`] of `Cart`. What such a method gives is the port's
+//! choice: the client sends at once, a workflow records an operation, a start takes the message along.
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -201,8 +201,8 @@ impl<S: 'static, A: DeserializeOwned + 'static> Added<'_, S, A> {
         self
     }
 
-    /// Looks at an update before it is accepted; an error refuses it, and its text is what the sender hears. Replay does
-    /// not ask again. Only updates are asked.
+    /// Looks at an update before it is accepted; an error refuses it, and its text is what the sender hears. Replay
+    /// does not ask again. Only updates are asked.
     pub fn validate<E: fmt::Display>(self, validator: impl Fn(&S, &A) -> Result<(), E> + 'static) -> Self {
         if let Does::Update { validate, .. } = &mut self.handler.does {
             *validate = validating(validator);

@@ -1,7 +1,7 @@
 //! What the handler of an update returns: a value, or a `Result`, behind whatever alias.
 //!
-//! Whether a type is a `Result` cannot be asked by a trait that is implemented for every other type too. It can be asked
-//! by a constant: [`Returned<R>`] has an inherent one for a `Result`, which goes before that of the trait
+//! Whether a type is a `Result` cannot be asked by a trait that is implemented for every other type too. It can be
+//! asked by a constant: [`Returned<R>`] has an inherent one for a `Result`, which goes before that of the trait
 //! [`ReturnsPlain`]. The macro writes `UpdateOutput<{ Returned::<R>::FALLIBLE }>`, and the compiler chooses.
 
 use std::{fmt, marker::PhantomData};

@@ -111,8 +111,8 @@ impl<E> CallError<E> {
         }
     }
 
-    /// What is on record of a call that ended in another way than with an error of its own: the message, which for a panic
-    /// tells the place, and what caused it. Of several attempts that of the last.
+    /// What is on record of a call that ended in another way than with an error of its own: the message, which for a
+    /// panic tells the place, and what caused it. Of several attempts that of the last.
     pub fn failure(&self) -> Option<&Failure> {
         match self.last() {
             Self::TimedOut(_, failure)

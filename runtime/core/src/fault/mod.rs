@@ -98,8 +98,8 @@ impl<E, A: Fault> From<CallError<A>> for Exit<E> {
 }
 
 impl<E> Exit<E> {
-    /// For calls whose error is the workflow's own: `ctx.run(Shop::charge, order).await.map_err(Exit::own)?` fails the run
-    /// with that very error, as if the workflow had returned it. A plain `?` notes that a call failed.
+    /// For calls whose error is the workflow's own: `ctx.run(Shop::charge, order).await.map_err(Exit::own)?` fails the
+    /// run with that very error, as if the workflow had returned it. A plain `?` notes that a call failed.
     pub fn own(error: CallError<E>) -> Self
     where
         E: Fault,

@@ -33,8 +33,8 @@ use crate::activity::{ActivityContext, BoxFuture};
 /// }
 /// ```
 pub trait ActivityInterceptor: Send + Sync + 'static {
-    /// Makes an attempt: `next.run(attempt)` goes on to the next interceptor, and in the end to the activity's code. What
-    /// comes back may be changed before it is recorded, and nothing need be called at all.
+    /// Makes an attempt: `next.run(attempt)` goes on to the next interceptor, and in the end to the activity's code.
+    /// What comes back may be changed before it is recorded, and nothing need be called at all.
     ///
     /// A timeout or a cancellation that nobody heeds drops the future where it waits. A panic here is a failed attempt.
     fn attempt<'a>(&'a self, attempt: ActivityAttempt, next: NextAttempt<'a>) -> BoxFuture<'a, Outcome>;

@@ -11,12 +11,12 @@ use crate::run::{Conclusion, Shared};
 
 /// Sees what goes into and comes out of the workflows of a worker, and may change it.
 ///
-/// What comes in was recorded as it came, and is changed for the code only. What goes out is recorded as it is after the
-/// interceptors. Of several, those registered first are nearest to the outside: they see first what comes in and last what
-/// goes out.
+/// What comes in was recorded as it came, and is changed for the code only. What goes out is recorded as it is after
+/// the interceptors. Of several, those registered first are nearest to the outside: they see first what comes in and
+/// last what goes out.
 ///
-/// Interceptors are called at replay as well, and what they change must be the same then: no time but [`RunView::now`], no
-/// randomness, no state that outlives a call. A message may be shown more than once.
+/// Interceptors are called at replay as well, and what they change must be the same then: no time but [`RunView::now`],
+/// no randomness, no state that outlives a call. A message may be shown more than once.
 ///
 /// ```
 /// use highwater_core::intercept::{Outbound, RunView, WorkflowInterceptor};
@@ -187,8 +187,8 @@ impl Shared {
         self.interceptors.chain.iter().map(|interceptor| &**interceptor)
     }
 
-    /// Whether code of the user's may run when an inbound event comes: an interceptor, a handler, or the destructor of what a step
-    /// captured.
+    /// Whether code of the user's may run when an inbound event comes: an interceptor, a handler, or the destructor of
+    /// what a step captured.
     pub(crate) fn may_reach_code(&self, event: &Event) -> bool {
         let for_handlers = matches!(
             event,

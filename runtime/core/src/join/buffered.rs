@@ -13,10 +13,11 @@ use super::children::Children;
 
 /// Has at most `limit` of the operations under way at a time, and gives their outputs in the order of the list.
 ///
-/// An operation is taken from the list, and made, when another has ended. So a list of activity calls encodes no input and
-/// sends nothing before its turn comes. A limit of 0 counts as 1. Dropping this drops what is under way.
+/// An operation is taken from the list, and made, when another has ended. So a list of activity calls encodes no input
+/// and sends nothing before its turn comes. A limit of 0 counts as 1. Dropping this drops what is under way.
 ///
-/// It is a stream, with the methods of `futures::StreamExt`; [`Buffered::collect`] and [`Buffered::try_collect`] need none.
+/// It is a stream, with the methods of `futures::StreamExt`; [`Buffered::collect`] and [`Buffered::try_collect`] need
+/// none.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;
@@ -118,7 +119,8 @@ where
         all
     }
 
-    /// Waits for all values, or for the first error in the order of the list; then the rest is dropped, which cancels it.
+    /// Waits for all values, or for the first error in the order of the list; then the rest is dropped, which cancels
+    /// it.
     pub async fn try_collect<C, T, E>(mut self) -> Result<C, E>
     where
         I::Item: IntoFuture<Output = Result<T, E>>,

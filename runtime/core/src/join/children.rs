@@ -68,7 +68,8 @@ impl<F: Future> Children<F> {
         self.done
     }
 
-    /// Polls those that were woken, in the order of the list, until one ends in a way that ends all; tells whether one did.
+    /// Polls those that were woken, in the order of the list, until one ends in a way that ends all; tells whether one
+    /// did.
     pub(super) fn poll(&mut self, cx: &Context<'_>, ends_all: impl Fn(&F::Output) -> bool) -> bool {
         for index in self.woken.take(cx.waker()) {
             let waker = &self.wakers[index];

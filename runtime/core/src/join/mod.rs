@@ -19,8 +19,8 @@ pub use buffered::{Buffered, buffered, for_each_concurrent};
 
 /// Waits for all of them and gives their outputs in the order of the list.
 ///
-/// All operations are under way before the first is awaited; see [`buffered`] for some at a time. Dropping the future drops
-/// those that have not ended.
+/// All operations are under way before the first is awaited; see [`buffered`] for some at a time. Dropping the future
+/// drops those that have not ended.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;

@@ -37,8 +37,8 @@ impl Beside {
         self.difference.replace(Some((number, code.to_owned())));
     }
 
-    /// The failure with both lists, if it is about a difference in this record; `before` is the number of the event before
-    /// it, and `issued` what the code has asked for beyond the difference.
+    /// The failure with both lists, if it is about a difference in this record; `before` is the number of the event
+    /// before it, and `issued` what the code has asked for beyond the difference.
     pub(super) fn show<'a>(
         &self,
         failure: TaskFailure,

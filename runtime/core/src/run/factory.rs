@@ -92,7 +92,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Has an interceptor see what goes into and out of all of them; those that were added before are nearer to the outside.
+    /// Has an interceptor see what goes into and out of all of them; those that were added before are nearer to the
+    /// outside.
     pub fn intercept(&mut self, interceptor: Arc<dyn WorkflowInterceptor>) {
         self.interceptors = self.interceptors.iter().cloned().chain([interceptor]).collect();
     }

@@ -47,8 +47,9 @@ impl Drop for LocalWait {
 impl Shared {
     /// Runs code of the user's that belongs to this run; a panic comes back as its text.
     ///
-    /// What it tells to `tracing` stands under a span with the run's ids, and while the code only goes through its history,
-    /// nobody hears it: it was told when it happened. That holds for every subscriber, as it is this thread that has none then.
+    /// What it tells to `tracing` stands under a span with the run's ids, and while the code only goes through its
+    /// history, nobody hears it: it was told when it happened. That holds for every subscriber, as it is this thread
+    /// that has none then.
     pub(super) fn run_code<T>(&self, code: impl FnOnce() -> T) -> Result<T, String> {
         Trail::leave(self.last_made.borrow().as_ref());
         let outer = WAITS.replace(Some(Rc::clone(&self.local_waits)));

@@ -60,8 +60,8 @@ impl Mailbox {
         in_order(self.by_name.values().flatten().cloned().chain(unfit))
     }
 
-    /// Those that came since this was last called and that are left, except those whose name is received and those whose
-    /// argument does not fit.
+    /// Those that came since this was last called and that are left, except those whose name is received and those
+    /// whose argument does not fit.
     pub(super) fn newly_left(&mut self, received: impl Fn(&TypeName) -> bool) -> Vec<Signal> {
         let seen = std::mem::replace(&mut self.seen, self.next);
         if seen == self.next {

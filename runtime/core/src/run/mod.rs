@@ -8,12 +8,12 @@
 //! 2. The code is polled until it waits for something that is not there.
 //! 3. The commands it issued are compared with those on record, or become the transition.
 //!
-//! So the code sees events in the batches in which they were recorded. A transition may be cut into several records where
-//! [`may_cut`] says so, and two transitions may not be joined into one record.
+//! So the code sees events in the batches in which they were recorded. A transition may be cut into several records
+//! where [`may_cut`] says so, and two transitions may not be joined into one record.
 //!
-//! What the code does at the same time are tasks: the workflow itself, handlers, what it spawned. They are polled in the
-//! order in which they were made, and only those that were woken. The run ends when the workflow has returned and no handler
-//! is left that it waits for.
+//! What the code does at the same time are tasks: the workflow itself, handlers, what it spawned. They are polled in
+//! the order in which they were made, and only those that were woken. The run ends when the workflow has returned and
+//! no handler is left that it waits for.
 
 mod ask;
 mod beside;

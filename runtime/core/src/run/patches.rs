@@ -1,11 +1,12 @@
 //! Which changes of the code a run goes with.
 //!
-//! Code that asks for a change for the first time at the end of the history goes with it, and that is recorded. Code that
-//! asks at a place which the history has passed goes with the change when it is on record there or before, and otherwise as
-//! it did then. What is answered once stays so for the run.
+//! Code that asks for a change for the first time at the end of the history goes with it, and that is recorded. Code
+//! that asks at a place which the history has passed goes with the change when it is on record there or before, and
+//! otherwise as it did then. What is answered once stays so for the run.
 //!
-//! The record goes before the commands that followed from the answer, in the same record as they, or else in the first of
-//! the records that they were cut into: so replay, which looks through a record before it runs the code, always finds it.
+//! The record goes before the commands that followed from the answer, in the same record as they, or else in the first
+//! of the records that they were cut into: so replay, which looks through a record before it runs the code, always
+//! finds it.
 
 use std::{
     cell::{Cell, RefCell},

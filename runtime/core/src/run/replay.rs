@@ -68,8 +68,8 @@ impl Run {
         Ok(())
     }
 
-    /// After the last record of the history: what the code has asked for and nobody has recorded yet, because its worker
-    /// ended in between. Steps without a result are in it, to be run again.
+    /// After the last record of the history: what the code has asked for and nobody has recorded yet, because its
+    /// worker ended in between. Steps without a result are in it, to be run again.
     pub fn finish_replay(&mut self, time: Timestamp) -> Result<Transition, TaskFailure> {
         self.rest(false);
         self.patches.reach_end();
@@ -186,8 +186,8 @@ fn came_from_outside(closing: &Event) -> bool {
     }
 }
 
-/// Whether the code issued what is on record. Inputs and times may differ: they may depend on data that a deploy changed,
-/// and what is on record counts.
+/// Whether the code issued what is on record. Inputs and times may differ: they may depend on data that a deploy
+/// changed, and what is on record counts.
 fn same_command(recorded: &Event, issued: &Event) -> bool {
     match (recorded, issued) {
         (Event::ActivityScheduled(a), Event::ActivityScheduled(b)) => a.op == b.op && a.name == b.name,

@@ -342,8 +342,8 @@ impl Shared {
         answer()
     }
 
-    /// Drops all that the code holds, each by itself, so that a destructor which panics takes nothing along. What the code
-    /// holds has handles to this, so it would not go by itself.
+    /// Drops all that the code holds, each by itself, so that a destructor which panics takes nothing along. What the
+    /// code holds has handles to this, so it would not go by itself.
     pub(super) fn clear(&self) {
         let dropped = |panic: Result<(), String>| {
             if let Err(panic) = panic {

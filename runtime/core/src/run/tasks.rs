@@ -1,7 +1,7 @@
 //! What a run's code does at the same time: its main future, handlers, spawned tasks.
 //!
-//! They are polled in the order in which they were made, and only those that were woken. So the order is the same at every
-//! replay, however many there are, and one that waits costs nothing.
+//! They are polled in the order in which they were made, and only those that were woken. So the order is the same at
+//! every replay, however many there are, and one that waits costs nothing.
 
 use std::{
     cell::{Cell, RefCell},

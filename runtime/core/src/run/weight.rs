@@ -10,8 +10,8 @@ const FIXED: usize = 100;
 
 /// What an event weighs in a history, in bytes: about as much as it takes there.
 ///
-/// Code may decide by the sum of these, and decides the same at every replay. So this depends on the event alone, not on how
-/// a version encodes it, and what it gives for an event never changes.
+/// Code may decide by the sum of these, and decides the same at every replay. So this depends on the event alone, not
+/// on how a version encodes it, and what it gives for an event never changes.
 pub fn weight(event: &Event) -> usize {
     FIXED
         + match event {

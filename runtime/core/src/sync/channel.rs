@@ -15,7 +15,8 @@ use futures_util::{Stream, future::FusedFuture};
 
 use crate::run::LocalWait;
 
-/// A channel between tasks of one run: any number of senders, one receiver, no limit. What is sent comes out in that order.
+/// A channel between tasks of one run: any number of senders, one receiver, no limit. What is sent comes out in that
+/// order.
 ///
 /// ```
 /// # extern crate highwater_core as highwater;

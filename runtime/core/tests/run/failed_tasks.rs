@@ -36,8 +36,8 @@ async fn race(ctx: Ctx) -> Result<String, Exit> {
     Ok(format!("{winner} at {when}"))
 }
 
-/// The events of a failed task are on record and were not taken. A retry that succeeds may leave no record of itself, so
-/// replay must come to the same without knowing when it was.
+/// The events of a failed task are on record and were not taken. A retry that succeeds may leave no record of itself,
+/// so replay must come to the same without knowing when it was.
 #[test]
 fn the_events_of_a_failed_task_are_taken_by_themselves_before_what_came_later() {
     let registry = registry(race);

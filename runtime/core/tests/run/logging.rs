@@ -48,8 +48,9 @@ impl Log {
 
     /// Hears what this thread tells, as long as what it returns is there.
     fn hear(&self) -> DefaultGuard {
-        // As long as there is one subscriber only, `tracing` asks whichever thread comes first to an event whether anybody wants it, and
-        // remembers the answer: tests beside this one, on threads without a subscriber, would say no.
+        // As long as there is one subscriber only, `tracing` asks whichever thread comes first to an event whether
+        // anybody wants it, and remembers the answer: tests beside this one, on threads without a subscriber, would say
+        // no.
         static EVERYWHERE: Once = Once::new();
         EVERYWHERE.call_once(|| {
             let nowhere = tracing_subscriber::fmt().with_writer(io::sink).finish();

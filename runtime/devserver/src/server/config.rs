@@ -21,8 +21,9 @@ impl Options {
             vec![format!("listen: \"127.0.0.1:{port}\""), format!("ports_file_dir: {}", quoted(ports_dir)?)];
         lines.extend(self.max_payload.map(|bytes| format!("max_payload: {bytes}")));
         lines.push(format!("jetstream {{\n  store_dir: {}", quoted(store_dir)?));
-        // Every namespace reserves some of this for what it may have to keep. By default the server counts with three quarters of
-        // the free disk, and refuses further namespaces when that is promised, however little of it is in use.
+        // Every namespace reserves some of this for what it may have to keep. By default the server counts with three
+        // quarters of the free disk, and refuses further namespaces when that is promised, however little of it is in
+        // use.
         lines.push("  max_file_store: 1TB".into());
         if self.sync_always {
             lines.push("  sync_interval: always".into());

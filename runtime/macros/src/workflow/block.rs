@@ -94,7 +94,8 @@ impl Block {
     fn handler(&mut self, handler: Handler, attribute: &Attribute) -> Result<()> {
         let same = |known: &&Handler| known.kind == handler.kind && known.name == handler.name;
         if let Some(first) = self.handlers.iter().find(same)
-            // Of two that are compiled under conditions perhaps only one is there. If both are, starting a worker tells.
+            // Of two that are compiled under conditions perhaps only one is there. If both are, starting a worker
+            // tells.
             && first.conditions().next().is_none()
             && handler.conditions().next().is_none()
         {

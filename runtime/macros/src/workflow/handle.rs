@@ -17,8 +17,8 @@ use crate::{
     signature::{located, output_type},
 };
 
-/// Methods that a client's handle has itself. They go before those of a trait, so a handler of such a name could be reached
-/// by path only, and whoever wrote `handle.cancel(…)` would do something else than was meant.
+/// Methods that a client's handle has itself. They go before those of a trait, so a handler of such a name could be
+/// reached by path only, and whoever wrote `handle.cancel(…)` would do something else than was meant.
 const OF_CLIENTS: &[&str] = &[
     "addressed",
     "cancel",

@@ -96,10 +96,12 @@ pub enum Event {
     ChildClosed {
         /// Which operation called it.
         op: OpId,
-        /// How it ended. A start that was refused is a failure without a [`ChildStarted`](Self::ChildStarted) before it.
+        /// How it ended. A start that was refused is a failure without a [`ChildStarted`](Self::ChildStarted) before
+        /// it.
         outcome: Outcome,
     },
-    /// A signal or a request to cancel that the code sent to another workflow is in that one's history, or never will be.
+    /// A signal or a request to cancel that the code sent to another workflow is in that one's history, or never will
+    /// be.
     ExternalClosed {
         /// Which operation sent it.
         op: OpId,

@@ -45,8 +45,8 @@ pub struct Started {
     /// Which messages of other runs the run before has taken: see [`Sender`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<Sender>,
-    /// Which requests of other runs to cancel it has taken. A child is started and cancelled under one and the same sender,
-    /// so these are apart.
+    /// Which requests of other runs to cancel it has taken. A child is started and cancelled under one and the same
+    /// sender, so these are apart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_cancels: Vec<Sender>,
     /// The run that started this one as its child.

@@ -1,5 +1,5 @@
-//! What runs ask of each other, through the engine: on subjects that nobody else can publish to, so it is not checked for
-//! forgery.
+//! What runs ask of each other, through the engine: on subjects that nobody else can publish to, so it is not checked
+//! for forgery.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -107,7 +107,8 @@ impl ChildStart {
     }
 }
 
-/// Attributes were checked when the call was made; what a later limit would refuse is left out rather than lose the child.
+/// Attributes were checked when the call was made; what a later limit would refuse is left out rather than lose the
+/// child.
 fn checked(attributes: Attributes) -> Attributes {
     if attributes.check().is_ok() { attributes } else { Attributes::default() }
 }

@@ -119,7 +119,8 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// Whether it tells a run what came of something that it asked for: of no use to any other, and nobody waits for an answer.
+    /// Whether it tells a run what came of something that it asked for: of no use to any other, and nobody waits for an
+    /// answer.
     pub fn is_report(&self) -> bool {
         match self {
             Self::Activity { .. } | Self::Child { .. } | Self::External { .. } => true,
@@ -233,7 +234,8 @@ fn millis(headers: &Headers, name: &str) -> Result<Option<Duration>, Rejection> 
     })
 }
 
-/// The trace context of a message's headers. One that is not valid is none: tracing is not worth refusing a request for.
+/// The trace context of a message's headers. One that is not valid is none: tracing is not worth refusing a request
+/// for.
 pub fn trace(headers: &Headers) -> Option<Trace> {
     Trace::of_headers(headers.get(header::TRACEPARENT)?, headers.get(header::TRACESTATE))
 }
@@ -250,8 +252,8 @@ pub fn reply(headers: &Headers) -> Result<Option<String>, Rejection> {
     ))
 }
 
-/// Whether a stranger may have answers sent there. The owner publishes with its own rights, so a sender may only name an
-/// inbox: a subject whose first token begins with `_INBOX`.
+/// Whether a stranger may have answers sent there. The owner publishes with its own rights, so a sender may only name
+/// an inbox: a subject whose first token begins with `_INBOX`.
 pub fn is_inbox(subject: &str) -> bool {
     let tokens_fine = subject
         .split('.')

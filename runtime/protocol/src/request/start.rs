@@ -148,7 +148,8 @@ impl StartRequest {
         }
     }
 
-    /// The start as a message: headers and body. The body is the input itself unless there is more to say than fits headers.
+    /// The start as a message: headers and body. The body is the input itself unless there is more to say than fits
+    /// headers.
     pub fn message(&self, reply: Option<&str>) -> (Headers, Payload) {
         let body = self.body();
         let millis = |timeout: Option<Duration>| timeout.map(|timeout| timeout.as_millis().to_string());

@@ -103,8 +103,8 @@ impl TestEnvBuilder {
         self
     }
 
-    /// Plays an activity: the closure takes its input and gives what the activity would. Whether the activity is in one of
-    /// the sets does not matter. The last mock of an activity counts.
+    /// Plays an activity: the closure takes its input and gives what the activity would. Whether the activity is in one
+    /// of the sets does not matter. The last mock of an activity counts.
     pub fn mock<P, A, F, Fut>(self, activity: A, play: F) -> Self
     where
         A: ActivityItem<P>,
@@ -133,8 +133,8 @@ impl TestEnvBuilder {
         self.worker(|worker| worker.cached_runs(10_000))
     }
 
-    /// Changes the worker in any way that a [`WorkerBuilder`] can: `.worker(|worker| worker.activity_slots(1))`. It is called
-    /// whenever a worker starts.
+    /// Changes the worker in any way that a [`WorkerBuilder`] can: `.worker(|worker| worker.activity_slots(1))`. It is
+    /// called whenever a worker starts.
     pub fn worker(mut self, change: impl Fn(WorkerBuilder) -> WorkerBuilder + Send + Sync + 'static) -> Self {
         self.pieces.push(Arc::new(change));
         self

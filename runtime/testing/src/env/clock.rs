@@ -42,9 +42,9 @@ pub struct HeldTime {
 
 /// Keeps virtual time from passing until the returned value is dropped.
 ///
-/// Time skips ahead when everything waits, and whoever waits for the world outside (a socket, a child process, a thread of
-/// its own) looks like that. A mock or activity that does so holds the time meanwhile, or its timeouts strike at once.
-/// Blocking activities and `spawn_blocking` hold it by themselves.
+/// Time skips ahead when everything waits, and whoever waits for the world outside (a socket, a child process, a thread
+/// of its own) looks like that. A mock or activity that does so holds the time meanwhile, or its timeouts strike at
+/// once. Blocking activities and `spawn_blocking` hold it by themselves.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {

@@ -29,8 +29,8 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// Everything of a test runs in one thread, and time passes only while all of it waits: then the clock goes to the next
 /// thing that is due, and no further. Who waits for the world outside has to say so, with [`hold_time`].
 ///
-/// The test fails at the end, by [`finish`](Self::finish) or when the environment is dropped, if a history does not fit the
-/// code when it is replayed once more. When the test fails, the histories of all runs are printed.
+/// The test fails at the end, by [`finish`](Self::finish) or when the environment is dropped, if a history does not fit
+/// the code when it is replayed once more. When the test fails, the histories of all runs are printed.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -108,8 +108,8 @@ impl TestEnv {
         self.settle().await;
     }
 
-    /// Lets time pass until the clock shows `at`, and everything that is due by then has happened. Returns at once when it
-    /// does already.
+    /// Lets time pass until the clock shows `at`, and everything that is due by then has happened. Returns at once when
+    /// it does already.
     pub async fn sleep_until(&self, at: Timestamp) {
         self.sleep(at.since(self.now())).await;
     }

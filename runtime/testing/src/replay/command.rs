@@ -16,8 +16,8 @@ const BROKEN: u8 = 1;
 const USAGE: u8 = 2;
 
 impl Replayer {
-    /// Replays the histories in the files and folders that this program's arguments name, and prints what became of each.
-    /// The exit code is 0 when all fit, 1 when some would break or cannot be read, and 2 when there are none.
+    /// Replays the histories in the files and folders that this program's arguments name, and prints what became of
+    /// each. The exit code is 0 when all fit, 1 when some would break or cannot be read, and 2 when there are none.
     ///
     /// This is what `highwater replay` runs, as the program `replay` of the package unless it is told another one. So a
     /// package with workflows has in `src/bin/replay.rs`:

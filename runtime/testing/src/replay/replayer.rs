@@ -117,7 +117,8 @@ impl Replayer {
         files.iter().map(|path| self.replay_file(path)).collect()
     }
 
-    /// Replays the histories of the runs in a namespace that the filter lets through, the latest run of each workflow id.
+    /// Replays the histories of the runs in a namespace that the filter lets through, the latest run of each workflow
+    /// id.
     ///
     /// It goes through the whole history stream; that takes a while where the stream is large.
     ///

@@ -27,7 +27,8 @@ use crate::trace::Traced;
 /// The part of the largest payload that heartbeat details may take, so that they fit beside a failure.
 const HEARTBEAT_PART: usize = 2;
 
-/// A task that this worker has no use for comes back to the queue after this time, and a random part of the spread more.
+/// A task that this worker has no use for comes back to the queue after this time, and a random part of the spread
+/// more.
 const PASS_ON_MIN: Duration = Duration::from_secs(1);
 const PASS_ON_SPREAD: Duration = Duration::from_secs(4);
 
@@ -122,15 +123,16 @@ impl Case<'_> {
         .await;
     }
 
-    /// The attempt's number and what is known from earlier ones; `None` when a later attempt's message exists already, or the
-    /// outcome.
+    /// The attempt's number and what is known from earlier ones; `None` when a later attempt's message exists already,
+    /// or the outcome.
     async fn known(&self, entry: &StateEntry) -> Result<Option<(u32, ActivityState)>, GivenUp> {
         let task = &self.task;
         if self.delivered <= 1 && task.attempt <= 1 {
             return Ok(Some((task.attempt.max(1), ActivityState::default())));
         }
         if self.delivered > 1 {
-            // The worker before may have scheduled the next attempt and ended before it could say that this one is done.
+            // The worker before may have scheduled the next attempt and ended before it could say that this one is
+            // done.
             let any = self.host.broker.subjects().task_any(&task.call.queue, task.run, task.call.op);
             let last = self.lease.insist(|| self.host.broker.last_from_leader(Stream::Tasks, any.clone())).await?;
             if last.is_some_and(|last| last.seq > self.seq) {
@@ -190,7 +192,8 @@ impl Case<'_> {
             );
             return Ok(Verdict::PassOn(state));
         }
-        // The owner may decide that nobody starts it: when the time for that is over, or when the run no longer wants it.
+        // The owner may decide that nobody starts it: when the time for that is over, or when the run no longer wants
+        // it.
         let decided = options.schedule_to_start.is_some() || options.cancellation == ActivityCancellation::Wait;
         if decided && state.start.is_none() && !self.starts_in_time(entry).await? {
             return Ok(Verdict::Drop);

@@ -20,7 +20,8 @@ use crate::backoff::Backoff;
 const TAKE_WAIT: Duration = Duration::from_secs(30);
 /// How long a task may wait here for a slot that another queue of this worker was faster to take.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
-/// How long abandoned attempts have to write down their heartbeat details, and what was said before to reach the server.
+/// How long abandoned attempts have to write down their heartbeat details, and what was said before to reach the
+/// server.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A call for tasks.
@@ -35,9 +36,9 @@ pub(crate) struct ActivityWorker {
 }
 
 impl ActivityWorker {
-    /// Runs the activities of the host's catalog that are called through its queue. `slots` says how many run at once; it is one
-    /// for all queues of a process. Cancel the host's `stop` to have no more tasks taken and end, running attempts after
-    /// `grace` at the latest.
+    /// Runs the activities of the host's catalog that are called through its queue. `slots` says how many run at once;
+    /// it is one for all queues of a process. Cancel the host's `stop` to have no more tasks taken and end, running
+    /// attempts after `grace` at the latest.
     pub(crate) fn new(host: Host, slots: Arc<Semaphore>, grace: Duration) -> Self {
         Self { host: Arc::new(host), slots, grace }
     }
@@ -147,8 +148,8 @@ impl ActivityWorker {
         attempts.shutdown().await;
     }
 
-    /// Waits for the attempts. The server may still answer the last call for tasks meanwhile; to drop the call would make
-    /// each of these deliveries look like an attempt that died.
+    /// Waits for the attempts. The server may still answer the last call for tasks meanwhile; to drop the call would
+    /// make each of these deliveries look like an attempt that died.
     async fn wind_up(&self, attempts: &mut JoinSet<()>, mut taking: Option<Taking>) {
         loop {
             tokio::select! {

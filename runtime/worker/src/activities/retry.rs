@@ -17,8 +17,8 @@ use super::{
     state::StateEntry,
 };
 
-/// Up to this delay a retry is a nak; beyond it a scheduled message, so that waiting retries neither fill the consumer's
-/// pending window nor are lost count of.
+/// Up to this delay a retry is a nak; beyond it a scheduled message, so that waiting retries neither fill the
+/// consumer's pending window nor are lost count of.
 const NAK_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// The part of the largest payload that an error value kept for the next attempt may take.
@@ -76,7 +76,8 @@ impl Retry<'_> {
         }
     }
 
-    /// Writes down how the attempt failed and what its heartbeats carried last. Only a lost task keeps it from going on.
+    /// Writes down how the attempt failed and what its heartbeats carried last. Only a lost task keeps it from going
+    /// on.
     async fn note(&self, failure: Failure, new_message: bool) -> Result<(), Lost> {
         let failure = bounded(failure, self.host.limits.payload_max / FAILURE_PART);
         let details = self.port.unwritten().map(|(_, details)| details);

@@ -1,9 +1,9 @@
 //! Whether an activity has its outcome already.
 //!
-//! A worker publishes the outcome and then lets go of the task, without waiting for the server to confirm that. Should it end in
-//! between, or that message get lost, the task is delivered again though its work is done. So whoever gets a task that was
-//! delivered before looks for the outcome first: in the history, and in the inbox behind what that has consumed. In this order, as
-//! outcomes move from there to here and stay in the inbox for a while longer.
+//! A worker publishes the outcome and then lets go of the task, without waiting for the server to confirm that. Should
+//! it end in between, or that message get lost, the task is delivered again though its work is done. So whoever gets a
+//! task that was delivered before looks for the outcome first: in the history, and in the inbox behind what that has
+//! consumed. In this order, as outcomes move from there to here and stay in the inbox for a while longer.
 
 use futures_util::StreamExt;
 use highwater_broker::{
@@ -27,8 +27,8 @@ enum Told {
     Open,
 }
 
-/// Looks for the outcome, by the leader. `false` where it cannot be found out: an activity runs at least once. An error may do
-/// better later.
+/// Looks for the outcome, by the leader. `false` where it cannot be found out: an activity runs at least once. An error
+/// may do better later.
 pub(super) async fn is_settled(broker: &dyn Broker, task: &ActivityTask) -> Result<bool, Error> {
     match find(broker, task).await {
         Ok(found) => Ok(found),

@@ -104,8 +104,8 @@ impl StateEntry {
     /// Clears the entry of an activity that has its outcome, when there is one as far as is known. `exists` tells that
     /// somebody else wrote it.
     ///
-    /// Who decided about the start in time stays until it expires or the owner deletes it: the owner may yet ask, if its
-    /// timer fires before it reads the outcome.
+    /// Who decided about the start in time stays until it expires or the owner deletes it: the owner may yet ask, if
+    /// its timer fires before it reads the outcome.
     pub(super) async fn clear(&self, exists: bool) {
         let (touched, start, heavy) = {
             let known = self.known.lock().await;

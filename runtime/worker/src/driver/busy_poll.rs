@@ -1,9 +1,12 @@
-//! Busy polling: while the next event is probably near, the worker's thread looks for it again and again instead of sleeping.
+//! Busy polling: while the next event is probably near, the worker's thread looks for it again and again instead of
+//! sleeping.
 //!
-//! A thread that sleeps for the 60 µs in which a server on the same machine stores a record is woken late and with cold caches, and then takes two to four
-//! times as long for what it has to do. Whether staying awake is worth it is told by the waits before, as for virtual processors without work
-//! (<https://docs.kernel.org/virt/kvm/halt-polling.html>): a server that is far away or syncs every record, and requests that come seldom,
-//! make waits long, and the thread sleeps in them as any other. For answers and for requests that is told apart: the former may be near where the latter are not.
+//! A thread that sleeps for the 60 µs in which a server on the same machine stores a record is woken late and with cold
+//! caches, and then takes two to four times as long for what it has to do. Whether staying awake is worth it is told by
+//! the waits before, as for virtual processors without work (<https://docs.kernel.org/virt/kvm/halt-polling.html>): a
+//! server that is far away or syncs every record, and requests that come seldom, make waits long, and the thread sleeps
+//! in them as any other. For answers and for requests that is told apart: the former may be near where the latter are
+//! not.
 
 use std::{num::NonZero, thread, time::Duration};
 
@@ -14,8 +17,8 @@ const CREDIT_MAX: u8 = 8;
 /// How many of them a long one outweighs: no time is spent where fewer than two thirds are short.
 const LONG_WAIT_COST: u8 = 2;
 
-/// With more on their way to the broker, others have their turn while one waits. It is throughput that counts then, and the processor is of more use to the
-/// broker.
+/// With more on their way to the broker, others have their turn while one waits. It is throughput that counts then, and
+/// the processor is of more use to the broker.
 const FEW: usize = 2;
 
 /// What is waited for.
@@ -64,7 +67,8 @@ impl BusyPoll {
         Self::new(Duration::ZERO)
     }
 
-    /// The same as [`new`](Self::new) if others have a processor to run on, within the limits of the process's control group.
+    /// The same as [`new`](Self::new) if others have a processor to run on, within the limits of the process's control
+    /// group.
     pub(super) fn beside_others(window: Duration) -> Self {
         if thread::available_parallelism().is_ok_and(|processors| processors > NonZero::<usize>::MIN) {
             Self::new(window)
@@ -73,7 +77,8 @@ impl BusyPoll {
         }
     }
 
-    /// Whether to look again instead of sleeping, if nothing is there now and so many things are on their way to the broker.
+    /// Whether to look again instead of sleeping, if nothing is there now and so many things are on their way to the
+    /// broker.
     pub(super) fn stays_awake(&self, on_their_way: usize) -> bool {
         match self.wait {
             // Before that is known there is no wait.

@@ -1,8 +1,8 @@
 //! What is on its way to the broker: thousands of calls at once, polled by the driver itself.
 //!
-//! None of them may yield to the runtime: it forgets whom it let wait when the engine leaves it for its chores (`executor/home.rs`).
-//! A task for each would be scheduled twice more for every record, and the calls of one burst would reach the connection
-//! one by one, each with a write of its own. Here they begin together.
+//! None of them may yield to the runtime: it forgets whom it let wait when the engine leaves it for its chores
+//! (`executor/home.rs`). A task for each would be scheduled twice more for every record, and the calls of one burst
+//! would reach the connection one by one, each with a write of its own. Here they begin together.
 
 use std::{
     fmt,

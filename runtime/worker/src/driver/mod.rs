@@ -1,7 +1,8 @@
 //! The driver: performs what the engine decides, and feeds back what came of it.
 //!
-//! One task owns the engine and is never blocked: code of the user's runs beside it or between its turns and answers through channels, and calls to the
-//! broker are polled by it, thousands at once. It must go on being polled: one of them may hold a place in the connection's queue.
+//! One task owns the engine and is never blocked: code of the user's runs beside it or between its turns and answers
+//! through channels, and calls to the broker are polled by it, thousands at once. It must go on being polled: one of
+//! them may hold a place in the connection's queue.
 
 mod busy_poll;
 mod flights;
@@ -41,11 +42,11 @@ use busy_poll::BusyPoll;
 use flights::Flights;
 use readers::{Read, Readers};
 
-/// How much may be at work before nothing more is read. Each event takes about 10 KiB while its run is at work, and what a burst
-/// took the allocator keeps. Runs that wait for a step, or for what is still to be read, do not count.
+/// How much may be at work before nothing more is read. Each event takes about 10 KiB while its run is at work, and
+/// what a burst took the allocator keeps. Runs that wait for a step, or for what is still to be read, do not count.
 const BACKLOG_MAX: usize = 2_048;
-/// Messages handled in one go before anything else gets its turn, above all the connection: with larger bursts this thread and the
-/// server wait for each other in turns, which cost a tenth of the throughput at 512 runs at once.
+/// Messages handled in one go before anything else gets its turn, above all the connection: with larger bursts this
+/// thread and the server wait for each other in turns, which cost a tenth of the throughput at 512 runs at once.
 const BURST_MAX: usize = 64;
 /// What is on its way gets its turn after so many other things at the latest.
 const FLIGHTS_EVERY: usize = 32;
@@ -234,7 +235,8 @@ impl Driver {
         }
     }
 
-    /// What has come in. Flights begin together when all else is done, but no stream of questions keeps them on the ground.
+    /// What has come in. Flights begin together when all else is done, but no stream of questions keeps them on the
+    /// ground.
     fn come_in(&mut self, flights_first: bool) -> Option<Input> {
         let landed = if flights_first { self.flights.try_next() } else { None };
         landed

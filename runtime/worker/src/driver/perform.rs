@@ -100,8 +100,8 @@ impl Driver {
         }
     }
 
-    /// Takes queries for the queues that this worker serves. Every worker of a queue hears them, and only the owner of the
-    /// partition answers: whoever has lost it does not know it as its own any more.
+    /// Takes queries for the queues that this worker serves. Every worker of a queue hears them, and only the owner of
+    /// the partition answers: whoever has lost it does not know it as its own any more.
     pub(super) fn subscribe_queries(&mut self) {
         for (index, queue) in self.queues.iter().enumerate() {
             let (broker, answer, queue) = (Arc::clone(&self.broker), self.answer.clone(), queue.clone());

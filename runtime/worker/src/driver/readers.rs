@@ -61,8 +61,9 @@ impl Readers {
         self.receive.try_recv().ok()
     }
 
-    /// Changes the partitions; `from` tells how far each has been read. What the readers before have left in the channel is
-    /// read again: of a partition that was lost and is back, it would be the later part without the earlier one.
+    /// Changes the partitions; `from` tells how far each has been read. What the readers before have left in the
+    /// channel is read again: of a partition that was lost and is back, it would be the later part without the earlier
+    /// one.
     pub(super) fn change(
         &mut self,
         change: impl FnOnce(&mut BTreeSet<UnitId>) -> bool,

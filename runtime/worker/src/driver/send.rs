@@ -79,8 +79,8 @@ async fn send_task(broker: &dyn Broker, key: &Key, task: Box<ActivityTask>, seen
     }
 }
 
-/// What became of a task if it was sent before. A worker publishes the outcome before it lets go of the task. So when the task is
-/// not there, either it was never sent or its outcome is in the inbox by now.
+/// What became of a task if it was sent before. A worker publishes the outcome before it lets go of the task. So when
+/// the task is not there, either it was never sent or its outcome is in the inbox by now.
 async fn sent_before(broker: &dyn Broker, key: &Key, task: &ActivityTask, seen: u64) -> Option<Sent> {
     let (queue, run, op) = (&task.call.queue, task.run, task.call.op);
     if matches!(find_task(broker, run, op, queue).await, Ok(Some(_))) {
@@ -152,8 +152,8 @@ async fn cancel(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) ->
     Sent::Cancelled
 }
 
-/// Tells the activity's worker that the run wants it to end. Whoever writes first decides whether there is one: this process,
-/// or the worker that takes the task.
+/// Tells the activity's worker that the run wants it to end. Whoever writes first decides whether there is one: this
+/// process, or the worker that takes the task.
 async fn cancel_and_wait(broker: &dyn Broker, run: RunId, op: OpId, queue: &QueueName) -> Sent {
     let decided = change_state(broker, run, op, |state| {
         state.cancel_requested = true;

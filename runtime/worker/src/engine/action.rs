@@ -24,8 +24,8 @@ use crate::executor::Job;
 /// Something to be done. Those with a key and a generation are answered with an input that carries the same.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Read a history: its end from the leader, and all of its last run when that goes on or `all` is wanted; with `left`
-    /// also what the run that it continues left behind.
+    /// Read a history: its end from the leader, and all of its last run when that goes on or `all` is wanted; with
+    /// `left` also what the run that it continues left behind.
     Load { key: Key, generation: u64, all: bool, left: bool },
     /// Give a job to a workflow thread.
     Job(Job),
@@ -56,8 +56,8 @@ pub(crate) enum Action {
 /// What a record asks for.
 #[derive(Debug)]
 pub(crate) enum Send {
-    /// An activity's task. With `verify` it may have been sent before, and is sent only if it is not there and no outcome waits
-    /// in the inbox behind `seen`, which is how far the run has consumed that.
+    /// An activity's task. With `verify` it may have been sent before, and is sent only if it is not there and no
+    /// outcome waits in the inbox behind `seen`, which is how far the run has consumed that.
     Task { task: Box<ActivityTask>, seen: u64, verify: bool },
     /// A durable timer.
     Timer { unit: UnitId, run: RunId, timer: TimerId, at: Timestamp },

@@ -25,8 +25,8 @@ pub(super) struct RunEnd {
 }
 
 impl RunEnd {
-    /// The limits of a run that began at `started_at`. The wait before its code begins does not count as time that the run
-    /// takes, but it does as time that the whole chain takes.
+    /// The limits of a run that began at `started_at`. The wait before its code begins does not count as time that the
+    /// run takes, but it does as time that the whole chain takes.
     pub(super) fn of(started: &Started, started_at: Timestamp) -> Option<Self> {
         let begins = started.delay_until.map_or(started_at, |until| until.max(started_at));
         let run = started.run_timeout.map(|timeout| Self { at: begins.after(timeout), kind: TimeoutKind::Run });

@@ -94,7 +94,8 @@ impl Engine {
         }
     }
 
-    /// Lets a child of a run that has ended live on: it has to be there for that, and to hear what the run said to it last.
+    /// Lets a child of a run that has ended live on: it has to be there for that, and to hear what the run said to it
+    /// last.
     fn leave_child(
         &mut self,
         key: &Key,
@@ -113,8 +114,8 @@ impl Engine {
         }
     }
 
-    /// A child has begun that should not have: a start was sent again by an owner that did not know yet that the run had ended,
-    /// or that the child was refused.
+    /// A child has begun that should not have: a start was sent again by an owner that did not know yet that the run
+    /// had ended, or that the child was refused.
     pub(super) fn end_stray(&mut self, key: &Key, slot: &mut Slot, of: RunId, report: &ChildReport) {
         let Some((run, Some(started))) = slot.known().map(|tip| (tip.frame.run, tip.started.clone())) else { return };
         let closed = slot.known().is_some_and(KnownTip::is_closed);
@@ -148,8 +149,8 @@ impl Engine {
         waits_to_hear(slot, report.op).then_some(event)
     }
 
-    /// What it means that a message can never be sent. It may have been sent before all the same, by an owner that could not
-    /// say so any more, and be answered.
+    /// What it means that a message can never be sent. It may have been sent before all the same, by an owner that
+    /// could not say so any more, and be answered.
     pub(super) fn undelivered_event(slot: &Slot, event: &Event) -> Option<Event> {
         let waits = match event {
             Event::ChildClosed { op, .. } => slot.open.children.get(op).is_some_and(|child| !child.started),
@@ -264,8 +265,8 @@ pub(super) fn is_start(report: &ChildReport) -> bool {
     report.state == ChildState::Started
 }
 
-/// Whether a request that is meant for a certain run is for the one at `tip`. Other runs know a child by its first run, and
-/// mean whichever of its chain goes on.
+/// Whether a request that is meant for a certain run is for the one at `tip`. Other runs know a child by its first run,
+/// and mean whichever of its chain goes on.
 pub(super) fn is_meant(tip: &KnownTip, item: &RequestItem, meant: RunId) -> bool {
     is_of(tip, if item.internal { Meant::Chain(meant) } else { Meant::Run(meant) })
 }

@@ -35,8 +35,8 @@ impl Engine {
         self.actions.push(Action::Announce { key: key.clone(), reply });
     }
 
-    /// The last events of a run that another one takes the place of. What it asked for its own sake in them is not sent any
-    /// more; what is for others is.
+    /// The last events of a run that another one takes the place of. What it asked for its own sake in them is not sent
+    /// any more; what is for others is.
     pub(super) fn end_with(
         &mut self,
         key: &Key,

@@ -68,8 +68,8 @@ impl Engine {
         self.append_next(key, slot);
     }
 
-    /// Cuts a transition into as many records as the server's message size asks for: inbound events first, so that every
-    /// prefix replays.
+    /// Cuts a transition into as many records as the server's message size asks for: inbound events first, so that
+    /// every prefix replays.
     fn draft(&self, slot: &mut Slot, events: Vec<Event>, time: Timestamp, continues: Option<Starting>) {
         let mut pieces: Vec<Vec<Event>> = vec![Vec::with_capacity(events.len())];
         let mut size = 0;
@@ -100,8 +100,8 @@ impl Engine {
         }
     }
 
-    /// Records that the code would not take its events. They are consumed all the same: the run holds nobody back, and the
-    /// durable retry wakes it after a deploy.
+    /// Records that the code would not take its events. They are consumed all the same: the run holds nobody back, and
+    /// the durable retry wakes it after a deploy.
     pub(super) fn task_failed(&mut self, key: &Key, slot: &mut Slot, failure: Failure) {
         slot.live = false;
         let failure = self.explain(slot, failure);
@@ -210,8 +210,8 @@ impl Engine {
         };
         slot.stage = Stage::Appending;
         if slot.cancelling > 0 || draft.continues.is_some() && slot.sending > 0 {
-            // A takeover sends again what the run before the present one left unsent, and what earlier ones did it cannot know.
-            // Of the cancellations of a run it knows those of the last record.
+            // A takeover sends again what the run before the present one left unsent, and what earlier ones did it
+            // cannot know. Of the cancellations of a run it knows those of the last record.
             slot.batch.drafts.push_front(draft);
             return;
         }
@@ -283,8 +283,8 @@ impl Engine {
         self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record: new, expect });
     }
 
-    /// Whether the next run would hide one from takeovers that nobody knows to have sent all it had to: they look back at
-    /// one run only.
+    /// Whether the next run would hide one from takeovers that nobody knows to have sent all it had to: they look back
+    /// at one run only.
     fn hides_another(slot: &Slot) -> bool {
         !slot.confirmed && slot.known().is_some_and(follows_another)
     }

@@ -1,4 +1,5 @@
-//! What records ask for: tasks, timers, cancellations. Sent after the commit, and again when nobody knows whether it was.
+//! What records ask for: tasks, timers, cancellations. Sent after the commit, and again when nobody knows whether it
+//! was.
 
 use std::time::Duration;
 
@@ -113,7 +114,8 @@ impl Engine {
                 self.post_externals(key, slot, run, &started, externals);
             }
             if slot.is_wanted_anew() {
-                // Its starter heard of the end long ago, or reads of it: an answer now could be taken for the next run's.
+                // Its starter heard of the end long ago, or reads of it: an answer now could be taken for the next
+                // run's.
                 self.wind_up(key, slot);
             } else {
                 self.announce(key, slot);
@@ -140,8 +142,8 @@ impl Engine {
         self.post_again(key, slot);
     }
 
-    /// Sends again what the last record asked for and what is not open any more. No record is made before the cancellations of
-    /// the one before are sent, so there is no need to look further back.
+    /// Sends again what the last record asked for and what is not open any more. No record is made before the
+    /// cancellations of the one before are sent, so there is no need to look further back.
     fn repeat_last(&mut self, key: &Key, slot: &mut Slot, run: RunId, status: Status) {
         let now = self.time();
         let last = slot.history.iter().rev().find(|(_, events)| !events.is_empty());
@@ -167,8 +169,8 @@ impl Engine {
         }
     }
 
-    /// Tells whoever has an activity, or takes it later, that it is not wanted. Nothing is known of that once the next record
-    /// stands behind, so that one waits.
+    /// Tells whoever has an activity, or takes it later, that it is not wanted. Nothing is known of that once the next
+    /// record stands behind, so that one waits.
     pub(super) fn cancel_activity(&mut self, key: &Key, slot: &mut Slot, run: RunId, op: OpId, queue: QueueName) {
         slot.cancelling += 1;
         self.send(key, slot, Send::CancelActivity { run, op, queue, wait: false });
@@ -182,7 +184,8 @@ impl Engine {
         let Some((run, mark)) = slot.known().map(|tip| (tip.frame.run, tip.frame.marks.inbox.seq)) else { return };
         // A run that continued as this one numbered its operations for itself.
         slot.verify.retain(|(_, of, _)| *of == run);
-        // An outcome that changed nothing leaves no mark, and one that the owner before was done with does not come again.
+        // An outcome that changed nothing leaves no mark, and one that the owner before was done with does not come
+        // again.
         let waits = slot.pending.iter().any(|item| matches!(item, Item::Request(_)));
         if !waits && let Some(unit) = self.units.get(&slot.unit) {
             let passed = slot.verify.iter().map(|(seq, ..)| *seq).filter(|seq| unit.inbox.has_passed(*seq)).max();

@@ -1,7 +1,7 @@
 //! How long histories become: who is warned, who is told, and what ends when nothing helps.
 //!
-//! The figures are of the records and nothing else, so every owner of a run finds the same ones. That the code was told is
-//! an event, so it is told once, and every replay tells it at the same place.
+//! The figures are of the records and nothing else, so every owner of a run finds the same ones. That the code was told
+//! is an event, so it is told once, and every replay tells it at the same place.
 
 use highwater_core::run::weight;
 use highwater_protocol::{
@@ -71,8 +71,8 @@ impl Engine {
         }
     }
 
-    /// Ends an open run whose history is too long, and says whether it is one. Its code was told before, unless it takes
-    /// nothing. No other run follows by the retry policy: it would most likely do the same again.
+    /// Ends an open run whose history is too long, and says whether it is one. Its code was told before, unless it
+    /// takes nothing. No other run follows by the retry policy: it would most likely do the same again.
     pub(super) fn fail_too_long(&mut self, key: &Key, slot: &mut Slot) -> bool {
         let Length { size, suggested } = slot.length;
         let maximum = self.history_limits.maximum;

@@ -168,7 +168,8 @@ impl Engine {
             self.stuck_before(key, slot, &last);
             return;
         }
-        // A record of a blocked run without events only moves marks. To the code an empty record is a retry that succeeded.
+        // A record of a blocked run without events only moves marks. To the code an empty record is a retry that
+        // succeeded.
         let moves_marks =
             |record: &StoredRecord, events: &[Event]| events.is_empty() && record.status() == Some(Status::Blocked);
         let history = slot.history.drain(..).filter(|(record, events)| !moves_marks(record, events));

@@ -45,8 +45,8 @@ impl Meaning {
 }
 
 impl Engine {
-    /// Whether an item is a retry that a later one has taken the place of. Every failure arms one that fires twice, by the
-    /// clock and by the server: if each counted, they would double with every failure.
+    /// Whether an item is a retry that a later one has taken the place of. Every failure arms one that fires twice, by
+    /// the clock and by the server: if each counted, they would double with every failure.
     pub(super) fn is_past_retry(slot: &Slot, item: &Item) -> bool {
         let Some(tip) = slot.known() else { return false };
         let (run, timer) = match item {
@@ -114,8 +114,8 @@ impl Engine {
                 Meaning::Nothing
             }
             TimerId::Delay if slot.open.delay.is_some() => Meaning::event(Event::DelayPassed),
-            // A retry needs no event: the run was built again before it got here, or when the clock told of it before, and
-            // then what followed may be missing. A run timeout never gets here.
+            // A retry needs no event: the run was built again before it got here, or when the clock told of it before,
+            // and then what followed may be missing. A run timeout never gets here.
             _ => passed,
         }
     }

@@ -1,7 +1,8 @@
 //! The engine: decides everything and does nothing.
 //!
-//! [`Engine::handle`] takes what happened and returns what is to be done about it. It does no I/O and starts no task; the
-//! driver performs the actions and feeds the outcomes back. So the same decisions run over NATS and in a simulation.
+//! [`Engine::handle`] takes what happened and returns what is to be done about it. It does no I/O and starts no task;
+//! the driver performs the actions and feeds the outcomes back. So the same decisions run over NATS and in a
+//! simulation.
 //!
 //! The life of an event: it is *read* (its partition notes it as open), waits in its run's slot, is *consumed* by a
 //! transition whose record is appended, what the record asks for is *sent*, and when the run is quiescent the event is
@@ -397,7 +398,8 @@ impl Engine {
         }
     }
 
-    /// Changes a slot and lets its run go on. Outcomes for a slot that is gone, or that was reset since, concern nobody.
+    /// Changes a slot and lets its run go on. Outcomes for a slot that is gone, or that was reset since, concern
+    /// nobody.
     fn with(&mut self, key: &Key, generation: Option<u64>, change: impl FnOnce(&mut Self, &mut Slot)) {
         let Some((own, mut slot)) = self.slots.remove_entry(key) else { return };
         let before = slot.load();
@@ -522,8 +524,9 @@ impl Engine {
     }
 }
 
-/// Whether an event of a queue is in its run's history. Marks say nothing about other queues than the run's. One that waits
-/// may be passed by a mark all the same: whether it counted or is to be refused is not known before it had its turn.
+/// Whether an event of a queue is in its run's history. Marks say nothing about other queues than the run's. One that
+/// waits may be passed by a mark all the same: whether it counted or is to be refused is not known before it had its
+/// turn.
 fn recorded(slots: &HashMap<Key, Box<Slot>>, queue: &QueueName, source: Source, key: &Key, seq: u64) -> bool {
     let Some(slot) = slots.get(key) else { return false };
     let of_source = |item: &Item| item.position().filter(|at| at.source == source).map(|at| at.mark.seq);

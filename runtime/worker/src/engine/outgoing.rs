@@ -1,7 +1,8 @@
 //! What runs send to each other: through the other one's inbox, durably, and again when nobody knows whether it was.
 //!
-//! The messages of one run to one workflow id go out one at a time, each behind the acknowledgement of the one before. So
-//! they are read in the order in which they were sent, and a repeat that a takeover causes is recognised by the receiver.
+//! The messages of one run to one workflow id go out one at a time, each behind the acknowledgement of the one before.
+//! So they are read in the order in which they were sent, and a repeat that a takeover causes is recognised by the
+//! receiver.
 
 use highwater_protocol::{
     Event, Failure, Key, QueueName, RunId, Started,

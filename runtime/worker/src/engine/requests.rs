@@ -61,7 +61,8 @@ impl Engine {
         let Some(Item::Request(request)) = slot.pending.front() else { return Next::Wait };
         let Ask::Start(start) = &request.request.ask else { return Next::Wait };
         if start.run.is_some_and(|meant| is_meant(tip, request, meant)) {
-            // The starter has written the first record itself, as nobody answered it; or a child's start was sent again.
+            // The starter has written the first record itself, as nobody answered it; or a child's start was sent
+            // again.
             let item = slot.pending.pop_front().expect("it was there");
             self.answer_accepted(slot, &item, run);
             slot.take(&item);
@@ -111,14 +112,15 @@ impl Engine {
             slot.suspect |= !slot.confirmed;
             return Next::Again;
         }
-        // A run that wants a child under its own id is refused while it goes on, so what comes later is a repeat as well.
+        // A run that wants a child under its own id is refused while it goes on, so what comes later is a repeat as
+        // well.
         let of_itself = request.request.origin.as_ref().is_some_and(|o| o.workflow_id == request.request.workflow_id);
         if of_itself || is_repeated(slot, request) {
             slot.take(&item);
             return Next::Again;
         }
-        // Marks are those of the run's queue. A start on another one, older than them, may be one that was taken before that
-        // run: nobody knows, and twice would be worse than not at all.
+        // Marks are those of the run's queue. A start on another one, older than them, may be one that was taken before
+        // that run: nobody knows, and twice would be worse than not at all.
         let overtaken = self.is_foreign(tip, &item) && request.message.seq <= tip.mark(Source::Inbox).seq;
         let allowed = match start.id_reuse {
             _ if overtaken => false,
@@ -139,8 +141,8 @@ impl Engine {
             return Next::Again;
         }
         if !slot.confirmed {
-            // What the owner before left unsent of the run that has ended comes first, and what that had taken of others is to
-            // be remembered: the end of it alone does not tell.
+            // What the owner before left unsent of the run that has ended comes first, and what that had taken of
+            // others is to be remembered: the end of it alone does not tell.
             slot.pending.push_front(item);
             slot.suspect = true;
             return Next::Again;
@@ -168,8 +170,8 @@ impl Engine {
         tip.queue.as_ref().is_some_and(|queue| self.queues.get(position.unit.queue) != Some(queue))
     }
 
-    /// A run is at home in the partition of its queue, even when what it was loaded for came in on another one. Nobody is
-    /// told anything about it where it is not.
+    /// A run is at home in the partition of its queue, even when what it was loaded for came in on another one. Nobody
+    /// is told anything about it where it is not.
     pub(super) fn settle_unit(&mut self, key: &Key, slot: &mut Slot) {
         let Some(queue) = slot.known().and_then(|tip| tip.queue.clone()) else { return };
         if self.queues.get(slot.unit.queue) == Some(&queue) {
@@ -250,8 +252,8 @@ impl Engine {
     }
 }
 
-/// Whether a child's start was sent again when the child had ended and its id was used by another run. Who asked has been
-/// told, since nothing begins under an id before all is said about the run before.
+/// Whether a child's start was sent again when the child had ended and its id was used by another run. Who asked has
+/// been told, since nothing begins under an id before all is said about the run before.
 fn is_repeated(slot: &Slot, item: &RequestItem) -> bool {
     let origin = item.request.origin.as_ref();
     origin.is_some_and(|origin| slot.open.has_taken(Sender { run: origin.run, op: origin.op }))

@@ -102,7 +102,8 @@ pub(super) struct KnownTip {
     pub(super) workflow_type: Option<TypeName>,
     /// How often in a row the workflow task failed.
     pub(super) failures: u32,
-    /// The ordinal of the record that says that the task failed, for a blocked run: the retry that it armed is the one that counts.
+    /// The ordinal of the record that says that the task failed, for a blocked run: the retry that it armed is the one
+    /// that counts.
     pub(super) retry: Option<u64>,
     /// How far the run's first record consumed the inbox: the sequence of its start, unless it continued from another.
     pub(super) began: Option<u64>,
@@ -158,7 +159,8 @@ pub(super) struct Batch {
     pub(super) after: After,
     /// Updates among the items that the code refuses.
     pub(super) refused: Vec<(UpdateId, Rejection)>,
-    /// Something among the items changes nothing but the marks, and those have to be recorded before its sender is told.
+    /// Something among the items changes nothing but the marks, and those have to be recorded before its sender is
+    /// told.
     pub(super) moves_marks: bool,
 }
 
@@ -334,8 +336,8 @@ impl Slot {
             && !self.suspect
     }
 
-    /// How much of this process's room it takes that comes free by itself. What waits for a step, or for something that is still
-    /// to be read, does not count: it must not keep the rest from being read.
+    /// How much of this process's room it takes that comes free by itself. What waits for a step, or for something that
+    /// is still to be read, does not count: it must not keep the rest from being read.
     pub(super) fn load(&self) -> usize {
         let at_work = if self.stage == Stage::Idle { 0 } else { 1 + self.batch.items.len() };
         at_work + self.pending.len() + self.sending

@@ -131,8 +131,8 @@ fn verdict(key: &Key, tip: &KnownTip, open: &OpenOperations, item: &RequestItem)
             Code::NotFound,
             format!("run {run} of workflow {key} began after this came, and none went on before it"),
         ),
-        // A run waits for the answer, so it gets one. What an earlier run took of others is remembered, unless the id was used
-        // again; what it was asked to end has ended.
+        // A run waits for the answer, so it gets one. What an earlier run took of others is remembered, unless the id
+        // was used again; what it was asked to end has ended.
         Ask::Start(_) if item.request.origin.is_some() => {
             reject(Code::AlreadyUsed, format!("workflow {key} was used by another run"))
         }

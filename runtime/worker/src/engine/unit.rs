@@ -1,4 +1,5 @@
-//! One partition of a queue, as its owner knows it: how far it was read, and which events still need the owner's memory.
+//! One partition of a queue, as its owner knows it: how far it was read, and which events still need the owner's
+//! memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 

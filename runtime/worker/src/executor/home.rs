@@ -1,8 +1,8 @@
 //! The engine's own thread, its *home*, on which workflow code runs between the engine's turns.
 //!
-//! An event goes from the connection to the engine, to the code, and back. On one thread none of that wakes another one,
-//! which would take longer than all of the work. The thread has an async runtime for the connection and the engine, and
-//! leaves it for the code: so code finds no runtime, and fails at the line that wants one.
+//! An event goes from the connection to the engine, to the code, and back. On one thread none of that wakes another
+//! one, which would take longer than all of the work. The thread has an async runtime for the connection and the
+//! engine, and leaves it for the code: so code finds no runtime, and fails at the line that wants one.
 //!
 //! Code that takes long must not keep the engine from its leases and its other work. A second thread, the *substitute*,
 //! takes the engine's turns meanwhile. It gives them back when the code is done, as runs cannot move to another thread.
@@ -212,7 +212,8 @@ impl Home {
         }
     }
 
-    /// Takes the engine, and waits for it while the substitute has it. Nothing when the thread is not the home any more.
+    /// Takes the engine, and waits for it while the substitute has it. Nothing when the thread is not the home any
+    /// more.
     fn take(&self, number: u64) -> Option<Engine> {
         let mut seat = self.lock();
         loop {

@@ -1,8 +1,8 @@
 //! Where the user's workflow code runs: one run always on the same thread, without a tokio context.
 //!
-//! That is the engine's own thread ([`home`]) unless the worker is given threads of their own for it ([`threads`]). Nothing
-//! can stop code that never returns, so a watchdog looks at what each thread is at: one that stays too long is abandoned, a
-//! new one takes its place, and the engine rebuilds the runs there.
+//! That is the engine's own thread ([`home`]) unless the worker is given threads of their own for it ([`threads`]).
+//! Nothing can stop code that never returns, so a watchdog looks at what each thread is at: one that stays too long is
+//! abandoned, a new one takes its place, and the engine rebuilds the runs there.
 
 mod busy;
 mod home;
@@ -130,8 +130,9 @@ impl Executor {
         Self::Threads(Threads::start(threads, setup, None))
     }
 
-    /// Starts one thread that is waited for after every job: an async runtime whose clock is virtual must not find itself
-    /// idle, and let time pass, while code runs. One that takes longer than `timeout`, in real time, is abandoned.
+    /// Starts one thread that is waited for after every job: an async runtime whose clock is virtual must not find
+    /// itself idle, and let time pass, while code runs. One that takes longer than `timeout`, in real time, is
+    /// abandoned.
     pub(crate) fn start_in_step(timeout: Duration, setup: Setup) -> Self {
         Self::Threads(Threads::start(1, setup, Some(timeout)))
     }

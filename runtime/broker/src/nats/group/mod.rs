@@ -5,8 +5,9 @@
 //! here: while a flight of messages is under way, what comes in collects, and goes out together when there is a place
 //! again. Nothing waits for a clock.
 //!
-//! Nobody here needs the atomicity. It is only used the other way round: a batch that was refused has left nothing behind,
-//! so it is taken apart and its parts are tried again, down to single messages. Whoever loses a CAS loses it alone.
+//! Nobody here needs the atomicity. It is only used the other way round: a batch that was refused has left nothing
+//! behind, so it is taken apart and its parts are tried again, down to single messages. Whoever loses a CAS loses it
+//! alone.
 //!
 //! What holds for every publish holds for those in batches:
 //!
@@ -46,8 +47,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Group {
     link: Arc<Link>,
-    /// What the subjects begin with, and who commits them. What is queued there has somebody waiting for it, for no longer
-    /// than an answer may take, so the callers are the limit.
+    /// What the subjects begin with, and who commits them. What is queued there has somebody waiting for it, for no
+    /// longer than an answer may take, so the callers are the limit.
     committers: Vec<(String, UnboundedSender<Item>)>,
 }
 

@@ -25,13 +25,14 @@ struct Update<'a>(&'a Map<String, Value>);
 
 impl NatsConnection {
     /// Turns group commit on or off in a namespace that exists. Processes that have it open go on as they were until
-    /// they open it again: turned on they publish as before, turned off they see that batches are refused. To turn it on
-    /// where it is on gives the streams back what allows it.
+    /// they open it again: turned on they publish as before, turned off they see that batches are refused. To turn it
+    /// on where it is on gives the streams back what allows it.
     ///
     /// # Errors
     ///
-    /// As [`open_namespace`](Self::open_namespace); also [`NamespaceError::GroupCommit`] where the server is too old, and
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when somebody else changes the settings at the same time.
+    /// As [`open_namespace`](Self::open_namespace); also [`NamespaceError::GroupCommit`] where the server is too old,
+    /// and [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when somebody else changes the settings at the same
+    /// time.
     pub async fn set_group_commit(&self, namespace: &Namespace, on: bool) -> Result<NatsBroker, NamespaceError> {
         self.setting_group_commit(namespace, on).await
     }

@@ -64,8 +64,8 @@ pub(super) fn compare(before: &Value, now: &Value) -> Vec<Compared> {
     rows(now).iter().filter_map(|now| Some(compare_row(&same(now)?, now))).collect()
 }
 
-/// What is compared of a row: what it is called, where it stands, and where that stands of which the spread is known. A part of
-/// the pattern's spreads with both.
+/// What is compared of a row: what it is called, where it stands, and where that stands of which the spread is known. A
+/// part of the pattern's spreads with both.
 const COMPARED: [(&str, &str, &[&str]); 11] = [
     ("per s", "/engine/per_second", &["/engine/per_second_spread"]),
     ("per s, of pattern", "/of_pattern/per_second", &["/engine/per_second_spread", "/pattern/per_second_spread"]),

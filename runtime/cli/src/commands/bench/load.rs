@@ -65,8 +65,9 @@ pub(crate) struct Slice<T> {
     pub(crate) elapsed: Duration,
     /// How long each took that ended meanwhile.
     pub(crate) times: Vec<Duration>,
-    /// How many were done meanwhile. Of one that was under way at an edge it is the part that lies between the edges: those who
-    /// ask have begun together, so without the parts this would be a matter of whether they end just before the edge.
+    /// How many were done meanwhile. Of one that was under way at an edge it is the part that lies between the edges:
+    /// those who ask have begun together, so without the parts this would be a matter of whether they end just before
+    /// the edge.
     pub(crate) work: f64,
     /// How many were done in all, also before and after it counted.
     pub(crate) done: u64,

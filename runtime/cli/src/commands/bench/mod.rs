@@ -1,7 +1,7 @@
 //! Measures the engine.
 //!
-//! A *row* is a file in [`rows`]. It gets a [`Stage`](stage::Stage), which has a server, a namespace, and worker processes
-//! to start and to kill, and returns what it [`Measured`].
+//! A *row* is a file in [`rows`]. It gets a [`Stage`](stage::Stage), which has a server, a namespace, and worker
+//! processes to start and to kill, and returns what it [`Measured`].
 
 mod beyond;
 mod compare;
@@ -40,9 +40,9 @@ pub(crate) use worker_program::BenchWorker;
 /// Measure the engine, and beside it what NATS can do without one
 ///
 /// The worker runs in a process of its own and the load in this one, by default on a private NATS server with the
-/// settings of `highwater dev`. With --url (or `NATS_URL`) it measures the server there, in namespaces of its own that have
-/// the settings of the given one, if that exists, and are removed afterwards. Use a release build, and a machine that does
-/// nothing else.
+/// settings of `highwater dev`. With --url (or `NATS_URL`) it measures the server there, in namespaces of its own that
+/// have the settings of the given one, if that exists, and are removed afterwards. Use a release build, and a machine
+/// that does nothing else.
 #[derive(Debug, Args)]
 #[command(after_long_help = table::EXPLAINED)]
 pub(crate) struct Bench {

@@ -1,7 +1,8 @@
 //! A load that does not wait: units begin when they should, whatever becomes of those under way.
 //!
 //! Whoever asks only after the last answer asks less when answers are late, and so misses the very times that matter
-//! ("coordinated omission"). Here a time counts from when a unit should have begun, also when it begins later than that.
+//! ("coordinated omission"). Here a time counts from when a unit should have begun, also when it begins later than
+//! that.
 
 use std::{
     sync::{
@@ -19,8 +20,8 @@ use crate::exit::Error;
 /// The most units under way, which memory has to do for.
 const UNDER_WAY_MAX: usize = 100_000;
 
-/// Begins so many units a second for so long, and waits until all have ended, which is what the slice lasts. `look` is called
-/// at the beginning and then.
+/// Begins so many units a second for so long, and waits until all have ended, which is what the slice lasts. `look` is
+/// called at the beginning and then.
 pub(crate) async fn offer<U: Unit, T>(
     unit: &Arc<U>,
     per_second: f64,
@@ -36,7 +37,8 @@ pub(crate) async fn offer<U: Unit, T>(
     while let Some(ended) = timeout(STALL_MAX, under_way.join_next()).await.map_err(Error::failed)? {
         times.push(ended.map_err(Error::failed)??);
     }
-    // All have ended, so there are no parts. Those who ask have been as fast as they should when it took no longer than that.
+    // All have ended, so there are no parts. Those who ask have been as fast as they should when it took no longer than
+    // that.
     let (elapsed, done) = (begun.elapsed().max(length), times.len() as u64);
     Ok(Slice { edges: [first, look()], elapsed, times, work: done as f64, done })
 }

@@ -92,7 +92,8 @@ impl Place {
         self.like.is_none()
     }
 
-    /// The settings of the rows' namespaces: what was asked for, otherwise those of the namespace that is to be measured.
+    /// The settings of the rows' namespaces: what was asked for, otherwise those of the namespace that is to be
+    /// measured.
     async fn settings(&self, connection: &NatsConnection) -> Result<Settings, Error> {
         let Some(like) = &self.like else { return Ok(self.nature.settings(Settings::default())) };
         match connection.open_namespace(like).await {

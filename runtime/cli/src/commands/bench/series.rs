@@ -45,8 +45,8 @@ pub(crate) struct SliceOf {
 const PARTS: [f64; 3] = [0.5, 0.99, 0.999];
 
 impl SliceOf {
-    /// A slice: how long each unit took that ended in this time, how many were done in it, and what CPU time of the worker
-    /// and of NATS that took.
+    /// A slice: how long each unit took that ended in this time, how many were done in it, and what CPU time of the
+    /// worker and of NATS that took.
     pub(crate) fn new(times: &[Duration], work: f64, elapsed: Duration, cpu: [Option<Duration>; 2]) -> Self {
         let mut seconds: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
         seconds.sort_by(f64::total_cmp);

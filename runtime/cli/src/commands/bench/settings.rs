@@ -34,7 +34,8 @@ pub(crate) struct Load {
     /// Threads of its own that workflow code has [default: none, it runs on the worker's thread]
     #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=THREADS_MAX))]
     pub(crate) threads: Option<usize>,
-    /// How long the worker's thread may stay awake for what is about to come, 0s for never [default: as in every worker]
+    /// How long the worker's thread may stay awake for what is about to come, 0s for never [default: as in every
+    /// worker]
     #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub(crate) busy_poll: Option<Duration>,
     #[command(flatten)]

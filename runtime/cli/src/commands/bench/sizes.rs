@@ -10,12 +10,12 @@ fn number() -> RangedU64ValueParser<u64> {
     RangedU64ValueParser::new().range(1..=MAX)
 }
 
-/// How many runs, messages or activities a row has to do with. A row whose full size takes minutes is smaller when nobody
-/// asked for it by name.
+/// How many runs, messages or activities a row has to do with. A row whose full size takes minutes is smaller when
+/// nobody asked for it by name.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Sizes {
-    /// Runs in rows timer-cached, timer-evicted, cold-resume, takeover, cached-run, wear and full-stream [default: each row
-    /// has its own]
+    /// Runs in rows timer-cached, timer-evicted, cold-resume, takeover, cached-run, wear and full-stream [default: each
+    /// row has its own]
     #[arg(long, value_name = "N", value_parser = number())]
     runs: Option<u64>,
     /// Runs that sleep in row `sleeping`, beside as many that wait [default: 1000000, or 20000 unless the row is named]

@@ -49,7 +49,8 @@ impl Stage {
         Ok(Highwater::on(Arc::new(connection.open_namespace(&self.namespace).await?)))
     }
 
-    /// Starts a worker in a process of its own and waits until it is at work. Every worker knows the workflows of all rows.
+    /// Starts a worker in a process of its own and waits until it is at work. Every worker knows the workflows of all
+    /// rows.
     pub(crate) async fn start_worker(&self, settings: WorkerSettings) -> Result<WorkerProcess, Error> {
         let threads = settings.threads.or(self.load.threads);
         let busy_poll = settings.busy_poll.or(self.load.busy_poll);

@@ -1,5 +1,5 @@
-//! A workflow that deals with others, in all ways, in a random order: children, messages, handlers, tasks, changes of its
-//! own code.
+//! A workflow that deals with others, in all ways, in a random order: children, messages, handlers, tasks, changes of
+//! its own code.
 
 use std::time::Duration;
 

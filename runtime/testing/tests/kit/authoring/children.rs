@@ -35,8 +35,8 @@ async fn parent(ctx: Ctx, how: String) -> Result<(String, u64), Exit> {
 #[tokio::test]
 async fn a_cancelled_run_treats_its_child_as_it_was_said() {
     let env = TestEnv::builder().workflow(parent).workflow(thorough).start().await;
-    // With each: what the parent hears and when, what the child becomes, and whether the parent has it on record that the
-    // child was asked before it ends itself.
+    // With each: what the parent hears and when, what the child becomes, and whether the parent has it on record that
+    // the child was asked before it ends itself.
     for (how, heard, day, became, asked) in [
         ("wait-completed", "cleaned up", 3, "cleaned up", true),
         ("wait-requested", "cancelled", 1, "cleaned up", true),

@@ -1,5 +1,5 @@
-//! Everything that workflow code can do, run by a worker: every run is rebuilt for each of its steps, and replayed once more
-//! at the end.
+//! Everything that workflow code can do, run by a worker: every run is rebuilt for each of its steps, and replayed once
+//! more at the end.
 
 mod calls;
 mod changes;

@@ -32,8 +32,8 @@ async fn publish_outcome(world: &World, task: &ActivityTask) -> u64 {
     world.broker.publish(Publish { subject, payload: wire::encode(&report), ..Publish::default() }).await.unwrap().seq
 }
 
-/// Appends records with these events to the run's history, all of which have consumed the inbox up to `consumed`. Returns
-/// their sequences.
+/// Appends records with these events to the run's history, all of which have consumed the inbox up to `consumed`.
+/// Returns their sequences.
 async fn record(world: &World, task: &ActivityTask, records: Vec<Vec<Event>>, consumed: u64) -> Vec<u64> {
     let mut back = Vec::new();
     for (ordinal, events) in (0..).zip(records) {

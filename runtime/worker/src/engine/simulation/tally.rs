@@ -68,7 +68,8 @@ impl Tally {
     }
 
     /// A repeat may be on its way when a run takes or refuses the first, and reach another one that begins in between.
-    /// A run that has ended cannot record what came of its last messages, so `answered` tells whom somebody has answered.
+    /// A run that has ended cannot record what came of its last messages, so `answered` tells whom somebody has
+    /// answered.
     pub(super) fn check_messages(&self, answered: &BTreeSet<Sender>) {
         for ((sender, chain), taken) in &self.messages {
             assert_eq!(*taken, 1, "{sender:?} is taken {taken} times by {chain} and those that follow it");

@@ -1,4 +1,5 @@
-//! A worker of the simulation: a real engine, real runs, and everything that it has begun and that has not happened yet.
+//! A worker of the simulation: a real engine, real runs, and everything that it has begun and that has not happened
+//! yet.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},

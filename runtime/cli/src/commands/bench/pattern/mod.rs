@@ -1,13 +1,13 @@
 //! The pattern with no engine: the messages that the engine's promises need, and nothing between them.
 //!
-//! It is what the engine is held against: what NATS lets anybody do on this machine who stores what the engine stores, as
-//! durably, before he goes on. It has a namespace of its own, whose streams are made as the engine's are, and uses the
-//! same client library; but it has no workflow code, no replay, no leases and no offsets, and its bodies are padding.
-//! [`Story`] says which messages are sent for what.
+//! It is what the engine is held against: what NATS lets anybody do on this machine who stores what the engine stores,
+//! as durably, before he goes on. It has a namespace of its own, whose streams are made as the engine's are, and uses
+//! the same client library; but it has no workflow code, no replay, no leases and no offsets, and its bodies are
+//! padding. [`Story`] says which messages are sent for what.
 //!
-//! Whoever asks, whoever owns the runs and whoever works off the tasks have a connection each, as three processes would.
-//! This is the one place beside the broker that names async-nats: what shall show what the client library can do must not
-//! go through what is measured with it.
+//! Whoever asks, whoever owns the runs and whoever works off the tasks have a connection each, as three processes
+//! would. This is the one place beside the broker that names async-nats: what shall show what the client library can do
+//! must not go through what is measured with it.
 
 mod actor;
 mod asker;

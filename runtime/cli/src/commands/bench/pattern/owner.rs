@@ -239,8 +239,8 @@ impl Owner {
     }
 }
 
-/// Whether a server with replicas refuses a record because the one before it, which it has acknowledged, still counts as
-/// under way there.
+/// Whether a server with replicas refuses a record because the one before it, which it has acknowledged, still counts
+/// as under way there.
 fn is_premature(error: &PublishError) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
     source.is_some_and(|error| error.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)

@@ -26,8 +26,8 @@ pub(crate) struct Space {
 impl Space {
     /// Makes one.
     pub(crate) async fn make(connection: &NatsConnection, settings: Settings) -> Result<Self, Error> {
-        // One of an earlier measurement that was interrupted may be there. The name is as short as that of a namespace is
-        // in practice, as it stands in every message several times.
+        // One of an earlier measurement that was interrupted may be there. The name is as short as that of a namespace
+        // is in practice, as it stands in every message several times.
         let random = RunId::generate().to_string();
         let namespace = Namespace::new(format!("{PREFIX}{}", &random[random.len() - RANDOM..]))?;
         let connection = connection.clone();

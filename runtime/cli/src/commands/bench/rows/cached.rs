@@ -1,8 +1,8 @@
 //! What a run costs that is kept in memory.
 //!
-//! The worker keeps all runs of this row. Each has 10 events and waits for a signal. The memory is the one that the system counts
-//! for the worker's process, the allocator's own needs included. A first half as many runs come before the first look, so that
-//! what the worker needs for being busy at all is there already.
+//! The worker keeps all runs of this row. Each has 10 events and waits for a signal. The memory is the one that the
+//! system counts for the worker's process, the allocator's own needs included. A first half as many runs come before
+//! the first look, so that what the worker needs for being busy at all is there already.
 
 use highwater_broker::BoxFuture;
 

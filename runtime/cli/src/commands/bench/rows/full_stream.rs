@@ -1,11 +1,12 @@
 //! Whether the engine becomes slower by how much there is in the history stream.
 //!
-//! No-op runs and cold resumes, one after the other, before and after the stream is filled. It is filled with copies of the
-//! record of a no-op run, each as the only record of a workflow id of its own, as if so many runs had been. What counts is that they are there and
-//! not that they have just come, so the server may first write and collect what filling left it to.
+//! No-op runs and cold resumes, one after the other, before and after the stream is filled. It is filled with copies of
+//! the record of a no-op run, each as the only record of a workflow id of its own, as if so many runs had been. What
+//! counts is that they are there and not that they have just come, so the server may first write and collect what
+//! filling left it to.
 //!
-//! Minutes lie between the two, in which the machine may become another. So the full stream is also held against the empty one of a
-//! second namespace on the same server, in turn, run by run.
+//! Minutes lie between the two, in which the machine may become another. So the full stream is also held against the
+//! empty one of a second namespace on the same server, in turn, run by run.
 
 use std::time::{Duration, Instant};
 
@@ -26,11 +27,12 @@ use crate::{
 
 /// Records on their way at once while the stream is filled.
 const FILL_AT_ONCE: usize = 2_048;
-/// A server on this machine is at rest when it takes less than a tenth of a core for so long. It has to be after so long at the latest.
+/// A server on this machine is at rest when it takes less than a tenth of a core for so long. It has to be after so
+/// long at the latest.
 const REST: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_mins(2);
-/// Runs that are resumed each time, beside a full stream and beside a small one. With few, a single collection of the server's
-/// memory, which takes long when there is much of it, would decide.
+/// Runs that are resumed each time, beside a full stream and beside a small one. With few, a single collection of the
+/// server's memory, which takes long when there is much of it, would decide.
 const RESUMES: u64 = 1_000;
 const RESUMES_SMALL: u64 = 100;
 
@@ -106,7 +108,8 @@ async fn measure_beside(
     })
 }
 
-/// Adds what takes so long with a full stream, with an empty one in turn with it, and what it took before it was filled.
+/// Adds what takes so long with a full stream, with an empty one in turn with it, and what it took before it was
+/// filled.
 fn compared(measured: Measured, what: &str, before: f64, full: f64, empty: f64) -> Measured {
     measured
         .figure(format!("{what} p50, full"), full, "ms")

@@ -80,8 +80,8 @@ pub(super) async fn history_end(broker: &dyn Broker) -> Result<u64, Error> {
     Ok(broker.last_seq(Stream::History).await.map_err(Error::failed)? + 1)
 }
 
-/// Hands every record that is stored from a sequence on to `take`, with the key of its workflow id, until that says that it
-/// has seen enough.
+/// Hands every record that is stored from a sequence on to `take`, with the key of its workflow id, until that says
+/// that it has seen enough.
 pub(super) async fn watch_history(
     broker: &dyn Broker,
     from: u64,

@@ -1,7 +1,7 @@
 //! What a workflow that asks for very many activities at once does to the others on the same worker.
 //!
-//! The load is no-op runs, 64 at once. It is measured alone, then beside a run that fans out thousands of activities (and, when
-//! that has ended, the next such run, until the time is over), and alone once more.
+//! The load is no-op runs, 64 at once. It is measured alone, then beside a run that fans out thousands of activities
+//! (and, when that has ended, the next such run, until the time is over), and alone once more.
 
 use std::{
     sync::{

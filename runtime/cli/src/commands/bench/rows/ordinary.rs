@@ -1,5 +1,5 @@
-//! How rows are measured that are a unit of work, done by many at once: in slices, at each concurrency, and in turn with the
-//! pattern that has no engine.
+//! How rows are measured that are a unit of work, done by many at once: in slices, at each concurrency, and in turn
+//! with the pattern that has no engine.
 
 use crate::{
     commands::bench::{

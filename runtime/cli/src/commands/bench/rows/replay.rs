@@ -1,9 +1,10 @@
-//! How fast the core replays, on one core and without I/O. The time is what the thread spends on a core, where the system tells.
+//! How fast the core replays, on one core and without I/O. The time is what the thread spends on a core, where the
+//! system tells.
 //!
-//! A run is played once to have a history: rounds of a local step, an activity and a timer, each with a number as its result,
-//! which is five events a round in three records. Then that history is given to new runs again and again, as a worker does when
-//! it rebuilds one, and its events are counted: with the records decoded already, and from their bytes as they come from the
-//! stream. A second, short history shows what it costs to begin at all.
+//! A run is played once to have a history: rounds of a local step, an activity and a timer, each with a number as its
+//! result, which is five events a round in three records. Then that history is given to new runs again and again, as a
+//! worker does when it rebuilds one, and its events are counted: with the records decoded already, and from their bytes
+//! as they come from the stream. A second, short history shows what it costs to begin at all.
 
 use std::{
     sync::Arc,

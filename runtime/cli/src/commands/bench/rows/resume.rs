@@ -1,9 +1,9 @@
 //! A run that is not in the worker's memory goes on.
 //!
-//! From the publish of a signal to what the run says to it, which is its result: the worker has to read the run's history of
-//! 100 events, one to a record as local steps make them, build the run, and append the next record. The worker keeps no run
-//! in memory, so every one of them is cold. A second worker, which keeps them all, does the same for comparison. One run after
-//! the other, each once.
+//! From the publish of a signal to what the run says to it, which is its result: the worker has to read the run's
+//! history of 100 events, one to a record as local steps make them, build the run, and append the next record. The
+//! worker keeps no run in memory, so every one of them is cold. A second worker, which keeps them all, does the same
+//! for comparison. One run after the other, each once.
 
 use std::time::Instant;
 

@@ -1,15 +1,15 @@
 //! Very many runs that do nothing: they sleep for a month, or wait for a signal.
 //!
-//! The worker keeps none of them in memory, so what it has more of than before the first is what it keeps for them all the same;
-//! a worker that starts later shows what it cannot do without. What NATS has more of is divided by the number of runs: first for
-//! runs that wait for a signal, of which there is a record in the history and nothing else, then for as many that sleep, of which
-//! there is a timer too. NATS returns memory minutes after it has no use for it, and requests that have been dealt with are purged
-//! after a minute or two, so with many runs that is waited for. Its *memory* is what is in use on its heap after a garbage
-//! collection; what it has *from the machine* is more, as a program with a garbage collector may hold twice what it needs, and
-//! says more of both kinds together than of each.
+//! The worker keeps none of them in memory, so what it has more of than before the first is what it keeps for them all
+//! the same; a worker that starts later shows what it cannot do without. What NATS has more of is divided by the number
+//! of runs: first for runs that wait for a signal, of which there is a record in the history and nothing else, then for
+//! as many that sleep, of which there is a timer too. NATS returns memory minutes after it has no use for it, and
+//! requests that have been dealt with are purged after a minute or two, so with many runs that is waited for. Its
+//! *memory* is what is in use on its heap after a garbage collection; what it has *from the machine* is more, as a
+//! program with a garbage collector may hold twice what it needs, and says more of both kinds together than of each.
 //!
-//! At last some sleep until all of them wake at the same instant, beside those that sleep on. From that instant it is measured
-//! until the server has stored their ends.
+//! At last some sleep until all of them wake at the same instant, beside those that sleep on. From that instant it is
+//! measured until the server has stored their ends.
 
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,11 @@
 //! A worker is killed, and another one goes on with its runs.
 //!
-//! Two worker processes share the partitions of the queue. Most runs wait for a signal, the others have an activity under way in
-//! the process that is about to be killed. It is killed with SIGKILL, and at once each of its waiting runs is sent its signal.
-//! All is measured from the kill to what the server has stored, by the server's clock: when the worker's lease ended (it had been
-//! renewed at some moment before, and lives for a fixed time from then), when the other worker had all of its partitions, when
-//! the first and the last of its runs had gone on, and when those had whose activity had to be delivered again.
+//! Two worker processes share the partitions of the queue. Most runs wait for a signal, the others have an activity
+//! under way in the process that is about to be killed. It is killed with SIGKILL, and at once each of its waiting runs
+//! is sent its signal. All is measured from the kill to what the server has stored, by the server's clock: when the
+//! worker's lease ended (it had been renewed at some moment before, and lives for a fixed time from then), when the
+//! other worker had all of its partitions, when the first and the last of its runs had gone on, and when those had
+//! whose activity had to be delivered again.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,9 +1,9 @@
 //! How late a timer is.
 //!
-//! Each run sleeps once. Late is what lies between the instant that it slept until and the one at which the server stored the
-//! record that says so, both by the server's clock. A timer that were early would show as less than nothing. Two rows: with
-//! the runs in the worker's memory, where its own clock wakes them, and with none there, where the scheduled message of the
-//! server does, whose clock ticks four times a second.
+//! Each run sleeps once. Late is what lies between the instant that it slept until and the one at which the server
+//! stored the record that says so, both by the server's clock. A timer that were early would show as less than nothing.
+//! Two rows: with the runs in the worker's memory, where its own clock wakes them, and with none there, where the
+//! scheduled message of the server does, whose clock ticks four times a second.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -23,7 +23,8 @@ use crate::{
 
 /// Timers for each second of the time in which they are due.
 const A_SECOND: u64 = 200;
-/// The shortest sleep, so that all are asleep when the first is due: so long, and how many are started in a second at least.
+/// The shortest sleep, so that all are asleep when the first is due: so long, and how many are started in a second at
+/// least.
 const FIRST_AFTER: Duration = Duration::from_secs(1);
 const STARTED_A_SECOND: u32 = 2_000;
 /// Timers are spread over the time by steps of the golden ratio: evenly, and not in step with any clock.

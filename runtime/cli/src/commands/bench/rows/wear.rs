@@ -1,8 +1,8 @@
 //! Whether the engine becomes slower, or larger, by what it has done.
 //!
-//! One worker does very many no-op runs, 64 at once. The first ones (after those that warm everything up) are compared with the
-//! last ones, which are as many: the time and the CPU that a run takes, and what the processes have more of in memory for each run in between. NATS
-//! keeps the histories, so its memory grows with them; the worker's must not.
+//! One worker does very many no-op runs, 64 at once. The first ones (after those that warm everything up) are compared
+//! with the last ones, which are as many: the time and the CPU that a run takes, and what the processes have more of in
+//! memory for each run in between. NATS keeps the histories, so its memory grows with them; the worker's must not.
 
 use std::time::{Duration, Instant};
 
