@@ -118,6 +118,7 @@ impl NatsConnection {
     fn closing(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let mut closed = self.closed.clone();
+            self.link.hurry();
             if self.link.client.drain().await.is_ok() {
                 // A connection that does not close in time is cut when the program ends.
                 let _ = tokio::time::timeout(CLOSE_MAX, closed.wait_for(|closed| *closed)).await;

@@ -82,6 +82,16 @@ impl Link {
         }
     }
 
+    /// Sends something that is in no hurry and that nobody answers, within some milliseconds.
+    pub(super) fn post_later(&self, subject: Subject, payload: Bytes) -> Result<(), Error> {
+        self.outbox.post_later(Outgoing { subject, reply: None, headers: HeaderMap::new(), payload })
+    }
+
+    /// Sends what is in no hurry now, if there is a connection.
+    pub(super) fn hurry(&self) {
+        self.outbox.hurry();
+    }
+
     /// Asks and waits for one answer, for [`ANSWER_WAIT`]. That nobody listens is an answer too: see [`is_unanswered`].
     pub(super) async fn ask(&self, subject: Subject, headers: HeaderMap, payload: Bytes) -> Result<Message, Error> {
         self.begin(subject, headers, payload).answer().await
@@ -148,6 +158,7 @@ impl Link {
 
     /// Returns when the server has taken in everything that was sent before.
     pub(super) async fn round_trip(&self) -> Result<(), Error> {
+        self.hurry();
         let answer = async {
             // The message goes to this process's own inbox.
             let mut expected = self.replies.expect(Subject::from_static("a round trip"));

@@ -1,10 +1,11 @@
 //! The way out: messages go to the client in order, and none before there is a connection.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -15,7 +16,7 @@ use async_nats::{Client, HeaderMap, PublishError, PublishErrorKind, Subject, mes
 use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::{JoinHandle, unconstrained},
     time::sleep,
 };
@@ -28,6 +29,10 @@ use crate::{
 
 /// How often is looked whether a lost connection is back, while something waits for it.
 const RECONNECT_POLL: Duration = Duration::from_millis(20);
+
+/// How long messages that are in no hurry are collected. Each by itself would cost a write to the socket, and wake the
+/// server, just when the next record of the run is to be sent.
+const LATER: Duration = Duration::from_millis(5);
 
 /// A message to be sent.
 #[derive(Debug)]
@@ -50,12 +55,21 @@ type Waiting = (Outgoing, oneshot::Sender<Result<(), Error>>);
 #[derive(Debug)]
 pub(super) struct Outbox {
     client: Client,
-    /// The client as a sink, which only takes what it has room for.
-    sink: Mutex<Client>,
+    out: Arc<Mutex<Out>>,
+    /// Something is in no hurry.
+    has_later: Arc<Notify>,
     /// How many wait, the one under way included.
     count: Arc<AtomicUsize>,
     waiting: mpsc::UnboundedSender<Waiting>,
-    sender: JoinHandle<()>,
+    senders: [JoinHandle<()>; 2],
+}
+
+#[derive(Debug)]
+struct Out {
+    /// The client as a sink, which only takes what it has room for.
+    sink: Client,
+    /// What is in no hurry.
+    later: VecDeque<Outgoing>,
 }
 
 /// What became of a message that was to be sent.
@@ -70,8 +84,32 @@ impl Outbox {
     pub(super) fn new(client: Client) -> Self {
         let count = Arc::new(AtomicUsize::new(0));
         let (waiting, queue) = mpsc::unbounded_channel();
-        let sender = tokio::spawn(send_waiting(client.clone(), queue, count.clone()));
-        Self { sink: Mutex::new(client.clone()), client, count, waiting, sender }
+        let out = Arc::new(Mutex::new(Out { sink: client.clone(), later: VecDeque::new() }));
+        let has_later = Arc::new(Notify::new());
+        let senders = [
+            tokio::spawn(send_waiting(client.clone(), queue, count.clone())),
+            tokio::spawn(send_later(client.clone(), out.clone(), has_later.clone())),
+        ];
+        Self { client, out, has_later, count, waiting, senders }
+    }
+
+    /// Sends a message within some milliseconds, or when there is a connection again, together with others that are in
+    /// no hurry.
+    pub(super) fn post_later(&self, message: Outgoing) -> Result<(), Error> {
+        check_subject(&message.subject, message.reply.as_deref())?;
+        let mut out = lock(&self.out);
+        out.later.push_back(message);
+        if out.later.len() == 1 {
+            self.has_later.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Sends what is in no hurry now, if there is a connection.
+    pub(super) fn hurry(&self) {
+        if is_connected(&self.client) {
+            send_collected(&mut lock(&self.out));
+        }
     }
 
     /// Sends a message, or has it wait.
@@ -80,10 +118,9 @@ impl Outbox {
             return Posted::Done(Err(error));
         }
         if self.count.load(Ordering::Acquire) == 0 && is_connected(&self.client) {
-            // Nothing panics while it holds the lock.
-            let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-            match has_room(&mut sink) {
-                Poll::Ready(Ok(())) => return Posted::Done(push(&mut sink, message)),
+            let mut out = lock(&self.out);
+            match has_room(&mut out.sink) {
+                Poll::Ready(Ok(())) => return Posted::Done(push(&mut out.sink, message)),
                 Poll::Ready(Err(error)) => return Posted::Done(Err(refused(&self.client, &message.subject, &error))),
                 Poll::Pending => {}
             }
@@ -113,7 +150,7 @@ fn ended() -> Error {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.sender.abort();
+        self.senders.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -132,6 +169,43 @@ async fn send_waiting(client: Client, mut queue: mpsc::UnboundedReceiver<Waiting
         }
         count.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// Sends what is in no hurry, once some of it may have come together.
+async fn send_later(client: Client, out: Arc<Mutex<Out>>, has_later: Arc<Notify>) {
+    loop {
+        has_later.notified().await;
+        loop {
+            sleep(LATER).await;
+            if is_connected(&client) && send_collected(&mut lock(&out)) {
+                break;
+            }
+        }
+    }
+}
+
+/// Sends what was collected, as far as there is room. Says whether that was all.
+fn send_collected(out: &mut Out) -> bool {
+    while let Some(message) = out.later.pop_front() {
+        match has_room(&mut out.sink) {
+            Poll::Ready(Ok(())) => {
+                if let Err(error) = push(&mut out.sink, message) {
+                    tracing::debug!(%error, "a message that nobody waits for was not sent");
+                }
+            }
+            Poll::Ready(Err(error)) => tracing::debug!(%error, "a message that nobody waits for was not sent"),
+            Poll::Pending => {
+                out.later.push_front(message);
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn lock(out: &Mutex<Out>) -> MutexGuard<'_, Out> {
+    // Nothing panics while it holds the lock.
+    out.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the client takes a message now.

@@ -1,6 +1,6 @@
 //! What is told the server about a task.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
@@ -47,7 +47,7 @@ impl TaskAck for NatsAck {
     }
 
     fn let_go(&self) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.told(Bytes::from_static(ACK.as_bytes())))
+        Box::pin(ready(self.link.post_later(self.reply.clone(), Bytes::from_static(ACK.as_bytes()))))
     }
 
     fn progress(&self) -> BoxFuture<'_, Result<(), Error>> {

@@ -7,9 +7,10 @@ use std::{
 };
 
 use highwater_broker::{
-    Broker, ConnectError, ErrorKind, Publish,
+    Broker, ConnectError, ErrorKind, Publish, Stream,
     nats::{ConnectOptions, NatsConnection},
 };
+use highwater_protocol::{OpId, QueueName, RunId};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
@@ -238,6 +239,19 @@ async fn answers_go_to_the_inbox_prefix_that_was_asked_for() {
     let broker = connection.open_or_create(&shop()).await.unwrap();
     assert!(broker.new_inbox().starts_with("_INBOX_app."));
     broker.publish(Publish { subject: "hw.shop.h.0.a".into(), ..Publish::default() }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_were_let_go_of_are_told_before_the_connection_closes() {
+    let server = server("").await;
+    let (watching, worker) = (broker(&server).await, broker(&server).await);
+    let queue = QueueName::new("main").unwrap();
+    let subject = watching.subjects().task(&queue, RunId::generate(), OpId(1), 1);
+    let seq = watching.publish(Publish { subject, ..Publish::default() }).await.unwrap().seq;
+    let tasks = within(worker.take_tasks(queue, 1, Duration::from_secs(20))).await.unwrap();
+    tasks[0].ack.let_go().await.unwrap();
+    worker.connection().close().await;
+    within(async { while watching.get_from_leader(Stream::Tasks, seq).await.unwrap().is_some() {} }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
