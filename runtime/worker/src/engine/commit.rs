@@ -11,7 +11,7 @@ use highwater_protocol::{
     Event, Failure, FailureKind, Key, Payload, Record, RunId, Started, Status, Timestamp,
     event::{Class, Outcome},
     ids::RecordId,
-    record::{Body, Frame, PreviousRun, status_of},
+    record::{Body, Frame, Marks, PreviousRun, status_of},
     wire,
 };
 
@@ -220,59 +220,7 @@ impl Engine {
             return;
         }
         let starting = slot.batch.starting.clone();
-        let tip = slot.known();
-        let mut marks = tip.map(|tip| tip.frame.marks).unwrap_or_default();
-        for item in &slot.batch.items {
-            if let Some(position) = item.position() {
-                let mark = if position.source == Source::Inbox { &mut marks.inbox } else { &mut marks.fires };
-                *mark = mark.max(position.mark);
-            }
-        }
-        let next_event = slot.next_event;
-        let new_frame = |run, closed| Frame {
-            run,
-            record: RecordId::generate(),
-            ordinal: 0,
-            first_event: 1,
-            time: draft.time,
-            marks,
-            closed,
-            back: Vec::new(),
-        };
-        let (frame, previous, expect) = match (&draft.continues, &starting, tip) {
-            (Some((next, events)), _, Some(tip)) if starting.is_none() => {
-                let previous = PreviousRun {
-                    run: tip.frame.run,
-                    ordinal: tip.frame.ordinal + 1,
-                    first_event: next_event,
-                    back: tip.frame.next_back(tip.seq),
-                    events: events.clone(),
-                };
-                (new_frame(next.run, false), Some(Box::new(previous)), tip.seq)
-            }
-            (Some((next, events)), Some(first), _) => {
-                // The run ends in its first transition, so this record is all there is of it.
-                let previous = PreviousRun {
-                    run: first.run,
-                    ordinal: 0,
-                    first_event: 1,
-                    back: Vec::new(),
-                    events: events.clone(),
-                };
-                (new_frame(next.run, false), Some(Box::new(previous)), first.expect)
-            }
-            (_, Some(first), _) => (new_frame(first.run, draft.status.is_closed()), None, first.expect),
-            (_, None, Some(tip)) => {
-                let frame = Frame {
-                    ordinal: tip.frame.ordinal + 1,
-                    first_event: next_event,
-                    back: tip.frame.next_back(tip.seq),
-                    ..new_frame(tip.frame.run, draft.status.is_closed())
-                };
-                (frame, None, tip.seq)
-            }
-            (_, None, None) => unreachable!("a record either begins a history or follows one"),
-        };
+        let (frame, previous, expect) = place(slot, &draft, starting.as_ref());
         let ended = draft.continues.as_ref().map(|(_, events)| events.clone());
         let begins = draft.continues.as_ref().map(|(next, _)| next.clone()).or(starting);
         let summary = self.summary(slot, begins.as_ref().map(|starting| &*starting.started), &draft);
@@ -464,5 +412,63 @@ fn event_weight(event: &Event) -> usize {
         | Event::ActivityCancelRequested { .. }
         | Event::TimerFired { .. } => FIXED,
         other => wire::encode(other).len(),
+    }
+}
+
+/// How far a run will have consumed its sources with the events of its batch.
+fn marks(slot: &Slot) -> Marks {
+    let mut marks = slot.known().map(|tip| tip.frame.marks).unwrap_or_default();
+    for item in &slot.batch.items {
+        if let Some(position) = item.position() {
+            let mark = if position.source == Source::Inbox { &mut marks.inbox } else { &mut marks.fires };
+            *mark = mark.max(position.mark);
+        }
+    }
+    marks
+}
+
+/// Where a draft stands in the history: its frame, the end of the run before if that ends with it, and the sequence of the
+/// record that it follows.
+fn place(slot: &Slot, draft: &Draft, starting: Option<&Starting>) -> (Frame, Option<Box<PreviousRun>>, u64) {
+    let marks = marks(slot);
+    let next_event = slot.next_event;
+    let new_frame = |run, closed| Frame {
+        run,
+        record: RecordId::generate(),
+        ordinal: 0,
+        first_event: 1,
+        time: draft.time,
+        marks,
+        closed,
+        back: Vec::new(),
+    };
+    match (&draft.continues, starting, slot.known()) {
+        (Some((next, events)), _, Some(tip)) if starting.is_none() => {
+            let previous = PreviousRun {
+                run: tip.frame.run,
+                ordinal: tip.frame.ordinal + 1,
+                first_event: next_event,
+                back: tip.frame.next_back(tip.seq),
+                events: events.clone(),
+            };
+            (new_frame(next.run, false), Some(Box::new(previous)), tip.seq)
+        }
+        (Some((next, events)), Some(first), _) => {
+            // The run ends in its first transition, so this record is all there is of it.
+            let previous =
+                PreviousRun { run: first.run, ordinal: 0, first_event: 1, back: Vec::new(), events: events.clone() };
+            (new_frame(next.run, false), Some(Box::new(previous)), first.expect)
+        }
+        (_, Some(first), _) => (new_frame(first.run, draft.status.is_closed()), None, first.expect),
+        (_, None, Some(tip)) => {
+            let frame = Frame {
+                ordinal: tip.frame.ordinal + 1,
+                first_event: next_event,
+                back: tip.frame.next_back(tip.seq),
+                ..new_frame(tip.frame.run, draft.status.is_closed())
+            };
+            (frame, None, tip.seq)
+        }
+        (_, None, None) => unreachable!("a record either begins a history or follows one"),
     }
 }
