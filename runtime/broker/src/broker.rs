@@ -239,8 +239,8 @@ pub trait TaskAck: Send + Sync {
     /// It is done: the server forgets it. Waits for the server's confirmation.
     fn done(&self) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// The same without waiting for the confirmation, and told together with others some milliseconds later. Should it
-    /// get lost, the task is delivered again.
+    /// The same without waiting for the confirmation; it may be told some milliseconds later, together with others.
+    /// Should it get lost, the task is delivered again.
     fn let_go(&self) -> BoxFuture<'_, Result<(), Error>> {
         self.done()
     }

@@ -13,24 +13,23 @@ use highwater_protocol::{
 
 use crate::driver::store_rejected;
 
-/// The wait before a reader that failed is opened again.
+/// The wait before a reader that failed is opened again, at first and at most.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
+const REOPEN_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// Clears leftovers for as long as the worker lives. Every worker does; two that find the same one store it twice at
 /// worst, and it is stored before it is deleted.
 pub(crate) async fn clear(broker: Arc<dyn Broker>) {
     let mut from = 1;
-    let mut told = false;
+    let mut pause = REOPEN_AFTER;
     loop {
         let begun = from;
         if let Err(error) = clear_from(&*broker, &mut from).await {
-            // Whatever it is, it may last: once is enough until something was cleared again.
-            if !told || from > begun {
-                tracing::warn!(%error, "requests to subjects that name no run cannot be cleared away; it is tried again");
-            }
-            told = true;
+            tracing::warn!(%error, "cannot look for requests to subjects that name no run; again in {pause:?}");
         }
-        tokio::time::sleep(REOPEN_AFTER).await;
+        tokio::time::sleep(pause).await;
+        // Whatever it is, it may last.
+        pause = if from > begun { REOPEN_AFTER } else { (pause * 2).min(REOPEN_AFTER_MAX) };
     }
 }
 

@@ -358,20 +358,17 @@ impl Membership {
 
 /// Deletes messages that everybody is done with, in several attempts if need be.
 async fn purge_consumed(broker: &dyn Broker, stream: Stream, subject: String, up_to: u64) {
-    for pause in PURGE_AGAIN {
-        match broker.purge(stream, subject.clone(), up_to).await {
-            Ok(_) => return,
-            Err(error) => {
-                tracing::warn!(?stream, subject, %error, "could not purge consumed messages; again in {pause:?}");
-            }
-        }
+    let mut pauses = PURGE_AGAIN.into_iter();
+    while let Err(error) = broker.purge(stream, subject.clone(), up_to).await {
+        let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else {
+            tracing::warn!(
+                ?stream, subject, %error,
+                "could not purge consumed messages; they stay until something else happens in this partition"
+            );
+            return;
+        };
+        tracing::debug!(?stream, subject, %error, "could not purge consumed messages; again in {pause:?}");
         tokio::time::sleep(pause).await;
-    }
-    if let Err(error) = broker.purge(stream, subject.clone(), up_to).await {
-        tracing::warn!(
-            ?stream, subject, %error,
-            "could not purge consumed messages; they stay until something else happens in this partition"
-        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! What stands in for the spans of [`trace`](super::trace) in a build without OpenTelemetry: nothing. The trace of a
+//! What stands in for the spans of `trace.rs` in a build without OpenTelemetry: nothing. The trace of a
 //! run, which is text, goes on through its records and tasks all the same.
 
 use std::future::Future;

@@ -257,7 +257,12 @@ pub async fn read_back(
     reversed: &mut Vec<StoredRecord>,
 ) -> Result<(), HistoryError> {
     let mut round = Round::begin(broker, run, back);
+    let mut ordinal = u64::MAX;
     while let Some(earliest) = round.next().await.transpose()? {
+        if earliest.frame.run != run || earliest.frame.ordinal >= ordinal {
+            return Err(runs::damaged(run, earliest.seq, runs::NOT_EARLIER));
+        }
+        ordinal = earliest.frame.ordinal;
         // It tells what is before it, so that is on its way while the others come in.
         let before = Round::begin(broker, run, earliest.frame.back.clone());
         let mut records = vec![earliest];

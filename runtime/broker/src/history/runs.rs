@@ -32,6 +32,9 @@ pub struct Tail {
     previous: Option<Box<PreviousRun>>,
 }
 
+/// What is wrong with a record that is not where it should be.
+pub(super) const NOT_EARLIER: &str = "is not the earlier record that a later one says it is";
+
 /// How a run came to follow another one under the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
@@ -118,7 +121,7 @@ impl Tail {
             let seq = first_of(&back, run, first.seq)?;
             let record = read_one(broker, run, seq).await?;
             if record.frame.run != run || record.frame.ordinal >= ordinal {
-                return Err(damaged(run, seq, "is not the earlier record that a later one says it is"));
+                return Err(damaged(run, seq, NOT_EARLIER));
             }
             ordinal = record.frame.ordinal;
             back.clone_from(&record.frame.back);
@@ -133,6 +136,9 @@ impl Tail {
             return Err(damaged(run, first.seq, "is the first of its run and has no Started event"));
         };
         let Some(prior) = started.prior else { return Ok(None) };
+        if prior >= first.seq {
+            return Err(damaged(run, first.seq, "follows a run that is not before it"));
+        }
         let record = read_one(broker, run, prior).await?;
         Ok(Some((Self::of(&record)?, Link::Reused)))
     }

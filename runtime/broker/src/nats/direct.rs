@@ -1,6 +1,6 @@
 //! Reading single messages, and taking messages away.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 
 use async_nats::{HeaderMap, Message as NatsMessage, Subject};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     headers,
-    link::{Link, REPEAT_AFTER, is_unanswered},
+    link::{Exchange, Link, REPEAT_AFTER, is_unanswered},
     refusal::{NO_MESSAGE, Refusal},
 };
 use crate::{
@@ -67,18 +67,11 @@ impl Link {
             let exchange = which.question().map(|question| self.begin(subject.clone(), HeaderMap::new(), question));
             (which, exchange)
         };
-        let asked: Vec<_> = seqs.iter().map(ask).collect();
-        // One for all, as they went out together.
-        let repeat_at = Instant::now() + REPEAT_AFTER;
-        stream::unfold((self, stream, asked.into_iter()), move |(link, stream, mut asked)| async move {
-            let (which, exchange) = asked.next()?;
-            let answer = async { timeout_at(repeat_at, exchange?.answer()).await.map_or(Ok(None), |a| a.map(Some)) };
-            let read = match answer.await {
-                Ok(Some(answer)) => read_direct(&stream, &which, answer),
-                Ok(None) => link.get_direct(&stream, &which).await,
-                Err(error) => Err(error),
-            };
-            Some((read, (link, stream, asked)))
+        let asked = seqs.iter().map(ask).collect();
+        let reads = Reads { link: self, stream, asked, since: Instant::now(), patience: REPEAT_AFTER };
+        stream::unfold(reads, |mut reads| async move {
+            let read = reads.next().await?;
+            Some((read, reads))
         })
     }
 
@@ -160,6 +153,52 @@ impl Link {
         let seq = up_to.saturating_add(1);
         let answer: Answer = self.api_once(&format!("STREAM.PURGE.{stream}"), &Body { filter: subject, seq }).await?;
         Ok(answer.purged)
+    }
+}
+
+/// Messages that were asked for together.
+struct Reads {
+    link: Arc<Link>,
+    stream: String,
+    /// Those that were not handed out yet.
+    asked: VecDeque<(Which, Result<Exchange, Error>)>,
+    /// When the last one was answered, or was asked for again.
+    since: Instant,
+    /// How long after that all that are missing are asked for again.
+    patience: Duration,
+}
+
+impl Reads {
+    async fn next(&mut self) -> Option<Result<Option<Message>, Error>> {
+        let (which, exchange) = self.asked.pop_front()?;
+        let answer = match exchange {
+            Ok(exchange) => self.answer(&which, exchange).await,
+            Err(error) => Err(error),
+        };
+        Some(answer.and_then(|answer| read_direct(&self.stream, &which, answer)))
+    }
+
+    async fn answer(&mut self, which: &Which, exchange: Exchange) -> Result<NatsMessage, Error> {
+        let reply = exchange.reply();
+        let mut answer = pin!(exchange.answer());
+        loop {
+            let answered = timeout_at(self.since + self.patience, &mut answer).await;
+            self.since = Instant::now();
+            if let Ok(answer) = answered {
+                return answer;
+            }
+            self.patience *= 2;
+            self.ask_again(which, reply.clone()).await?;
+            let missing = self.asked.iter().filter_map(|(which, exchange)| Some((which, exchange.as_ref().ok()?)));
+            for (which, exchange) in missing.filter(|(_, exchange)| !exchange.is_answered()) {
+                self.ask_again(which, exchange.reply()).await?;
+            }
+        }
+    }
+
+    /// Asks for the same answer once more: the first one counts.
+    async fn ask_again(&self, which: &Which, reply: Subject) -> Result<(), Error> {
+        self.link.post(direct_get(&self.stream), Some(reply), HeaderMap::new(), which.question()?).await
     }
 }
 

@@ -194,6 +194,16 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Where the answer has to go.
+    pub(super) fn reply(&self) -> Subject {
+        self.expected.reply()
+    }
+
+    /// Whether the answer is there, so that nobody will wait for it.
+    pub(super) fn is_answered(&self) -> bool {
+        self.expected.is_answered()
+    }
+
     /// Waits for the answer.
     pub(super) async fn answer(self) -> Result<Message, Error> {
         let Self { posted, mut expected } = self;

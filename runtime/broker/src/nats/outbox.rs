@@ -177,7 +177,10 @@ async fn send_later(client: Client, out: Arc<Mutex<Out>>, has_later: Arc<Notify>
         has_later.notified().await;
         loop {
             sleep(LATER).await;
-            if is_connected(&client) && send_collected(&mut lock(&out)) {
+            while !is_connected(&client) {
+                sleep(RECONNECT_POLL).await;
+            }
+            if send_collected(&mut lock(&out)) {
                 break;
             }
         }

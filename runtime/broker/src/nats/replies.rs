@@ -202,6 +202,11 @@ impl Expected {
         format!("{}.{}", self.replies.prefix, self.id).into()
     }
 
+    /// Whether the answer is there.
+    pub(super) fn is_answered(&self) -> bool {
+        !self.receiver.is_empty()
+    }
+
     /// Whether what is to be answered is on its way, as it is taken to be at first. While it is not it has nothing to
     /// lose with a connection.
     pub(super) fn set_sent(&self, sent: bool) {

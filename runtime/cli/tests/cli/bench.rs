@@ -138,12 +138,15 @@ async fn a_measurement_is_compared_with_an_earlier_one_on_a_server_that_is_there
 
 #[tokio::test]
 async fn nothing_is_left_on_a_server_that_is_there() {
-    let server = DevServer::builder().start().await.unwrap();
+    let server = DevServer::builder().max_payload(40_000).start().await.unwrap();
     let connection = NatsConnection::connect(ConnectOptions::new(server.url())).await.unwrap();
     let settings = Settings { partitions: 4, ..Settings::default() };
     let broker = connection.create_namespace(&Namespace::new("shop").unwrap(), settings).await.unwrap();
-    let rows = ["--rows", "cold-resume,no-op", "--runs", "5", "--duration", "50ms", "-o", "json"];
-    let report = report(&bench(&[&rows[..], &["--url", server.url(), "--namespace", "shop"]].concat()).await);
+    let there = ["--url", server.url(), "--namespace", "shop", "-o", "json"];
+    let rows = ["--rows", "cold-resume,no-op", "--runs", "5", "--duration", "50ms"];
+    let report = report(&bench(&[&rows[..], &there].concat()).await);
+    let fails = bench(&[&["--rows", "payload-64k", "--duration", "50ms"][..], &there].concat()).await;
+    assert_eq!(fails.code, Some(1), "{fails:?}");
     assert_eq!(report["server"]["partitions"], 4, "as the namespace has it that is there");
     assert_eq!(broker.last_seq(Stream::History).await.unwrap(), 0);
     let question = PlainMessage {

@@ -1,4 +1,4 @@
-//! What stands in for the spans of [`trace`](super::trace) in a build without OpenTelemetry: nothing. A run gets the
+//! What stands in for the spans of `trace.rs` in a build without OpenTelemetry: nothing. A run gets the
 //! trace that its start is given, or one made of its id.
 
 use super::{Plan, StartError};

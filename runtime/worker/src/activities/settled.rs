@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use highwater_broker::{
     Broker, Delivered, Error, Stream,
     history::{
-        self, Freshness, HistoryError,
+        self, Freshness, HistoryError, StoredRecord,
         runs::{self, Tail},
     },
 };
@@ -42,20 +42,25 @@ pub(super) async fn is_settled(broker: &dyn Broker, task: &ActivityTask) -> Resu
 
 async fn find(broker: &dyn Broker, task: &ActivityTask) -> Result<bool, HistoryError> {
     let key = task.workflow_id.to_key();
-    let mut consumed = 0;
-    if let Some(last) = history::last(broker, &key, Freshness::Leader).await? {
-        if last.frame.run == task.run {
-            consumed = last.frame.marks.inbox.seq;
-        }
-        // The run may have continued as another one since, or its id may have been used again.
-        let run = runs::find(broker, &last, task.run, 0).await?;
-        if let Some(run) = run
-            && is_on_record(broker, run.own, task.call.op).await?
-        {
-            return Ok(true);
-        }
+    let Some(last) = history::last(broker, &key, Freshness::Leader).await? else {
+        return Ok(is_on_its_way(broker, &key, task, 0).await?);
+    };
+    let consumed = if last.frame.run == task.run { last.frame.marks.inbox.seq } else { 0 };
+    match in_history(broker, &last, task).await {
+        Ok(true) => Ok(true),
+        Err(error @ HistoryError::Broker(_)) => Err(error),
+        // What the history cannot tell, the inbox may.
+        not_found => Ok(is_on_its_way(broker, &key, task, consumed).await? || not_found?),
     }
-    Ok(is_on_its_way(broker, &key, task, consumed).await?)
+}
+
+/// Whether the outcome is in the history of the task's run. That may have continued as another one since, or its id may
+/// have been used again.
+async fn in_history(broker: &dyn Broker, last: &StoredRecord, task: &ActivityTask) -> Result<bool, HistoryError> {
+    match runs::find(broker, last, task.run, 0).await? {
+        Some(run) => is_on_record(broker, run.own, task.call.op).await,
+        None => Ok(false),
+    }
 }
 
 /// Goes back through the history to where the activity was asked for.

@@ -427,8 +427,8 @@ fn marks(slot: &Slot) -> Marks {
     marks
 }
 
-/// Where a draft stands in the history: its frame, the end of the run before if that ends with it, and the sequence of the
-/// record that it follows.
+/// Where a draft stands in the history: its frame, the end of the run before if that ends with it, and the sequence of
+/// the record that it follows.
 fn place(slot: &Slot, draft: &Draft, starting: Option<&Starting>) -> (Frame, Option<Box<PreviousRun>>, u64) {
     let marks = marks(slot);
     let next_event = slot.next_event;

@@ -103,8 +103,11 @@ impl Bench {
 async fn measure_row(row: &dyn Row, place: &Place, load: &Load) -> Result<Vec<Measured>, Error> {
     let stage = place.stage(row.name(), load).await?;
     let measured = row.measure(&stage).await;
-    let closed = stage.close().await;
-    measured.and_then(|measured| closed.map(|()| measured))
+    if let Err(error) = stage.close().await {
+        let reason = clean_lines(&error.message);
+        eprintln!("streams of {}, whose names begin with HW_bench-s-, are left on the server: {reason}", row.name());
+    }
+    measured
 }
 
 /// What came of all rows.

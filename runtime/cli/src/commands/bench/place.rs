@@ -70,9 +70,14 @@ impl Place {
         let (borrowed, broker) = if self.is_private() {
             (None, self.make(&connection, &Namespace::new(format!("bench-{row}"))?, settings).await?)
         } else {
-            let space = Space::make(&connection, settings).await?;
-            let broker = connection.open_namespace(space.namespace()).await?;
-            (Some(space), broker)
+            let space = Space::make(&connection, &self.environment, settings).await?;
+            match connection.open_namespace(space.namespace()).await {
+                Ok(broker) => (Some(space), broker),
+                Err(error) => {
+                    let _ = space.remove(&self.environment).await;
+                    return Err(error.into());
+                }
+            }
         };
         let namespace = broker.namespace().clone();
         let mut environment = self.environment.clone();

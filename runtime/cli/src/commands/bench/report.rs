@@ -8,7 +8,7 @@ use super::{Outcome, machine, measured::Measured, place::Place, settings::Load};
 use crate::exit::Error;
 
 /// What tells a report from other JSON. It grows with a change after which older reports cannot be compared.
-pub(super) const FORMAT: &str = "highwater bench 1";
+pub(super) const FORMAT: &str = "highwater bench 2";
 
 /// A report, but for what was measured.
 #[derive(Debug)]

@@ -33,9 +33,9 @@ const HEADER: [&str; COLUMNS] = [
 pub(super) const EXPLAINED: &str = "\
 How to read the table. Rows from no-op to payload-64k are measured at each concurrency, the others have one of their
 own. The line below a row is the same done with no engine: the same messages, as durably stored, from the same client
-library, measured in turn with the engine. It asks as NATS clients do by default, by an acknowledged publish and with a
-subscription for each answer; Highwater's client does without the acknowledgement when the answer comes soon, and has
-one subscription. Which messages these are is told in the source, in bench/pattern/story.rs.
+library, measured in turn with the engine. It asks by an acknowledged publish and has a subscription for each answer;
+Highwater's client has one for all, and no acknowledgement when the answer comes soon, and its worker acknowledges tasks
+in lots. Which messages these are is told in the source, in bench/pattern/story.rs.
 
   at once     how many runs, signals, queries … are under way at the same time
   per s       how many are done in a second

@@ -64,7 +64,23 @@ impl Pattern {
     pub(crate) async fn open(stage: &Stage, story: Story) -> Result<Self, Error> {
         // Group commit is the engine's: what that gains is to be seen.
         let settings = Settings { group_commit: false, ..stage.highwater.broker().settings().clone() };
-        let space = Space::make(stage.highwater.broker().connection(), settings).await?;
+        let space = Space::make(stage.highwater.broker().connection(), &stage.environment, settings).await?;
+        let begun = Self::begin(stage, &space, story).await;
+        match begun {
+            Ok((plot, asking, parts)) => Ok(Self { space, plot, asking, parts }),
+            Err(error) => {
+                let _ = space.remove(&stage.environment).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins to answer, with what is needed to ask.
+    async fn begin(
+        stage: &Stage,
+        space: &Space,
+        story: Story,
+    ) -> Result<(Arc<Plot>, Client, Vec<JoinHandle<()>>), Error> {
         let plot = Arc::new(Plot {
             story,
             subjects: space.subjects(),
@@ -75,11 +91,11 @@ impl Pattern {
         });
         let dial = || dial::dial(&stage.environment);
         let [asking, owning, acting] = [dial().await?, dial().await?, dial().await?];
-        let mut parts = Owner::begin(&plot, owning, &space).await?;
+        let mut parts = Owner::begin(&plot, owning, space).await?;
         if story.has_activities() {
-            parts.push(actor::begin(Arc::clone(&plot), acting, &space).await?);
+            parts.push(actor::begin(Arc::clone(&plot), acting, space).await?);
         }
-        Ok(Self { space, plot, asking, parts })
+        Ok((plot, asking, parts))
     }
 
     /// What is done again and again.

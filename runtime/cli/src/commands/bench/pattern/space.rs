@@ -25,15 +25,24 @@ pub(crate) struct Space {
 
 impl Space {
     /// Makes one.
-    pub(crate) async fn make(connection: &NatsConnection, settings: Settings) -> Result<Self, Error> {
+    pub(crate) async fn make(
+        connection: &NatsConnection,
+        environment: &[(&'static str, OsString)],
+        settings: Settings,
+    ) -> Result<Self, Error> {
         // One of an earlier measurement that was interrupted may be there. The name is as short as that of a namespace
         // is in practice, as it stands in every message several times.
         let random = RunId::generate().to_string();
         let namespace = Namespace::new(format!("{PREFIX}{}", &random[random.len() - RANDOM..]))?;
         let connection = connection.clone();
-        let made = connection.create_namespace(&namespace, settings.clone()).await?;
-        let subjects = made.subjects().clone();
-        Ok(Self { connection, namespace, settings, subjects })
+        match connection.create_namespace(&namespace, settings.clone()).await {
+            Ok(made) => Ok(Self { connection, namespace, settings, subjects: made.subjects().clone() }),
+            Err(error) => {
+                // A part of it may be there.
+                let _ = remove(&namespace, environment).await;
+                Err(error.into())
+            }
+        }
     }
 
     pub(crate) fn namespace(&self) -> &Namespace {
@@ -63,12 +72,19 @@ impl Space {
 
     /// Takes all streams and buckets away. The environment says how to connect.
     pub(crate) async fn remove(&self, environment: &[(&'static str, OsString)]) -> Result<(), Error> {
-        let context = jetstream::new(dial(environment).await?);
-        let names: Vec<String> = context.stream_names().try_collect().await.map_err(Error::failed)?;
-        let (streams, buckets) = (format!("HW_{}_", self.namespace), format!("KV_HW_{}_", self.namespace));
-        for name in names.iter().filter(|name| name.starts_with(&streams) || name.starts_with(&buckets)) {
-            context.delete_stream(name).await.map_err(Error::failed)?;
-        }
-        Ok(())
+        remove(&self.namespace, environment).await
     }
+}
+
+async fn remove(namespace: &Namespace, environment: &[(&'static str, OsString)]) -> Result<(), Error> {
+    let context = jetstream::new(dial(environment).await?);
+    let names: Vec<String> = context.stream_names().try_collect().await.map_err(Error::failed)?;
+    let (streams, buckets) = (format!("HW_{namespace}_"), format!("KV_HW_{namespace}_"));
+    let mut removed = Ok(());
+    for name in names.iter().filter(|name| name.starts_with(&streams) || name.starts_with(&buckets)) {
+        if let Err(error) = context.delete_stream(name).await {
+            removed = removed.and(Err(Error::failed(format_args!("the stream {name} cannot be removed: {error}"))));
+        }
+    }
+    removed
 }

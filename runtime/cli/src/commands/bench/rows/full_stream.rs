@@ -62,7 +62,8 @@ struct Times {
 async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
     let messages = stage.load.sizes.stream_messages();
     eprintln!("measuring {row}: with an empty stream, and with {messages} messages");
-    let space = Space::make(stage.highwater.broker().connection(), stage.highwater.broker().settings().clone()).await?;
+    let broker = stage.highwater.broker();
+    let space = Space::make(broker.connection(), &stage.environment, broker.settings().clone()).await?;
     let outcome = measure_beside(row, stage, messages, space.namespace()).await;
     // It is in nobody's way afterwards, whatever has happened.
     let removed = space.remove(&stage.environment).await;

@@ -150,8 +150,8 @@ pub(super) fn spread(measured: Measured, of: &str, times: Vec<f64>) -> Measured 
 
 /// A few parts of these times, each in order; none where there are too few of them.
 fn cuts(times: &[f64]) -> Vec<Vec<f64>> {
-    let each = times.len() / CUTS;
-    if each < CUT_MIN { Vec::new() } else { times.chunks_exact(each).map(|cut| sorted(cut.to_vec())).collect() }
+    let each = times.len().div_ceil(CUTS);
+    if each < CUT_MIN { Vec::new() } else { times.chunks(each).map(|cut| sorted(cut.to_vec())).collect() }
 }
 
 /// Times in order.

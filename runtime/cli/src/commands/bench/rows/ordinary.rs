@@ -53,10 +53,17 @@ async fn measure_beside<U: Unit>(
 ) -> Result<Vec<Measured>, Error> {
     let worker = stage.start_worker(WorkerSettings::default()).await?;
     let mut patterns = Vec::new();
+    let mut opened = Ok(());
     for story in stories {
-        patterns.push(Pattern::open(stage, *story).await?);
+        match Pattern::open(stage, *story).await {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => opened = opened.and(Err(error)),
+        }
     }
-    let outcome = at_each_concurrency(row, stage, &worker, &patterns, unit).await;
+    let outcome = match opened {
+        Ok(()) => at_each_concurrency(row, stage, &worker, &patterns, unit).await,
+        Err(error) => Err(error),
+    };
     // The patterns' streams are in nobody's way afterwards, whatever has happened.
     let mut closed = Ok(());
     for pattern in patterns {
