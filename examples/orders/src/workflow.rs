@@ -18,9 +18,11 @@ pub struct Order {
     pub item: String,
     /// The price.
     pub cents: u64,
-    /// The time between the reservation and the email.
+    /// The time between the reservation and the email; none unless it is told.
+    #[serde(default)]
     pub sleep: Duration,
     /// The step that is to fail, to see the compensation.
+    #[serde(default)]
     pub fail_at: Option<Step>,
 }
 
