@@ -6,7 +6,7 @@ use std::time::Duration;
 use highwater::{WorkerBuilder, prelude::*};
 use serde::{Deserialize, Serialize};
 
-use super::{Site, family, process::QUEUE};
+use super::{PATIENCE, Site, family, process::QUEUE};
 
 /// Registers all of it.
 pub fn register(builder: WorkerBuilder, site: Site) -> WorkerBuilder {
@@ -119,6 +119,19 @@ pub async fn tally(ctx: Ctx, tally: Tally) -> Result<u64, Exit> {
         total += if is_activity { ctx.run(Shop::work, job).await? } else { step(&ctx, job).await? };
     }
     Ok(total)
+}
+
+/// Runs a tally under its name, and checks what it adds up to.
+///
+/// # Panics
+///
+/// When it does not, or not within [`PATIENCE`].
+pub async fn tally_up(client: Client, plan: Tally) {
+    let handle = client.start(tally, plan.clone()).id(&plan.name).queue(QUEUE).await.expect("it starts");
+    match handle.result().timeout(PATIENCE).await {
+        Ok(result) => assert_eq!(result, plan.total(), "{}", plan.name),
+        Err(error) => panic!("{}: {error}\n{:#?}", plan.name, handle.describe().await),
+    }
 }
 
 /// Runs that follow one another.

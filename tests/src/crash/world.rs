@@ -1,9 +1,6 @@
 //! What a test runs in.
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::path::{Path, PathBuf};
 
 use futures_util::future::try_join_all;
 use highwater::prelude::*;
@@ -13,9 +10,6 @@ use highwater_protocol::{Namespace, namespace::Settings};
 use tempfile::TempDir;
 
 use super::{Gates, Ledger, Site, WorkerProcess};
-
-/// How long a cluster may take until a namespace can be made in it.
-const CLUSTER_MAX: Duration = Duration::from_mins(1);
 
 /// A NATS server of a test's own, or a cluster, a folder for the ledger and the gates, and the worker processes.
 #[derive(Debug)]
@@ -59,11 +53,11 @@ impl World {
         let mut servers = servers.expect("NATS servers can be started");
         let connection = NatsConnection::connect(ConnectOptions::new(urls(&servers))).await.expect("it lets us in");
         let settings = Settings { replicas: 3, ..Settings::default() };
-        let begun = Instant::now();
-        while let Err(error) = connection.create_namespace(&Namespace::default(), settings.clone()).await {
-            assert!(begun.elapsed() < CLUSTER_MAX, "no namespace can be made: {error}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        // The members have to find each other first.
+        super::eventually("a namespace can be made", async || {
+            connection.create_namespace(&Namespace::default(), settings.clone()).await.ok()
+        })
+        .await;
         let mut world = Self::on(servers.remove(0), program).await;
         world.others = servers;
         world.highwater = Highwater::connect_to(&world.urls()).await.expect("it lets us in");

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use highwater_tests::crash::{
-    PATIENCE, QUEUE, World, eventually,
-    workflows::{Tally, tally},
+    World, eventually,
+    workflows::{Tally, tally_up},
 };
 use tokio::task::JoinSet;
 
@@ -25,15 +25,7 @@ async fn a_hundred_runs_go_on_while_a_server_of_three_is_gone_and_a_worker_with_
     let mut runs = JoinSet::new();
     for round in 0..ROUNDS {
         for number in round * RUNS_PER_ROUND..(round + 1) * RUNS_PER_ROUND {
-            let client = world.client();
-            runs.spawn(async move {
-                let plan = plan(number);
-                let handle = client.start(tally, plan.clone()).id(&plan.name).queue(QUEUE).await.expect("it starts");
-                match handle.result().timeout(PATIENCE).await {
-                    Ok(result) => assert_eq!(result, plan.total(), "{}", plan.name),
-                    Err(error) => panic!("{}: {error}\n{:#?}", plan.name, handle.describe().await),
-                }
-            });
+            runs.spawn(tally_up(world.client(), plan(number)));
         }
         work_goes_on(&world).await;
         let member = world.member(round % 3);

@@ -6,8 +6,8 @@ use std::{
 };
 
 use highwater_tests::crash::{
-    PATIENCE, QUEUE, World, eventually,
-    workflows::{Tally, tally},
+    World, eventually,
+    workflows::{Tally, tally_up},
 };
 use tokio::task::JoinSet;
 
@@ -36,15 +36,7 @@ async fn survive(mut world: World, runs_per_round: usize) {
     let mut runs = JoinSet::new();
     for round in 0..ROUNDS {
         for number in round * runs_per_round..(round + 1) * runs_per_round {
-            let client = world.client();
-            runs.spawn(async move {
-                let plan = plan(number);
-                let handle = client.start(tally, plan.clone()).id(&plan.name).queue(QUEUE).await.expect("it starts");
-                match handle.result().timeout(PATIENCE).await {
-                    Ok(result) => assert_eq!(result, plan.total(), "{}", plan.name),
-                    Err(error) => panic!("{}: {error}\n{:#?}", plan.name, handle.describe().await),
-                }
-            });
+            runs.spawn(tally_up(world.client(), plan(number)));
         }
         let lines = world.ledger.entries().len() + runs_per_round * 8;
         eventually("work goes on", async || (world.ledger.entries().len() >= lines).then_some(())).await;

@@ -110,6 +110,14 @@ async fn ends_without_an_attempt(world: &World, task: &ActivityTask) {
     assert!(attempts.try_recv().is_err(), "an activity that has its outcome ran again");
 }
 
+/// The task is run when it comes again, as a second attempt.
+async fn runs_again(world: &World, task: &ActivityTask) {
+    let (worker, mut attempts) = counting(world);
+    assert_eq!(within(attempts.recv()).await, Some(2));
+    until(|| world.is_forgotten(task)).await;
+    worker.stop().await;
+}
+
 /// What it says when it lets go is lost on the way.
 struct Mute(Box<dyn TaskAck>);
 
@@ -182,10 +190,7 @@ async fn an_activity_that_an_earlier_run_left_without_an_outcome_runs_again() {
         take_and_die(&world).await;
         let back = record(&world, &task, vec![vec![scheduled(&task)]], 0).await;
         follow(&world, &task, back, continued).await;
-        let (worker, mut attempts) = counting(&world);
-        assert_eq!(within(attempts.recv()).await, Some(2));
-        until(|| world.is_forgotten(&task)).await;
-        worker.stop().await;
+        runs_again(&world, &task).await;
     }
 }
 
@@ -200,8 +205,5 @@ async fn an_activity_without_an_outcome_runs_again_whatever_became_of_others() {
     let asked = vec![scheduled(&before), scheduled(&task), scheduled(&after)];
     record(&world, &task, vec![asked, vec![closed(&before)]], consumed).await;
     publish_outcome(&world, &after).await;
-    let (worker, mut attempts) = counting(&world);
-    assert_eq!(within(attempts.recv()).await, Some(2));
-    until(|| world.is_forgotten(&task)).await;
-    worker.stop().await;
+    runs_again(&world, &task).await;
 }
