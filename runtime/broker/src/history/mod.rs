@@ -241,22 +241,15 @@ pub async fn last(broker: &dyn Broker, key: &Key, freshness: Freshness) -> Resul
 /// All records of the run that `last` belongs to, up to and including it, in order: in ⌈n/64⌉ rounds of parallel reads,
 /// each of which begins when the first answer of the one before it is there.
 pub async fn read_run(broker: &dyn Broker, last: StoredRecord) -> Result<Vec<StoredRecord>, HistoryError> {
-    let run = last.frame.run;
-    let back = last.frame.back.clone();
-    let mut reversed = vec![last];
-    read_back(broker, run, back, &mut reversed).await?;
-    reversed.reverse();
-    Ok(reversed)
+    let mut records = read_back(broker, last.frame.run, last.frame.back.clone()).await?;
+    records.push(last);
+    Ok(records)
 }
 
-/// The records of a run before one that carries the sequences `back`, appended to `reversed`, the latest first.
-pub async fn read_back(
-    broker: &dyn Broker,
-    run: RunId,
-    back: Vec<u64>,
-    reversed: &mut Vec<StoredRecord>,
-) -> Result<(), HistoryError> {
+/// The records of a run before one that carries the sequences `back`, in order.
+pub async fn read_back(broker: &dyn Broker, run: RunId, back: Vec<u64>) -> Result<Vec<StoredRecord>, HistoryError> {
     let mut round = Round::begin(broker, run, back);
+    let mut rounds = Vec::new();
     let mut ordinal = u64::MAX;
     while let Some(earliest) = round.next().await.transpose()? {
         if earliest.frame.run != run || earliest.frame.ordinal >= ordinal {
@@ -267,10 +260,10 @@ pub async fn read_back(
         let before = Round::begin(broker, run, earliest.frame.back.clone());
         let mut records = vec![earliest];
         round.read_into(&mut records).await?;
-        reversed.extend(records.into_iter().rev());
+        rounds.push(records);
         round = before;
     }
-    Ok(())
+    Ok(rounds.into_iter().rev().flatten().collect())
 }
 
 /// The records of a run at the sequences that a later one carries, the latest first.

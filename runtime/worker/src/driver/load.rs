@@ -90,10 +90,7 @@ async fn try_left_behind(broker: &dyn Broker, first: &StoredRecord) -> Result<Op
         }
         _ => return Ok(None),
     };
-    let mut reversed = Vec::new();
-    history::read_back(broker, run, back, &mut reversed).await?;
-    reversed.reverse();
-    let records = decode(reversed)?;
+    let records = decode(history::read_back(broker, run, back).await?)?;
     let earlier = records.iter().map(|(record, events)| (events.as_slice(), record.frame.time));
     Ok(Left::of(run, earlier.chain([(last.as_slice(), time)])))
 }
