@@ -71,13 +71,8 @@ impl Place {
             (None, self.make(&connection, &Namespace::new(format!("bench-{row}"))?, settings).await?)
         } else {
             let space = Space::make(&connection, &self.environment, settings).await?;
-            match connection.open_namespace(space.namespace()).await {
-                Ok(broker) => (Some(space), broker),
-                Err(error) => {
-                    let _ = space.remove(&self.environment).await;
-                    return Err(error.into());
-                }
-            }
+            let broker = space.broker().clone();
+            (Some(space), broker)
         };
         let namespace = broker.namespace().clone();
         let mut environment = self.environment.clone();

@@ -14,6 +14,11 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
+    /// CPU seconds for a thousand of so many.
+    pub(crate) fn cpu_per_thousand(self, done: f64) -> f64 {
+        self.cpu.as_secs_f64() * 1_000.0 / done
+    }
+
     /// Of two processes together.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {

@@ -4,7 +4,10 @@ use std::ffi::OsString;
 
 use async_nats::jetstream;
 use futures_util::TryStreamExt;
-use highwater_broker::{Broker, Stream, nats::NatsConnection};
+use highwater_broker::{
+    Broker, Stream,
+    nats::{NatsBroker, NatsConnection},
+};
 use highwater_protocol::{Namespace, RunId, namespace::Settings, subject::Subjects};
 
 use super::dial::dial;
@@ -17,10 +20,7 @@ const RANDOM: usize = 8;
 /// A namespace of its own, for as long as something is measured.
 #[derive(Debug)]
 pub(crate) struct Space {
-    connection: NatsConnection,
-    namespace: Namespace,
-    settings: Settings,
-    subjects: Subjects,
+    broker: NatsBroker,
 }
 
 impl Space {
@@ -34,9 +34,8 @@ impl Space {
         // is in practice, as it stands in every message several times.
         let random = RunId::generate().to_string();
         let namespace = Namespace::new(format!("{PREFIX}{}", &random[random.len() - RANDOM..]))?;
-        let connection = connection.clone();
-        match connection.create_namespace(&namespace, settings.clone()).await {
-            Ok(made) => Ok(Self { connection, namespace, settings, subjects: made.subjects().clone() }),
+        match connection.create_namespace(&namespace, settings).await {
+            Ok(broker) => Ok(Self { broker }),
             Err(error) => {
                 // A part of it may be there.
                 let _ = remove(&namespace, environment).await;
@@ -45,34 +44,35 @@ impl Space {
         }
     }
 
-    pub(crate) fn namespace(&self) -> &Namespace {
-        &self.namespace
+    /// The namespace, on the connection that it was made by.
+    pub(crate) fn broker(&self) -> &NatsBroker {
+        &self.broker
     }
 
     pub(super) fn subjects(&self) -> Subjects {
-        self.subjects.clone()
+        self.broker.subjects().clone()
     }
 
     pub(super) fn partitions(&self) -> u16 {
-        self.settings.partitions
+        self.broker.settings().partitions
     }
 
     /// What NATS calls a stream.
     pub(super) async fn stream(&self, stream: Stream) -> Result<String, Error> {
-        let status = self.connection.describe(&self.namespace).await?;
+        let status = self.broker.connection().describe(self.broker.namespace()).await?;
         let found = status.streams.into_iter().find(|status| status.stream == stream);
         found.map(|status| status.name).ok_or_else(|| Error::failed("the namespace lacks a stream"))
     }
 
     /// The bytes that the histories take.
     pub(super) async fn history_bytes(&self) -> Result<u64, Error> {
-        let status = self.connection.describe(&self.namespace).await?;
+        let status = self.broker.connection().describe(self.broker.namespace()).await?;
         Ok(status.streams.iter().filter(|status| status.stream == Stream::History).map(|status| status.bytes).sum())
     }
 
     /// Takes all streams and buckets away. The environment says how to connect.
     pub(crate) async fn remove(&self, environment: &[(&'static str, OsString)]) -> Result<(), Error> {
-        remove(&self.namespace, environment).await
+        remove(self.broker.namespace(), environment).await
     }
 }
 

@@ -64,7 +64,7 @@ async fn measure(row: &'static str, stage: &Stage) -> Result<Measured, Error> {
     eprintln!("measuring {row}: with an empty stream, and with {messages} messages");
     let broker = stage.highwater.broker();
     let space = Space::make(broker.connection(), &stage.environment, broker.settings().clone()).await?;
-    let outcome = measure_beside(row, stage, messages, space.namespace()).await;
+    let outcome = measure_beside(row, stage, messages, space.broker().namespace()).await;
     // It is in nobody's way afterwards, whatever has happened.
     let removed = space.remove(&stage.environment).await;
     let measured = outcome?;

@@ -14,7 +14,7 @@ use highwater_broker::{Broker, Delivered, Publish, Stream, history::StoredRecord
 use highwater_protocol::{Key, QueueName, TypeName, subject::Verb};
 use tokio::{task::JoinSet, time::timeout};
 
-use super::QUEUE;
+use super::{QUEUE, growing::Used};
 use crate::{
     commands::bench::{measured::Measured, series, stage::Stage, usage::Usage},
     exit::Error,
@@ -160,17 +160,13 @@ pub(super) fn sorted(mut times: Vec<f64>) -> Vec<f64> {
     times
 }
 
-/// Adds the CPU time of a process for 1,000 of what was done between two looks, where that can be told.
-pub(super) fn cpu(
-    mut measured: Measured,
-    of: &str,
-    done: u64,
-    before: Option<Usage>,
-    after: Option<Usage>,
-) -> Measured {
-    if let Some((before, after)) = before.zip(after) {
-        let each = (after - before).cpu.as_secs_f64() * 1_000.0 / done as f64;
-        measured.add(format!("{of}, CPU of 1,000"), each, "s");
+/// Adds the CPU time of worker and NATS for 1,000 of what was done between two looks, where that can be told.
+pub(super) fn cpu(mut measured: Measured, of: &str, done: u64, before: Used, after: Used) -> Measured {
+    for ((process, before), after) in ["worker", "NATS"].into_iter().zip(before).zip(after) {
+        if let Some((before, after)) = before.zip(after) {
+            let each = (after - before).cpu_per_thousand(done as f64);
+            measured.add(format!("{of}{process}, CPU of 1,000"), each, "s");
+        }
     }
     measured
 }

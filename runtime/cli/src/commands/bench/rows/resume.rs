@@ -52,11 +52,9 @@ impl Row for ColdResume {
                 let settings = WorkerSettings { cached_runs: Some(cached_runs), ..WorkerSettings::default() };
                 let worker = stage.start_worker(settings).await?;
                 let waiting = ready(stage, count).await?;
-                let [worker_before, nats_before, _] = look(Some(&worker), stage);
+                let before = look(Some(&worker), stage);
                 measured = spread(measured, of, times(stage, waiting).await?);
-                let [worker_after, nats_after, _] = look(Some(&worker), stage);
-                measured = cpu(measured, &format!("{of}, worker"), count, worker_before, worker_after);
-                measured = cpu(measured, &format!("{of}, NATS"), count, nats_before, nats_after);
+                measured = cpu(measured, &format!("{of}, "), count, before, look(Some(&worker), stage));
                 worker.stop().await?;
             }
             Ok(vec![measured])

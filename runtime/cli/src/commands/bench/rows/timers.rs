@@ -79,7 +79,7 @@ async fn measure(row: &Timers, stage: &Stage) -> Result<Measured, Error> {
     let worker =
         stage.start_worker(WorkerSettings { cached_runs: Some(cached_runs), ..WorkerSettings::default() }).await?;
     let broker = &**stage.highwater.broker();
-    let [worker_before, nats_before, _] = look(Some(&worker), stage);
+    let before = look(Some(&worker), stage);
     let from = history_end(broker).await?;
     start_each(stage, count, AT_ONCE, move |client, number| {
         let after = first_after + time.mul_f64((number as f64 * SPREAD).fract());
@@ -103,10 +103,9 @@ async fn measure(row: &Timers, stage: &Stage) -> Result<Measured, Error> {
         Ok(late.len() as u64 == count)
     })
     .await?;
-    let [worker_after, nats_after, _] = look(Some(&worker), stage);
+    let after = look(Some(&worker), stage);
     worker.stop().await?;
     let earliest = late.iter().copied().fold(f64::INFINITY, f64::min);
     let measured = Measured::new(row.name()).figure("timers", count as f64, "").figure("late min", earliest, "ms");
-    let measured = cpu(spread(measured, "late", late), "worker", count, worker_before, worker_after);
-    Ok(cpu(measured, "NATS", count, nats_before, nats_after))
+    Ok(cpu(spread(measured, "late", late), "", count, before, after))
 }

@@ -84,7 +84,7 @@ fn compare(
     last: Option<(Usage, Usage)>,
 ) -> Measured {
     let Some((first, last)) = first.zip(last) else { return measured };
-    let cpu = |(before, after): (Usage, Usage)| (after - before).cpu.as_secs_f64() * 1_000.0 / part as f64;
+    let cpu = |(before, after): (Usage, Usage)| (after - before).cpu_per_thousand(part as f64);
     let more = last.1.rss as f64 - first.1.rss as f64;
     measured
         .figure(format!("{of}, CPU of 1,000 first runs"), cpu(first), "s")
