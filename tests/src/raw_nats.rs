@@ -39,6 +39,8 @@ pub struct RawNats {
 pub struct RawMessage {
     /// The subject.
     pub subject: String,
+    /// The reply subject; empty when there is none.
+    pub reply: String,
     /// The status in the first line of the headers, such as `503`.
     pub status: String,
     /// Name and value, in order.
@@ -191,9 +193,11 @@ impl RawNats {
             match words.as_slice() {
                 ["PING"] => self.send(b"PONG\r\n").await?,
                 ["PONG"] => return Ok(None),
-                ["MSG", subject, .., size] => return self.message(subject, 0, size.parse()?).await.map(Some),
-                ["HMSG", subject, .., head, size] => {
-                    return self.message(subject, head.parse()?, size.parse()?).await.map(Some);
+                ["MSG", subject, _, reply @ .., size] if reply.len() < 2 => {
+                    return self.message(subject, reply, 0, size.parse()?).await.map(Some);
+                }
+                ["HMSG", subject, _, reply @ .., head, size] if reply.len() < 2 => {
+                    return self.message(subject, reply, head.parse()?, size.parse()?).await.map(Some);
                 }
                 ["INFO", ..] => {}
                 _ => bail!("{line}"),
@@ -201,7 +205,7 @@ impl RawNats {
         }
     }
 
-    async fn message(&mut self, subject: &str, head: usize, size: usize) -> Result<RawMessage> {
+    async fn message(&mut self, subject: &str, reply: &[&str], head: usize, size: usize) -> Result<RawMessage> {
         let mut bytes = vec![0; size + 2];
         within("the rest of a message", self.reader.read_exact(&mut bytes)).await?;
         bytes.truncate(size);
@@ -210,7 +214,8 @@ impl RawNats {
         let (first, rest) = head.split_once("\r\n").unwrap_or_default();
         let pair = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
         let status = first.strip_prefix("NATS/1.0").unwrap_or_default().trim().to_owned();
-        Ok(RawMessage { subject: subject.to_owned(), status, headers: rest.lines().filter_map(pair).collect(), body })
+        let (subject, reply) = (subject.to_owned(), reply.concat());
+        Ok(RawMessage { subject, reply, status, headers: rest.lines().filter_map(pair).collect(), body })
     }
 
     async fn line(&mut self) -> Result<String> {

@@ -124,6 +124,19 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that it may have been or may still be.
     fn publish(&self, message: Publish) -> BoxFuture<'static, Result<PubAck, Error>>;
 
+    /// Stores a message as [`publish`](Self::publish) does, and sends an early answer right behind it, before it is
+    /// known whether it is stored. The answer gets a reply subject: there the stream's acknowledgement goes, so that
+    /// whoever listens to both hears of it at the same time as this process. Says whether the answer was sent; it is
+    /// not where the acknowledgement has to go elsewhere.
+    fn publish_with_answer(
+        &self,
+        message: Publish,
+        answer: PlainMessage,
+    ) -> BoxFuture<'static, Result<(PubAck, bool), Error>> {
+        drop(answer);
+        Box::pin(self.publish(message).map_ok(|ack| (ack, false)))
+    }
+
     /// Sends a message to be stored, and does not have to wait for the acknowledgement: without one, nothing is known.
     ///
     /// For whoever hears by another way what came of it, mostly, and can publish it once more with the same id

@@ -16,6 +16,7 @@
 #![deny(missing_docs)]
 
 mod client;
+mod early;
 mod handle;
 mod pace;
 mod port;

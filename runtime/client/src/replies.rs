@@ -8,18 +8,21 @@ use std::{
     },
 };
 
-use futures_util::StreamExt;
-use highwater_broker::{Broker, Error, ErrorKind};
+use futures_util::{StreamExt, stream};
+use highwater_broker::{BoxStream, Broker, Error, ErrorKind, PlainMessage};
 use highwater_protocol::{
     Headers, RunId, header,
     rejection::Rejection,
     reply::{Closed, Reply, Updated},
     request,
+    subject::Subjects,
 };
 use tokio::{
     sync::{OnceCell, watch},
     task::AbortHandle,
 };
+
+use crate::early::Early;
 
 /// What has been answered to one request so far.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +48,20 @@ impl Answers {
     }
 }
 
-type Waiting = Arc<Mutex<HashMap<u64, watch::Sender<Answers>>>>;
+type Waiting = Arc<Mutex<HashMap<u64, Asked>>>;
+
+/// A request that is not done with.
+#[derive(Debug)]
+struct Asked {
+    answers: watch::Sender<Answers>,
+    early: Early,
+}
+
+impl Asked {
+    fn take(&self, reply: Reply) {
+        self.answers.send_modify(|answers| answers.take(reply));
+    }
+}
 
 /// Hands out reply subjects and sorts what comes to them.
 #[derive(Debug)]
@@ -53,8 +69,16 @@ pub(crate) struct Replies {
     inbox: String,
     next: AtomicU64,
     waiting: Waiting,
-    /// The task behind the subscription. It begins with the first request, as a client that only reads needs none.
-    reader: OnceCell<AbortHandle>,
+    /// It begins with the first request, as a client that only reads needs none.
+    reader: OnceCell<Reader>,
+}
+
+/// The task behind the subscriptions.
+#[derive(Debug)]
+struct Reader {
+    task: AbortHandle,
+    /// It hears what becomes of records that early answers tell of.
+    takes_early: bool,
 }
 
 impl Replies {
@@ -69,49 +93,93 @@ impl Replies {
 
     /// A reply subject of its own for one request.
     pub(crate) async fn expect(&self, broker: &dyn Broker) -> Result<Expected, Error> {
-        self.reader.get_or_try_init(|| self.listen(broker)).await?;
+        let reader = self.reader.get_or_try_init(|| self.listen(broker)).await?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answers) = watch::channel(Answers::default());
-        lock(&self.waiting).insert(number, sender);
+        lock(&self.waiting).insert(number, Asked { answers: sender, early: Early::default() });
         let subject = format!("{}.{number}", self.inbox);
-        Ok(Expected { subject, answers, _slot: Slot { number, waiting: Arc::clone(&self.waiting) } })
+        let slot = Slot { number, waiting: Arc::clone(&self.waiting) };
+        Ok(Expected { subject, takes_early: reader.takes_early, answers, _slot: slot })
     }
 
-    async fn listen(&self, broker: &dyn Broker) -> Result<AbortHandle, Error> {
+    async fn listen(&self, broker: &dyn Broker) -> Result<Reader, Error> {
         let example = Headers::new().with(header::REPLY, format!("{}.0", self.inbox));
         if let Err(rejection) = request::reply(&example) {
             let text = format!("answers cannot come to this client, choose another inbox prefix: {}", rejection.reason);
             return Err(Error::new(ErrorKind::Other, text));
         }
-        let mut messages = broker.subscribe(format!("{}.*", self.inbox)).await?;
+        let subjects = broker.subjects().clone();
+        let (messages, acks) =
+            tokio::join!(broker.subscribe(format!("{}.*", self.inbox)), early_acks(broker, &self.inbox));
+        let (mut messages, takes_early, mut acks) =
+            (messages?, acks.is_some(), acks.unwrap_or_else(|| Box::pin(stream::pending())));
         let waiting = Arc::clone(&self.waiting);
         let prefix_len = self.inbox.len() + 1;
         let task = tokio::spawn(async move {
-            while let Some(message) = messages.next().await {
-                let number = message.subject.get(prefix_len..).and_then(|token| token.parse::<u64>().ok());
-                let (Some(number), Some(reply)) = (number, Reply::decode(&message.headers, &message.payload)) else {
-                    tracing::debug!(subject = %message.subject, "a message that is no answer came to the client's inbox");
-                    continue;
-                };
-                // Nobody there: whoever asked has left.
-                if let Some(sender) = lock(&waiting).get(&number) {
-                    sender.send_modify(|answers| answers.take(reply));
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(message) = messages.next() => answered(&waiting, prefix_len, message),
+                    Some(ack) = acks.next() => acknowledged(&waiting, &subjects, ack),
+                    else => return,
                 }
             }
         });
-        Ok(task.abort_handle())
+        Ok(Reader { task: task.abort_handle(), takes_early })
+    }
+}
+
+/// Where acknowledgements of records come that early answers tell of. Nothing where the server forbids to listen there,
+/// or where there is no way to save.
+async fn early_acks(broker: &dyn Broker, inbox: &str) -> Option<BoxStream<PlainMessage>> {
+    if broker.is_in_process() {
+        return None;
+    }
+    match broker.subscribe(broker.subjects().early_acks_of_sender(inbox)).await {
+        Ok(acks) => Some(acks),
+        Err(error) => {
+            tracing::debug!(%error, "answers come after their records are stored, which takes a little longer");
+            None
+        }
+    }
+}
+
+fn answered(waiting: &Waiting, prefix_len: usize, message: PlainMessage) {
+    let number = message.subject.get(prefix_len..).and_then(|token| token.parse::<u64>().ok());
+    let (Some(number), Some(reply)) = (number, Reply::decode(&message.headers, &message.payload)) else {
+        tracing::debug!(subject = %message.subject, "a message that is no answer came to the client's inbox");
+        return;
+    };
+    // Nobody there: whoever asked has left.
+    let mut waiting = lock(waiting);
+    let Some(asked) = waiting.get_mut(&number) else { return };
+    let counts = match message.reply {
+        None => Some(reply),
+        Some(ack) => asked.early.answered(ack, reply),
+    };
+    if let Some(reply) = counts {
+        asked.take(reply);
+    }
+}
+
+fn acknowledged(waiting: &Waiting, subjects: &Subjects, ack: PlainMessage) {
+    let number = subjects.early_ack_request(&ack.subject).and_then(|request| request.parse::<u64>().ok());
+    let mut waiting = lock(waiting);
+    let Some(asked) = number.and_then(|number| waiting.get_mut(&number)) else { return };
+    if let Some(reply) = asked.early.acknowledged(ack.subject, &ack.payload) {
+        asked.take(reply);
     }
 }
 
 impl Drop for Replies {
     fn drop(&mut self) {
         if let Some(reader) = self.reader.get() {
-            reader.abort();
+            reader.task.abort();
         }
     }
 }
 
-fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<u64, watch::Sender<Answers>>> {
+fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<u64, Asked>> {
     // Nothing panics while it holds the lock, and a map is whole at any time.
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -120,6 +188,7 @@ fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<u64, watch::Sender<Answers>
 #[derive(Debug)]
 pub(crate) struct Expected {
     subject: String,
+    takes_early: bool,
     answers: watch::Receiver<Answers>,
     _slot: Slot,
 }
@@ -139,6 +208,11 @@ impl Drop for Slot {
 impl Expected {
     pub(crate) fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// What the request says in [`header::EARLY`].
+    pub(crate) fn early(&self) -> Option<&'static str> {
+        self.takes_early.then_some("1")
     }
 
     /// Waits for the first answer.

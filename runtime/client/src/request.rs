@@ -157,7 +157,7 @@ pub(crate) enum AskError {
 }
 
 impl Ask<'_> {
-    fn publish(self, client: &Client, reply: &str) -> Publish {
+    fn publish(self, client: &Client, answer: &Expected) -> Publish {
         let (run, chain) = match self.meant {
             None => (None, None),
             Some(Meant::Run(run)) => (Some(run), None),
@@ -172,7 +172,8 @@ impl Ask<'_> {
                 .with_opt(header::REASON, self.reason)
                 .with_opt(header::UPDATE_ID, self.update.map(|id| id.to_key().to_string()))
                 .with_opt(header::CONTEXT, self.context.filter(|context| !context.is_empty()).map(Payloads::to_json))
-                .with(header::REPLY, reply),
+                .with(header::REPLY, answer.subject())
+                .with_opt(header::EARLY, answer.early()),
             payload: self.input.data,
             id: Some(format!("{}:{}", self.key, Uuid::now_v7().simple())),
             ..Publish::default()
@@ -209,6 +210,6 @@ impl Ask<'_> {
     async fn prepare(self, client: &Client) -> Result<(Publish, Expected), AskError> {
         let expected = client.replies().expect(client.broker()).await;
         let answer = expected.map_err(|error| AskError::Unsent(Unsent::Refused(error)))?;
-        Ok((self.publish(client, answer.subject()), answer))
+        Ok((self.publish(client, &answer), answer))
     }
 }

@@ -10,6 +10,9 @@ pub const TRACEPARENT: &str = "traceparent";
 pub const TRACESTATE: &str = "tracestate";
 /// Where the owner answers: an inbox subject of the sender's.
 pub const REPLY: &str = "Hw-Reply";
+/// On a request: the sender takes early answers, which are true once it hears that their record is stored. See
+/// [`crate::reply`].
+pub const EARLY: &str = "Hw-Early";
 /// What an answer tells: see [`crate::reply::Kind`].
 pub const REPLY_KIND: &str = "Hw-Kind";
 /// The run id, proposed by a starter, or the run that a request is meant for.
@@ -83,6 +86,7 @@ pub const ALL: &[&str] = &[
     TRACEPARENT,
     TRACESTATE,
     REPLY,
+    EARLY,
     REPLY_KIND,
     RUN,
     CHAIN,

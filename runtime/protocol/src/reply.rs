@@ -9,8 +9,13 @@
 //! | `updated` | the handler of the update in `Hw-Update-Id` returned | the update's result, otherwise a JSON failure with `Hw-Status: failed` |
 //! | `closed` | the run that the request started has ended | the result of a completed run, otherwise a JSON failure; `Hw-Status` says which |
 //!
-//! A `closed` may come without an `accepted` before it: a run that ends in its first transition is both at once.
-//! Answers are hints for speed. The truth is the history, and a sender that misses an answer reads it there.
+//! A `closed` may come without an `accepted` before it: a run that ends in its first transition is both at once. So may
+//! an `updated`. Answers are hints for speed. The truth is the history, and a sender that misses an answer reads it
+//! there.
+//!
+//! To a sender that says so ([`header::EARLY`]) an answer may come before the record is stored that it tells of. Such an
+//! answer has a reply subject ([`early_ack`](crate::subject::Subjects::early_ack)), and is true once a stream's
+//! acknowledgement comes to that.
 
 use crate::{
     failure::Failure,

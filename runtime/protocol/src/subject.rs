@@ -423,6 +423,30 @@ impl Subjects {
         }
     }
 
+    /// Core messages: a stream acknowledges the record that an early answer to `reply` tells of, where both who asked and
+    /// the owner, by its token and its number for the record, hear it. `None` when `reply` has no two tokens.
+    pub fn early_ack(&self, reply: &str, owner: &str, number: u64) -> Option<String> {
+        let mut tokens = reply.rsplit('.');
+        let (request, sender) = (tokens.next()?, tokens.next()?);
+        Some(self.of(&["ack", sender, request, owner, Digits::new(number).as_str()]))
+    }
+
+    /// Such acknowledgements for whoever has his answers come to subjects one token below `inbox`.
+    pub fn early_acks_of_sender(&self, inbox: &str) -> String {
+        let sender = inbox.rsplit('.').next().unwrap_or(inbox);
+        self.of(&["ack", sender, "*", "*", "*"])
+    }
+
+    /// Such acknowledgements for an owner.
+    pub fn early_acks_of_owner(&self, owner: &str) -> String {
+        self.of(&["ack", "*", "*", owner, "*"])
+    }
+
+    /// The last token of the reply subject that such an acknowledgement is for.
+    pub fn early_ack_request<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject.strip_prefix(&self.root)?.strip_prefix(".ack.")?.split('.').nth(1)
+    }
+
     /// Core messages: an activity of this queue shall be cancelled.
     pub fn cancel_activity(&self, queue: &QueueName) -> String {
         format!("{}.cancel.{SHARD}.{}", self.root, queue.to_key())
@@ -455,6 +479,17 @@ mod tests {
             s.transform_destination(),
             "hw.shop.in.0.{{partition(64,4)}}.{{wildcard(2)}}.{{wildcard(1)}}.{{wildcard(3)}}.{{wildcard(4)}}"
         );
+    }
+
+    #[test]
+    fn an_early_acknowledgement_goes_to_who_asked_and_to_the_owner() {
+        let s = subjects();
+        let ack = s.early_ack("_INBOX.team.abc.7", "owner", 12).unwrap();
+        assert_eq!(ack, "hw.shop.ack.abc.7.owner.12");
+        assert_eq!(s.early_acks_of_sender("_INBOX.team.abc"), "hw.shop.ack.abc.*.*.*");
+        assert_eq!(s.early_acks_of_owner("owner"), "hw.shop.ack.*.*.owner.*");
+        assert_eq!(s.early_ack_request(&ack), Some("7"));
+        assert_eq!(s.early_ack("_INBOX", "owner", 12), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! `highwater::wire` tells them.
 
 mod document;
+mod early;
 mod permissions;
 mod query;
 mod rejected;

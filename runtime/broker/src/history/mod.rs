@@ -18,7 +18,7 @@ use highwater_protocol::{
     wire,
 };
 
-use crate::{BoxStream, Broker, Error, ErrorKind, Message, Publish, Stream};
+use crate::{BoxStream, Broker, Error, ErrorKind, Message, PlainMessage, Publish, Stream};
 
 /// About how long the fields of a record's header are.
 const FIELDS_ABOUT: usize = 128;
@@ -342,6 +342,25 @@ pub async fn append(broker: &dyn Broker, key: &Key, record: &NewRecord, expect: 
         Ok(ack) => Ok(Appended::Stored(ack.seq)),
         // Thousands are on their way at once, and this is for few of them.
         Err(error) => Box::pin(append_in_spite_of(broker, subject, record, expect, error)).await,
+    }
+}
+
+/// The same with an answer to whoever asked for what the record tells, which goes out right behind it. Says also
+/// whether it counts for him: then nobody has to tell him again.
+pub async fn append_with_answer(
+    broker: &dyn Broker,
+    key: &Key,
+    record: &NewRecord,
+    expect: u64,
+    answer: PlainMessage,
+) -> Result<(Appended, bool), Error> {
+    let subject = broker.subjects().history(key);
+    match broker.publish_with_answer(record.publish(subject.clone(), expect), answer).await {
+        Ok((ack, was_sent)) => Ok((Appended::Stored(ack.seq), was_sent)),
+        Err(error) => {
+            let appended = Box::pin(append_in_spite_of(broker, subject, record, expect, error)).await?;
+            Ok((appended, false))
+        }
     }
 }
 

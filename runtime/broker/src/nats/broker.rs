@@ -14,6 +14,7 @@ use highwater_protocol::{Namespace, QueueName, Timestamp, namespace::Settings, s
 use super::{
     NatsConnection,
     direct::Which,
+    early::EarlyAcks,
     group::Group,
     kv::Kv,
     link::Link,
@@ -41,6 +42,7 @@ struct Shared {
     feeds: Mutex<HashMap<QueueName, Feed>>,
     /// Where the namespace commits in groups.
     group: Option<Arc<Group>>,
+    early: EarlyAcks,
 }
 
 impl NatsBroker {
@@ -48,7 +50,8 @@ impl NatsBroker {
         let subjects = Subjects::new(&namespace, settings.partitions);
         let feeds = Mutex::default();
         let group = settings.group_commit.then(|| Arc::new(Group::new(connection.link.clone(), &namespace, &subjects)));
-        Self { shared: Arc::new(Shared { connection, namespace, settings, subjects, feeds, group }) }
+        let early = EarlyAcks::new(&connection.link);
+        Self { shared: Arc::new(Shared { connection, namespace, settings, subjects, feeds, group, early }) }
     }
 
     /// The namespace.
@@ -129,6 +132,22 @@ impl Broker for NatsBroker {
         }
         let link = self.link();
         Box::pin(async move { link.publish(message).await })
+    }
+
+    fn publish_with_answer(
+        &self,
+        message: Publish,
+        answer: PlainMessage,
+    ) -> BoxFuture<'static, Result<(PubAck, bool), Error>> {
+        if self.shared.group.is_some() {
+            // A batch has one acknowledgement.
+            return Box::pin(self.publish(message).map_ok(|ack| (ack, false)));
+        }
+        let Self { shared } = self.clone();
+        Box::pin(async move {
+            let link = shared.connection.link.clone();
+            shared.early.publish(link, &shared.subjects, message, answer).await
+        })
     }
 
     fn offer(&self, message: Publish) -> BoxFuture<'static, Result<Option<PubAck>, Error>> {

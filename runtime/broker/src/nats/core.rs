@@ -37,13 +37,7 @@ impl Link {
         self: Arc<Self>,
         subject: String,
     ) -> Result<impl Stream<Item = PlainMessage> + Send + use<>, Error> {
-        let subscriber = self.listen(subject.clone()).await?;
-        self.round_trip().await?;
-        // That it is not allowed comes before the answer, by another way; after a second one it has arrived.
-        self.round_trip().await?;
-        if self.replies.was_denied_to_listen(&subject) {
-            return Err(Error::new(ErrorKind::Denied, format!("the server does not allow to listen to {subject}")));
-        }
+        let subscriber = self.listen_for_certain(subject).await?;
         // The connection stays as long as somebody listens.
         let link = self;
         Ok(subscriber.map(move |message| {

@@ -99,7 +99,7 @@ impl Link {
 
     /// Asks at once, and tells how to wait for the answer, which takes little room: there may be thousands of these.
     pub(super) fn begin(&self, subject: Subject, headers: HeaderMap, payload: Bytes) -> Exchange {
-        self.exchange(self.replies.expect_in_time(subject.clone()), subject, headers, payload)
+        self.begin_awaiting(self.replies.expect_in_time(subject.clone()), None, subject, headers, payload)
     }
 
     /// The same as [`ask`](Self::ask) for as long as is said.
@@ -110,12 +110,22 @@ impl Link {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Message, Error> {
-        let exchange = self.exchange(self.replies.expect(subject.clone()), subject.clone(), headers, payload);
+        let expected = self.replies.expect(subject.clone());
+        let exchange = self.begin_awaiting(expected, None, subject.clone(), headers, payload);
         timeout(wait, exchange.answer()).await.unwrap_or_else(|_| Err(self.no_answer(&subject, wait)))
     }
 
-    fn exchange(&self, expected: Expected, subject: Subject, headers: HeaderMap, payload: Bytes) -> Exchange {
-        let message = Outgoing { subject, reply: Some(expected.reply()), headers, payload };
+    /// The same with a given answer to await, which comes to `reply` or to its own subject.
+    pub(super) fn begin_awaiting(
+        &self,
+        expected: Expected,
+        reply: Option<Subject>,
+        subject: Subject,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Exchange {
+        let reply = reply.or_else(|| Some(expected.reply()));
+        let message = Outgoing { subject, reply, headers, payload };
         let posted = self.outbox.post(message);
         if let Posted::Waits(_) = posted {
             expected.set_sent(false);
@@ -174,6 +184,23 @@ impl Link {
         }
     }
 
+    /// Sends something that is of use only right now: not at all while there is no connection. Says whether it did.
+    pub(super) fn send_now(&self, message: Outgoing) -> bool {
+        matches!(self.outbox.post(message), Posted::Done(Ok(())))
+    }
+
+    /// Listens to a subject. When this returns, the server knows.
+    pub(super) async fn listen_for_certain(&self, subject: String) -> Result<Subscriber, Error> {
+        let subscriber = self.listen(subject.clone()).await?;
+        self.round_trip().await?;
+        // That it is not allowed comes before the answer, by another way; after a second one it has arrived.
+        self.round_trip().await?;
+        if self.replies.was_denied_to_listen(&subject) {
+            return Err(Error::new(ErrorKind::Denied, format!("the server does not allow to listen to {subject}")));
+        }
+        Ok(subscriber)
+    }
+
     /// Listens to a subject.
     pub(super) async fn listen(&self, subject: String) -> Result<Subscriber, Error> {
         self.client
@@ -197,6 +224,11 @@ impl Exchange {
     /// Where the answer has to go.
     pub(super) fn reply(&self) -> Subject {
         self.expected.reply()
+    }
+
+    /// Whether it went out at once.
+    pub(super) fn is_sent(&self) -> bool {
+        matches!(self.posted, Posted::Done(Ok(())))
     }
 
     /// Whether the answer is there, so that nobody will wait for it.

@@ -25,6 +25,12 @@ struct Answer {
     error: Option<ApiError>,
 }
 
+/// Reads a stream's acknowledgement of a message that somebody else has published. `None`: it was not stored.
+pub fn stored(ack: &[u8]) -> Option<PubAck> {
+    let Answer { seq, duplicate, error } = serde_json::from_slice(ack).ok()?;
+    (error.is_none() && seq > 0).then_some(PubAck { seq, duplicate })
+}
+
 impl Link {
     /// Stores a message and waits for the acknowledgement.
     pub(super) async fn publish(&self, mut message: Publish) -> Result<PubAck, Error> {

@@ -109,22 +109,24 @@ impl Replies {
         Expected { replies: self.clone(), id, receiver, answered: false }
     }
 
-    /// Hands out answers until the subscription ends.
-    pub(super) async fn run(self: Arc<Self>, client: Client, mut subscriber: Subscriber) {
-        let hand_out = async {
-            while let Some(message) = subscriber.next().await {
-                let id = message.subject.get(self.prefix.len() + 1..).and_then(|token| token.parse().ok());
-                let waiting = id.and_then(|id: u64| self.waiting().remove(&id));
-                if let Some(waiting) = waiting {
-                    // Whoever waited may have left in this moment.
-                    let _ = waiting.answer.send(Ok(message));
-                }
-            }
-        };
+    /// Hands out answers, and ends waiting for those that do not come, until the subscription ends.
+    pub(super) async fn run(self: Arc<Self>, client: Client, subscriber: Subscriber) {
         tokio::select! {
             biased;
-            () = hand_out => {}
+            () = self.hand_out(subscriber) => {}
             never = self.keep_time(&client) => match never {},
+        }
+    }
+
+    /// Hands out answers whose subjects end with the number that is waited for, until the subscription ends.
+    pub(super) async fn hand_out(&self, mut subscriber: Subscriber) {
+        while let Some(message) = subscriber.next().await {
+            let number = message.subject.rsplit('.').next().and_then(|token| token.parse::<u64>().ok());
+            let waiting = number.and_then(|number| self.waiting().remove(&number));
+            if let Some(waiting) = waiting {
+                // Whoever waited may have left in this moment.
+                let _ = waiting.answer.send(Ok(message));
+            }
         }
     }
 
@@ -200,6 +202,11 @@ impl Expected {
     /// Where the answer has to go.
     pub(super) fn reply(&self) -> Subject {
         format!("{}.{}", self.replies.prefix, self.id).into()
+    }
+
+    /// The last token of [`reply`](Self::reply).
+    pub(super) fn number(&self) -> u64 {
+        self.id
     }
 
     /// Whether the answer is there.

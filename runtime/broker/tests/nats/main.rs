@@ -1,6 +1,7 @@
 //! What is particular to NATS: getting in, namespaces, servers that go away, and messages that anybody may have made.
 
 mod connect;
+mod early;
 mod group;
 mod hostile;
 mod namespace;

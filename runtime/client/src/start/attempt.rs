@@ -8,7 +8,7 @@ use highwater_broker::{
 };
 use highwater_core::open::OpenOperations;
 use highwater_protocol::{
-    Event, Key, Record, RunId, Started, Status,
+    Event, Key, Record, RunId, Started, Status, header,
     ids::RecordId,
     record::{Body, Frame, Mark, Marks},
     rejection::{Code, Rejection},
@@ -21,7 +21,7 @@ use super::{Plan, StartError};
 use crate::{
     client::Client,
     pace::{PATIENCE, looks, persist},
-    replies::Answers,
+    replies::{Answers, Expected},
     request::{self, Stored, Unsent},
     run,
 };
@@ -60,7 +60,7 @@ impl Attempt<'_> {
         let answer = persist(PATIENCE, || self.client.replies().expect(broker))
             .await
             .map_err(|source| StartError::Broker { id: id(), source })?;
-        let publish = self.publish(answer.subject());
+        let publish = self.publish(&answer);
         let mut seq = match request::submit(broker, publish.clone(), &answer).await {
             Ok(ack) => ack.map(|ack| ack.seq),
             Err(Unsent::Refused(source)) => return Err(StartError::Broker { id: id(), source }),
@@ -81,13 +81,13 @@ impl Attempt<'_> {
         Ok((sent, stored))
     }
 
-    fn publish(&self, reply: &str) -> Publish {
+    fn publish(&self, answer: &Expected) -> Publish {
         let plan = self.plan;
-        let (headers, body) = self.request().message(Some(reply));
+        let (headers, body) = self.request().message(Some(answer.subject()));
         let subjects = self.client.broker().subjects();
         Publish {
             subject: subjects.public(Verb::Start, &plan.queue, Some(&plan.request.workflow_type), self.key),
-            headers,
+            headers: headers.with_opt(header::EARLY, answer.early()),
             payload: body.data,
             id: Some(format!("{}:{}", self.key, self.run)),
             ..Publish::default()

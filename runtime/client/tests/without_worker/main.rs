@@ -1,5 +1,6 @@
 //! The client on a real NATS server while no worker is alive.
 
+mod early;
 mod faults;
 mod faulty;
 mod history;

@@ -38,6 +38,8 @@ pub struct Request {
     pub partition: u16,
     /// Where the sender waits for an answer.
     pub reply: Option<String>,
+    /// The sender takes early answers there.
+    pub early: bool,
     /// The run that asks and wants to know what comes of it. Only the engine's own requests have one.
     pub origin: Option<Origin>,
     /// What is asked.
@@ -157,7 +159,8 @@ pub fn parse(subjects: &Subjects, subject: &str, headers: &Headers, body: Bytes)
             engine::parse(verb, run, headers, &body)?
         }
     };
-    Ok(Request { workflow_id, key, queue, partition: parts.partition, reply, origin, ask })
+    let early = headers.get(header::EARLY).is_some();
+    Ok(Request { workflow_id, key, queue, partition: parts.partition, reply, early, origin, ask })
 }
 
 fn public(verb: &str, name: &str, headers: &Headers, body: Bytes, reply: Option<&str>) -> Result<Ask, Rejection> {

@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
-use highwater_broker::{Broker, ErrorKind, Message, PlainMessage, Publish, history};
+use highwater_broker::{
+    Broker, Error, ErrorKind, Message, PlainMessage, Publish,
+    history::{self, Appended, NewRecord},
+};
 use highwater_protocol::{
-    Headers, Payload, QueueName, TypeName, WorkflowId, header,
+    Headers, Key, Payload, QueueName, TypeName, WorkflowId, header,
     query::QueryRejected,
     rejection::Rejection,
     reply::Reply,
@@ -16,12 +19,15 @@ use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::{Driver, load::load, send, send::insist, step::Step};
 use crate::{
-    engine::{Action, Input, Question, UnitId},
+    engine::{Action, Early, Input, Question, UnitId},
     executor::Job,
 };
 
 /// The wait after a record that the server refuses.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// With so many things on their way to the broker, answers wait for their records. An early one costs the server a
+/// message more, and then throughput counts.
+const EARLY_MAX: usize = 2;
 /// Timers that are further away are left to the server alone: a queue of delays reaches about two years.
 const LOCAL_TIMER_MAX: Duration = Duration::from_hours(365 * 24);
 
@@ -49,14 +55,19 @@ impl Driver {
                 let actions = self.engine.rebuild(|key| executor.thread_of(key) == thread, Instant::now());
                 self.perform_all(actions);
             }
-            Action::Append { key, generation, record, expect } => {
+            Action::Append { key, generation, record, expect, early } => {
+                let early = early.filter(|_| self.flights.len() < EARLY_MAX);
                 self.flights.add(async move {
-                    let result = history::append(&*broker, &key, &record, expect).await;
-                    if result.is_err() {
+                    let appended = append(&*broker, &key, &record, expect, early).await;
+                    if appended.is_err() {
                         // It will be tried again, and most likely with the same end.
                         Box::pin(tokio::time::sleep(REFUSED_PAUSE)).await;
                     }
-                    Some(Input::Appended { key, generation, result })
+                    let (result, answered) = match appended {
+                        Ok((appended, answered)) => (Ok(appended), answered),
+                        Err(error) => (Err(error), false),
+                    };
+                    Some(Input::Appended { key, generation, result, answered })
                 });
             }
             Action::Send { key, generation, send } => {
@@ -152,6 +163,23 @@ fn question(
     let input = Payload::with_content_type(message.payload, message.headers.get(header::CONTENT_TYPE));
     let unit = UnitId { queue, partition: key.partition(subjects.partitions()) };
     Some(Ok(Input::Question { unit, key, question: Question { name, input, reply } }))
+}
+
+/// Appends a record. Says also whether the early answer counts.
+async fn append(
+    broker: &dyn Broker,
+    key: &Key,
+    record: &NewRecord,
+    expect: u64,
+    early: Option<Box<Early>>,
+) -> Result<(Appended, bool), Error> {
+    let Some(early) = early else {
+        return history::append(broker, key, record, expect).await.map(|appended| (appended, false));
+    };
+    let Early { to, reply } = *early;
+    let (headers, payload) = reply.encode();
+    let answer = PlainMessage { subject: to, reply: None, headers, payload: payload.data };
+    history::append_with_answer(broker, key, record, expect, answer).await
 }
 
 async fn send_reply(broker: Arc<dyn Broker>, subject: String, reply: Reply) {

@@ -30,8 +30,9 @@ impl Engine {
             }
             if let Item::Request(request) = &item {
                 let to = request.request.reply.as_deref();
-                // A start whose run has ended already has its answer: the end.
-                if !closed || !begins(run, request) {
+                // A start whose run has ended already has its answer, the end, and an update that is done its outcome.
+                let has_ended = closed && begins(run, request);
+                if !has_ended && !is_done(slot, request) {
                     self.reply(to, Reply::Accepted { run });
                 }
                 if let Some(rejection) = refusal {
@@ -47,8 +48,14 @@ impl Engine {
     }
 }
 
+/// Whether a request is an update that has its outcome.
+fn is_done(slot: &Slot, item: &RequestItem) -> bool {
+    let Ask::Update { update, .. } = &item.request.ask else { return false };
+    slot.open.updates.get(&update.id).is_some_and(|open| open.outcome.is_some())
+}
+
 /// Whether a request is the start of a run.
-fn begins(run: RunId, item: &RequestItem) -> bool {
+pub(super) fn begins(run: RunId, item: &RequestItem) -> bool {
     match &item.request.ask {
         Ask::Start(start) => start.run.unwrap_or_else(|| derived_run(&item.message)) == run,
         _ => false,

@@ -16,6 +16,7 @@ use highwater_protocol::{
 };
 
 use super::{
+    early::Early,
     outgoing::Outgoing,
     unit::{Source, UnitId},
 };
@@ -33,8 +34,8 @@ pub(crate) enum Action {
     Evict { key: Key },
     /// Call [`Engine::rebuild`](super::Engine::rebuild) for the runs of this thread.
     RunsOfThread { thread: usize },
-    /// Append a record.
-    Append { key: Key, generation: u64, record: NewRecord, expect: u64 },
+    /// Append a record. The early answer may go out with it.
+    Append { key: Key, generation: u64, record: NewRecord, expect: u64, early: Option<Box<Early>> },
     /// Send what a record asks for.
     Send { key: Key, generation: u64, send: Send },
     /// Store a request that cannot be accepted, tell its sender, and report it as handled.

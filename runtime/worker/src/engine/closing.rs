@@ -2,18 +2,13 @@
 
 use highwater_core::open::OpenActivity;
 use highwater_protocol::{
-    Event, Failure, FailureKind, Key, RunId, Started, Timestamp,
+    Event, Failure, FailureKind, Key, RunId, Started, Status, Timestamp,
     event::{ActivityCancellation, ExternalScheduled, ParentClose},
     reply::{Closed, Reply},
     timer::TimerId,
 };
 
-use super::{
-    Action, Engine, Send,
-    chain::RunEnd,
-    dispatch::FAR,
-    slot::{KnownTip, Slot},
-};
+use super::{Action, Engine, Send, chain::RunEnd, dispatch::FAR, slot::Slot};
 
 impl Engine {
     /// Does what the end of the run asks for, and tells the run that started it.
@@ -27,7 +22,8 @@ impl Engine {
     pub(super) fn announce(&mut self, key: &Key, slot: &mut Slot) {
         self.wind_up(key, slot);
         let Some(started) = slot.known().map(|tip| tip.started.clone()) else { return };
-        let Some(closed) = slot.known().and_then(closed) else { return };
+        let closed = slot.known().and_then(|tip| closed(tip.closing.as_ref()?, tip.frame.run, tip.status));
+        let Some(closed) = closed else { return };
         let to = started.as_ref().and_then(|started| started.reply.clone());
         let reply = Reply::Closed(closed);
         // Whoever started the run waits for it, most likely; whether anybody else does is not known.
@@ -102,9 +98,9 @@ impl Engine {
     }
 }
 
-/// The answer that a closed run gives.
-fn closed(tip: &KnownTip) -> Option<Closed> {
-    let outcome = match tip.closing.as_ref()? {
+/// The answer that a run gives whose last event this is.
+pub(super) fn closed(last: &Event, run: RunId, status: Status) -> Option<Closed> {
+    let outcome = match last {
         Event::Completed { result } => Ok(result.clone()),
         Event::Failed { failure, next: None }
         | Event::Cancelled { failure }
@@ -112,5 +108,5 @@ fn closed(tip: &KnownTip) -> Option<Closed> {
         Event::Terminated { reason } => Err(Failure::new(FailureKind::Terminated, reason.clone())),
         _ => return None,
     };
-    Some(Closed { run: tip.frame.run, status: tip.status, outcome })
+    Some(Closed { run, status, outcome })
 }

@@ -19,6 +19,7 @@ use super::{
     Action, Engine, Item, Source,
     advance::{BATCH_MAX, follows_another},
     chain,
+    early::Early,
     meaning::{Meaning, stands_alone, weight},
     slot::{After, Appending, Batch, Draft, KnownTip, Slot, Stage, Starting, Tip},
     updates,
@@ -228,7 +229,8 @@ impl Engine {
         let new = NewRecord::new(&record, summary);
         let Record { frame, body: Body { events, .. } } = record;
         slot.batch.appending = Some(Appending { frame, events, status: draft.status, begins, ended });
-        self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record: new, expect });
+        let early = Early::of(&slot.batch).map(Box::new);
+        self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record: new, expect, early });
     }
 
     /// Whether the next run would hide one from takeovers that nobody knows to have sent all it had to: they look back
@@ -253,9 +255,13 @@ impl Engine {
     }
 
     /// A record was appended, or another one was there first.
-    pub(super) fn appended(&mut self, key: &Key, slot: &mut Slot, result: Result<Appended, Error>) {
+    pub(super) fn appended(&mut self, key: &Key, slot: &mut Slot, result: Result<Appended, Error>, answered: bool) {
         match result {
-            Ok(Appended::Stored(seq)) => self.stored(key, slot, seq),
+            Ok(Appended::Stored(seq)) => {
+                self.told = if answered { Early::of(&slot.batch) } else { None };
+                self.stored(key, slot, seq);
+                self.told = None;
+            }
             Ok(Appended::Lost) => {
                 let speculative = slot.batch.starting.is_some() && matches!(slot.tip, Tip::Unknown);
                 self.reset(key, slot);

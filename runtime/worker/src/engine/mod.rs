@@ -16,6 +16,7 @@ mod children;
 mod closing;
 mod commit;
 mod dispatch;
+mod early;
 mod limits;
 mod load;
 mod meaning;
@@ -51,6 +52,7 @@ use highwater_protocol::{
 use tokio::time::Instant;
 
 pub(crate) use action::{Action, Left, Loaded, Send, Sent};
+pub(crate) use early::Early;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use slot::Question;
 pub(crate) use unit::{Source, UnitId};
@@ -80,8 +82,8 @@ pub(crate) enum Input {
     Loaded { key: Key, generation: u64, loaded: Loaded },
     /// A workflow thread has something to say.
     Thread(Report),
-    /// A record was appended, or not.
-    Appended { key: Key, generation: u64, result: Result<Appended, highwater_broker::Error> },
+    /// A record was appended, or not. `answered`: the early answer that came with it counts.
+    Appended { key: Key, generation: u64, result: Result<Appended, highwater_broker::Error>, answered: bool },
     /// Something that a record asked for was sent, or cannot be.
     Sent { key: Key, generation: u64, sent: Sent },
     /// A request without a run was dealt with: rejected, forwarded, dropped.
@@ -143,6 +145,8 @@ pub(crate) struct Engine {
     idle: VecDeque<(Key, u64)>,
     /// The sum of the slots' loads.
     backlog: usize,
+    /// What was told before the record was stored that is dealt with now.
+    told: Option<Early>,
 }
 
 impl Engine {
@@ -168,6 +172,7 @@ impl Engine {
             uses: 0,
             idle: VecDeque::new(),
             backlog: 0,
+            told: None,
         }
     }
 
@@ -192,8 +197,8 @@ impl Engine {
                 self.with(&key, Some(generation), |_, s| Self::loaded(&key, s, loaded));
             }
             Input::Thread(report) => self.thread(report),
-            Input::Appended { key, generation, result } => {
-                self.with(&key, Some(generation), |e, s| e.appended(&key, s, result));
+            Input::Appended { key, generation, result, answered } => {
+                self.with(&key, Some(generation), |e, s| e.appended(&key, s, result, answered));
             }
             Input::Sent { key, generation, sent } => self.with(&key, Some(generation), |e, s| e.sent(&key, s, sent)),
             Input::Handled { unit, source, seq } => self.handled(unit, source, seq),
@@ -515,7 +520,9 @@ impl Engine {
 
     fn reply(&mut self, to: Option<&str>, reply: Reply) {
         if let Some(subject) = to {
-            self.actions.push(Action::Reply { subject: subject.to_owned(), reply });
+            if !self.told.as_ref().is_some_and(|told| told.is(subject, &reply)) {
+                self.actions.push(Action::Reply { subject: subject.to_owned(), reply });
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The engine alone: what it makes of inputs whose order only a crash or another queue can bring about.
 
 mod backlog;
+mod early;
 mod lost_thread;
 mod repeats;
 
@@ -96,7 +97,7 @@ impl Fixture {
     fn appended(&mut self, result: Result<Appended, Error>) -> Vec<Action> {
         let key = self.key.clone();
         let generation = self.engine.slots[&key].generation;
-        self.feed(Input::Appended { key, generation, result })
+        self.feed(Input::Appended { key, generation, result, answered: false })
     }
 
     fn fire(&mut self, seq: u64, op: u64) -> Vec<Action> {

@@ -117,7 +117,8 @@ impl Engine {
     }
 }
 
-fn updated(run: RunId, id: &UpdateId, outcome: Outcome) -> Reply {
+/// What the sender of an update is told of its outcome.
+pub(super) fn updated(run: RunId, id: &UpdateId, outcome: Outcome) -> Reply {
     let outcome: Result<Payload, Failure> = match outcome {
         Outcome::Completed(result) => Ok(result),
         Outcome::Failed(failure) | Outcome::Cancelled(failure) => Err(failure),

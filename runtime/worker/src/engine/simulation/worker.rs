@@ -10,7 +10,7 @@ use std::{
 use futures_util::FutureExt;
 use highwater_broker::history::Appended;
 use highwater_core::run::{Limits, Registry, Run};
-use highwater_protocol::{Key, RunId, Timestamp, ids::RecordId, record::Mark, reply::Reply, timer::TimerId};
+use highwater_protocol::{Key, RunId, Timestamp, ids::RecordId, record::Mark, timer::TimerId};
 use tokio::time::Instant;
 
 use super::{
@@ -208,7 +208,7 @@ impl Worker {
                     Some(seq) if ours => Appended::Stored(seq),
                     _ => Appended::Lost,
                 };
-                self.feed(world, Input::Appended { key, generation, result: Ok(result) });
+                self.feed(world, Input::Appended { key, generation, result: Ok(result), answered: false });
             }
             Pending::Perform(action) => self.perform(world, dice, faults, action),
         }
@@ -220,14 +220,19 @@ impl Worker {
                 let loaded = world.load(&key, all, left);
                 Input::Loaded { key, generation, loaded }
             }
-            Action::Append { key, generation, record, expect } => {
+            Action::Append { key, generation, record, expect, early } => {
                 let seq = world.append(&key, &record, expect);
+                let early = early.filter(|_| seq.is_some());
+                let answered = early.is_some();
+                if let Some(early) = early {
+                    world.tell(&early.to, &early.reply);
+                }
                 if seq.is_none() || faults && dice.roll(8) == 0 {
                     let record = record.id();
                     self.pending.push(Pending::Lookup { key, generation, record, seq });
                     return;
                 }
-                Input::Appended { key, generation, result: Ok(Appended::Stored(seq.unwrap())) }
+                Input::Appended { key, generation, result: Ok(Appended::Stored(seq.unwrap())), answered }
             }
             Action::Send { key, generation, send } => {
                 let sent = Self::send(world, &key, send);
@@ -240,11 +245,7 @@ impl Worker {
             }
             Action::Forward { .. } => unreachable!("there is one queue"),
             Action::Reply { subject, reply } => {
-                let seq = subject.rsplit('.').next().and_then(|seq| seq.parse().ok()).unwrap();
-                match reply {
-                    Reply::Accepted { .. } | Reply::Updated(_) => drop(world.told.entry(seq).or_default().insert(true)),
-                    Reply::Rejected(_) | Reply::Closed(_) => {}
-                }
+                world.tell(&subject, &reply);
                 return;
             }
             Action::Step { key, run, mut step, .. } => {

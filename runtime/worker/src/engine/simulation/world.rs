@@ -13,9 +13,11 @@ use highwater_broker::{
 use highwater_protocol::{
     Event, Headers, Key, Namespace, OpId, Payload, QueueName, Record, RunId, Status, Timestamp, TypeName, UpdateId,
     event::{Attributes, Sender},
+    header,
     ids::RecordId,
     lease::Lease,
     record::{Body, Frame, Mark, Marks},
+    reply::Reply,
     request::{Ask, IdReuse, StartRequest, parse},
     subject::{EngineVerb, Subjects, Verb},
     task::{ActivityReport, ActivityTask},
@@ -99,6 +101,20 @@ impl World {
         format!("_INBOX.sim.{}", self.inbox.len() + 1)
     }
 
+    /// Whether the next sender takes early answers. Every second one does.
+    fn early(&self) -> Option<&'static str> {
+        self.inbox.len().is_multiple_of(2).then_some("1")
+    }
+
+    /// A sender hears what became of its request.
+    pub(super) fn tell(&mut self, to: &str, reply: &Reply) {
+        let seq = to.rsplit('.').next().and_then(|seq| seq.parse().ok()).unwrap();
+        match reply {
+            Reply::Accepted { .. } | Reply::Updated(_) => drop(self.told.entry(seq).or_default().insert(true)),
+            Reply::Rejected(_) | Reply::Closed(_) => {}
+        }
+    }
+
     pub(super) fn start(&mut self, key: &Key, input: &[u8], expect: Option<u64>) -> (u64, RunId) {
         let run = RunId::generate();
         let start = StartRequest {
@@ -108,7 +124,8 @@ impl World {
             ..StartRequest::new(TypeName::new("plan").unwrap(), Payload::json(input.to_vec()))
         };
         let subject = self.subjects.inbox_public(Verb::Start, &self.queue, Some(&start.workflow_type), key);
-        let seq = self.request(subject, start.message(Some(&self.reply_of())).0, Bytes::from(input.to_vec()));
+        let headers = start.message(Some(&self.reply_of())).0.with_opt(header::EARLY, self.early());
+        let seq = self.request(subject, headers, Bytes::from(input.to_vec()));
         self.asked.insert(seq, Asked { key: key.clone(), what: What::Start(run) });
         (seq, run)
     }
@@ -116,7 +133,7 @@ impl World {
     pub(super) fn signal(&mut self, key: &Key, number: u64) {
         let subject =
             self.subjects.inbox_public(Verb::Signal, &self.queue, Some(&TypeName::new("value").unwrap()), key);
-        let headers = Headers::new().with(highwater_protocol::header::REPLY, self.reply_of());
+        let headers = Headers::new().with(header::REPLY, self.reply_of()).with_opt(header::EARLY, self.early());
         let seq = self.request(subject, headers, Bytes::from(number.to_string()));
         self.asked.insert(seq, Asked { key: key.clone(), what: What::Signal(number) });
     }
@@ -126,8 +143,9 @@ impl World {
         let subject = self.subjects.inbox_public(Verb::Update, &self.queue, Some(&name), key);
         let id = UpdateId::new(format!("u-{number}")).unwrap();
         let headers = Headers::new()
-            .with(highwater_protocol::header::REPLY, self.reply_of())
-            .with(highwater_protocol::header::UPDATE_ID, id.to_key().to_string());
+            .with(header::REPLY, self.reply_of())
+            .with_opt(header::EARLY, self.early())
+            .with(header::UPDATE_ID, id.to_key().to_string());
         let seq = self.request(subject, headers, Bytes::from(number.to_string()));
         self.asked.insert(seq, Asked { key: key.clone(), what: What::Update(id) });
     }
@@ -150,7 +168,7 @@ impl World {
 
     pub(super) fn terminate(&mut self, key: &Key, run: RunId) {
         let subject = self.subjects.inbox_public(Verb::Terminate, &self.queue, None, key);
-        let headers = Headers::new().with(highwater_protocol::header::RUN, run.to_string());
+        let headers = Headers::new().with(header::RUN, run.to_string());
         let seq = self.request(subject, headers, Bytes::new());
         self.asked.insert(seq, Asked { key: key.clone(), what: What::Other });
     }
@@ -272,7 +290,7 @@ impl World {
         let last = self.last(key);
         let request = self.inbox[seq as usize - 1].clone();
         let headers = &request.headers;
-        let reply = headers.get(highwater_protocol::header::REPLY).map(str::to_owned);
+        let reply = headers.get(header::REPLY).map(str::to_owned);
         let before = last.as_ref().map(|last| last.frame.marks).unwrap_or_default();
         let started = highwater_protocol::Started {
             reply,

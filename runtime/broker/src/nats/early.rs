@@ -1,0 +1,106 @@
+//! Answers that go out with the record that they tell of.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_nats::Subject;
+use highwater_protocol::subject::Subjects;
+use tokio::task::AbortHandle;
+
+use super::{headers, link::Link, outbox::Outgoing, publish};
+use crate::{
+    broker::Publish,
+    error::Error,
+    message::{PlainMessage, PubAck},
+};
+
+/// Where this process hears the acknowledgements that others hear too. It listens from the first time on that one is to
+/// come there.
+#[derive(Debug)]
+pub(super) struct EarlyAcks {
+    /// Whoever hears an acknowledgement sees it, so it is not the one that tells this process's inbox.
+    token: String,
+    is_heard: Arc<AtomicBool>,
+    reader: OnceLock<AbortHandle>,
+}
+
+impl EarlyAcks {
+    pub(super) fn new(link: &Link) -> Self {
+        let inbox = link.client.new_inbox();
+        let token = inbox.rsplit('.').next().unwrap_or(&inbox).to_owned();
+        Self { token, is_heard: Arc::default(), reader: OnceLock::new() }
+    }
+
+    /// Stores a message, with an answer right behind it if both sides can hear what becomes of it.
+    pub(super) async fn publish(
+        &self,
+        link: Arc<Link>,
+        subjects: &Subjects,
+        message: Publish,
+        answer: PlainMessage,
+    ) -> Result<(PubAck, bool), Error> {
+        if self.are_heard(&link, subjects) {
+            link.publish_with_answer(subjects, &self.token, message, answer).await
+        } else {
+            Ok((link.publish(message).await?, false))
+        }
+    }
+
+    fn are_heard(&self, link: &Arc<Link>, subjects: &Subjects) -> bool {
+        self.reader.get_or_init(|| {
+            let filter = subjects.early_acks_of_owner(&self.token);
+            tokio::spawn(listen(link.clone(), filter, self.is_heard.clone())).abort_handle()
+        });
+        self.is_heard.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for EarlyAcks {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.get() {
+            reader.abort();
+        }
+    }
+}
+
+async fn listen(link: Arc<Link>, filter: String, is_heard: Arc<AtomicBool>) {
+    let subscriber = match link.listen_for_certain(filter).await {
+        Ok(subscriber) => subscriber,
+        Err(error) => {
+            tracing::warn!(%error, "no answer goes out before its record is stored, which takes a little longer");
+            return;
+        }
+    };
+    let replies = link.replies.clone();
+    // It must not keep the connection.
+    drop(link);
+    is_heard.store(true, Ordering::Release);
+    replies.hand_out(subscriber).await;
+}
+
+impl Link {
+    async fn publish_with_answer(
+        &self,
+        subjects: &Subjects,
+        token: &str,
+        mut message: Publish,
+        answer: PlainMessage,
+    ) -> Result<(PubAck, bool), Error> {
+        let map = headers::of(&mut message)?;
+        let subject = Subject::from(message.subject);
+        let expected = self.replies.expect_in_time(subject.clone());
+        let ack = subjects.early_ack(&answer.subject, token, expected.number()).map(Subject::from);
+        let exchange = self.begin_awaiting(expected, ack.clone(), subject.clone(), map, message.payload);
+        // What waits for a connection may be sent when nobody listens any more.
+        let was_sent = exchange.is_sent() && ack.is_some_and(|ack| self.send_early(ack, answer));
+        let stored = publish::read(&subject, &exchange.answer().await?)?;
+        Ok((stored, was_sent))
+    }
+
+    fn send_early(&self, ack: Subject, PlainMessage { subject, headers, payload, .. }: PlainMessage) -> bool {
+        let Ok(headers) = headers::to_nats(headers) else { return false };
+        self.send_now(Outgoing { subject: subject.into(), reply: Some(ack), headers, payload })
+    }
+}
