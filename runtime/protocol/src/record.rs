@@ -7,7 +7,7 @@
 //! offset  size  field (integers are little-endian)
 //!      0     2  "HW"
 //!      2     1  frame version, 1
-//!      3     1  flags: bit 0 = the run is closed by this record
+//!      3     1  flags: bit 0 = the run is closed by this record, bit 1 = it carries copies
 //!      4    16  run id
 //!     20    16  record id
 //!     36     8  ordinal of the record in its run, from 0
@@ -19,9 +19,20 @@
 //!     94   8·n  sequences of earlier records of the run
 //! ```
 //!
+//! With copies there stand behind that, before the body:
+//!
+//! ```text
+//!   size  field
+//!      4  how many bytes of copies follow
+//!      …  each copy: its size in 4 bytes, and a frame without earlier sequences and copies, with its body
+//! ```
+//!
 //! The earlier sequences of record `o` are those of records `⌊(o-1)/64⌋·64` to `o-1`: a multiple of 64 carries the 64
 //! before it, every other record those since the last multiple of 64. So a history of n records is read in ⌈n/64⌉
 //! rounds of parallel reads by sequence, whatever the size of the stream.
+//!
+//! A record whose ordinal is a multiple of 8 may carry copies of the 7 before it, when they are small and the run was
+//! running after each. Whoever reads the run then reads one message instead of eight.
 
 use std::{fmt, str::FromStr};
 
@@ -39,12 +50,16 @@ use crate::{
 /// How many sequences a record carries at most.
 pub const BACK_MAX: usize = 64;
 
+/// A record whose ordinal is a multiple of this may carry copies of those since the one before that is.
+pub const COPIES_EVERY: u64 = 8;
+
 /// What most bodies need, in bytes.
 const BODY_SMALL: usize = 512;
 
 const MAGIC: &[u8; 2] = b"HW";
 const VERSION: u8 = 1;
 const CLOSED: u8 = 1;
+const COPIES: u8 = 2;
 /// The size of a frame that carries no earlier sequences, in bytes.
 pub const FRAME_MIN: usize = 94;
 
@@ -146,11 +161,17 @@ impl Frame {
         self.ordinal - self.back.len() as u64
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
-        assert!(self.back.len() <= BACK_MAX, "a record carries at most {BACK_MAX} sequences");
+    /// Where the body begins in a record that carries copies of so many bytes.
+    pub fn body_start(&self, copies: usize) -> usize {
+        let copies = if copies == 0 { 0 } else { size_of::<u32>() + copies };
+        FRAME_MIN + size_of_val(self.back.as_slice()) + copies
+    }
+
+    fn encode(&self, back: &[u64], copies: &[u8], out: &mut Vec<u8>) {
+        assert!(back.len() <= BACK_MAX, "a record carries at most {BACK_MAX} sequences");
         out.put_slice(MAGIC);
         out.put_u8(VERSION);
-        out.put_u8(if self.closed { CLOSED } else { 0 });
+        out.put_u8(if self.closed { CLOSED } else { 0 } | if copies.is_empty() { 0 } else { COPIES });
         out.put_slice(self.run.0.as_bytes());
         out.put_slice(self.record.0.as_bytes());
         out.put_u64_le(self.ordinal);
@@ -160,14 +181,23 @@ impl Frame {
             out.put_u64_le(mark.seq);
             out.put_i64_le(mark.time.0);
         }
-        out.put_u16_le(self.back.len() as u16);
-        for seq in &self.back {
+        out.put_u16_le(back.len() as u16);
+        for seq in back {
             out.put_u64_le(*seq);
+        }
+        if !copies.is_empty() {
+            out.put_u32_le(copies.len() as u32);
+            out.put_slice(copies);
         }
     }
 
     /// Reads the frame and returns it with the bytes of the body.
     pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), Error> {
+        Self::decode_with_copies(bytes).map(|(frame, _, body)| (frame, body))
+    }
+
+    /// Reads the frame and returns it with the bytes of the copies that the record carries, and those of the body.
+    pub fn decode_with_copies(bytes: &[u8]) -> Result<(Self, &[u8], &[u8]), Error> {
         let (fixed, rest) = bytes.split_at_checked(FRAME_MIN).ok_or(Error::Frame("is too short for a record"))?;
         if &fixed[..2] != MAGIC {
             return Err(Error::Frame("is not a record of Highwater"));
@@ -182,7 +212,8 @@ impl Frame {
         if count > BACK_MAX {
             return Err(Error::Frame("declares more earlier sequences than a record may carry"));
         }
-        let (seqs, body) = rest.split_at_checked(count * 8).ok_or(Error::Frame("ends within its earlier sequences"))?;
+        let (seqs, rest) = rest.split_at_checked(count * 8).ok_or(Error::Frame("ends within its earlier sequences"))?;
+        let (copies, body) = if fixed[3] & COPIES == 0 { (&[][..], rest) } else { sized(rest)? };
         let back = seqs
             .chunks_exact(8)
             .map(|seq| u64::from_le_bytes(seq.try_into().expect("eight bytes")))
@@ -201,15 +232,59 @@ impl Frame {
             closed: fixed[3] & CLOSED != 0,
             back,
         };
-        Ok((frame, body))
+        Ok((frame, copies, body))
+    }
+}
+
+/// Bytes behind their number, and what follows them.
+fn sized(bytes: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+    let (size, rest) = bytes.split_first_chunk().ok_or(Error::Frame("ends within its copies"))?;
+    rest.split_at_checked(u32::from_le_bytes(*size) as usize).ok_or(Error::Frame("ends within its copies"))
+}
+
+/// Copies of records, as a later one carries them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copies(Vec<u8>);
+
+impl Copies {
+    /// Adds one of the next record.
+    pub fn add(&mut self, frame: &Frame, body: &[u8]) {
+        let size = FRAME_MIN + body.len();
+        // Many runs wait with some of these in memory.
+        self.0.reserve_exact(size_of::<u32>() + size);
+        self.0.put_u32_le(size as u32);
+        frame.encode(&[], &[], &mut self.0);
+        self.0.put_slice(body);
+    }
+
+    /// The bytes that the record carries.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Takes such bytes apart: the frames in order, and the bytes of the bodies.
+    pub fn read(bytes: &Bytes) -> Result<Vec<(Frame, Bytes)>, Error> {
+        let (mut copies, mut rest) = (Vec::new(), &bytes[..]);
+        while !rest.is_empty() {
+            let (copy, behind) = sized(rest)?;
+            let (frame, body) = Frame::decode(copy)?;
+            copies.push((frame, bytes.slice_ref(body)));
+            rest = behind;
+        }
+        Ok(copies)
     }
 }
 
 impl Record {
     /// Encodes the record.
     pub fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(FRAME_MIN + self.frame.back.len() * 8 + BODY_SMALL);
-        self.frame.encode(&mut out);
+        self.encode_with_copies(&[])
+    }
+
+    /// Encodes the record, which carries these [`Copies`].
+    pub fn encode_with_copies(&self, copies: &[u8]) -> Bytes {
+        let mut out = Vec::with_capacity(self.frame.body_start(copies.len()) + BODY_SMALL);
+        self.frame.encode(&self.frame.back, copies, &mut out);
         wire::encode_behind(out, &self.body)
     }
 
@@ -341,10 +416,35 @@ mod tests {
     #[test]
     fn the_frame_is_readable_when_the_body_is_not() {
         let mut bytes = Vec::new();
-        frame(1, vec![20]).encode(&mut bytes);
+        frame(1, vec![20]).encode(&[20], &[], &mut bytes);
         bytes.put_slice(&[0xc1, 0xff]);
         assert!(Record::decode(&bytes).is_err());
         assert_eq!(Frame::decode(&bytes).unwrap().0, frame(1, vec![20]));
+    }
+
+    #[test]
+    fn copies_come_back_as_they_were_and_the_record_too() {
+        let mut copies = Copies::default();
+        let of = |ordinal| frame(ordinal, vec![7; 3]);
+        let bodies: [&[u8]; 3] = [b"one", b"", b"three"];
+        for (ordinal, body) in (5..).zip(bodies) {
+            copies.add(&of(ordinal), body);
+        }
+        let record = Record { frame: frame(8, vec![20, 30]), body: Body::default() };
+        let bytes = record.encode_with_copies(copies.as_bytes());
+        assert_eq!(Record::decode(&bytes).unwrap(), record);
+        let (_, carried, body) = Frame::decode_with_copies(&bytes).unwrap();
+        assert_eq!(record.frame.body_start(carried.len()), bytes.len() - body.len());
+        let read = Copies::read(&bytes.slice_ref(carried)).unwrap();
+        let expected = (5..).zip(bodies).map(|(n, body)| (Frame { back: vec![], ..of(n) }, Bytes::from_static(body)));
+        assert_eq!(read, expected.collect::<Vec<_>>());
+        for cut in 0..bytes.len() {
+            assert!(Record::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        for cut in 1..carried.len() {
+            let cut = Bytes::copy_from_slice(&carried[..cut]);
+            assert!(Copies::read(&cut).is_ok_and(|copies| copies.len() < 3) || Copies::read(&cut).is_err());
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use highwater_protocol::{
     Event, Failure, FailureKind, Key, Namespace, OpId, Payload, Payloads, QueueName, RunId, Started, Timestamp,
     TypeName, UpdateId, WorkerId, WorkflowId,
@@ -27,7 +28,7 @@ use highwater_protocol::{
     lease::Lease,
     namespace::Settings,
     query::{UnhandledSignal, UnhandledSignals},
-    record::{Body, Frame, Mark, Marks, PreviousRun, Record},
+    record::{Body, Copies, Frame, Mark, Marks, PreviousRun, Record},
     request::{ChildReport, ChildStart, ChildState, ExternalReport, IdReuse, RunCancel, RunSignal},
     retry::RetryPolicy,
     task::{ActivityReport, ActivityState, ActivityTask, CancelActivity, StartDecision},
@@ -364,6 +365,21 @@ fn records_are_written_and_read_as_they_always_were() {
         assert_eq!(Record::decode(&stored).unwrap(), record, "{name} reads differently");
         assert_eq!(hex(&record.encode()), hex(&stored), "{name} is written differently");
     }
+}
+
+#[test]
+fn copies_in_records_are_written_and_read_as_they_always_were() {
+    let carrying = Record { frame: Frame { ordinal: 8, ..frame() }, body: Body::default() };
+    let mut copies = Copies::default();
+    for (ordinal, body) in [(6, &b"\x80"[..]), (7, b"\x81\xa1e\x90")] {
+        copies.add(&Frame { ordinal, ..frame() }, body);
+    }
+    let stored = golden("record.copies", &carrying.encode_with_copies(copies.as_bytes()));
+    assert_eq!(Record::decode(&stored).unwrap(), carrying);
+    let (_, carried, _) = Frame::decode_with_copies(&stored).unwrap();
+    assert_eq!(hex(carried), hex(copies.as_bytes()));
+    let read = Copies::read(&Bytes::copy_from_slice(carried)).unwrap();
+    assert_eq!(read.iter().map(|(frame, _)| frame.ordinal).collect::<Vec<_>>(), [6, 7]);
 }
 
 #[test]

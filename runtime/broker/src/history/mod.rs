@@ -3,22 +3,27 @@
 //! Both the owner of a run and a client that acts in its place go through here, so that both mean the same by
 //! "the last record" and by "appended".
 
+mod read;
 pub mod runs;
 
-use std::{fmt::Write, time::Duration, vec};
+use std::{fmt::Write, time::Duration};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use highwater_protocol::{
     Headers, Key, QueueName, Record, RunId, Status, Timestamp, TypeName,
     event::Attributes,
     header::{self, field},
     ids::RecordId,
-    record::{Body, Frame},
+    record::{Body, Copies, Frame},
     wire,
 };
 
-use crate::{BoxStream, Broker, Error, ErrorKind, Message, PlainMessage, Publish, Stream};
+use crate::{Broker, Error, ErrorKind, Message, PlainMessage, Publish, Stream};
+
+pub use read::{read_back, read_one, read_round, read_run};
+
+/// What is wrong with copies of other records than those before.
+const NOT_BEFORE_IT: &str = "carries copies that are not of the records before it";
 
 /// About how long the fields of a record's header are.
 const FIELDS_ABOUT: usize = 128;
@@ -28,12 +33,13 @@ const FIELDS_ABOUT: usize = 128;
 pub struct StoredRecord {
     /// Its sequence in the history stream.
     pub seq: u64,
-    /// When the server stored it.
+    /// When the server stored it; when it was made, for one that was read from a copy.
     pub time: Timestamp,
     /// Its headers: the run's type, queue and status.
     pub headers: Headers,
     /// What the engine needs to append behind it.
     pub frame: Frame,
+    copies: Bytes,
     body: Bytes,
 }
 
@@ -68,13 +74,34 @@ impl StoredRecord {
     /// Reads a message of the history stream.
     pub fn from_message(message: Message) -> Result<Self, HistoryError> {
         let Message { subject, headers, payload, seq, time } = message;
-        match Frame::decode(&payload) {
-            Ok((frame, rest)) => {
-                let body = payload.slice_ref(rest);
-                Ok(Self { seq, time, headers, frame, body })
+        match Frame::decode_with_copies(&payload) {
+            Ok((frame, copies, body)) => {
+                let (copies, body) = (payload.slice_ref(copies), payload.slice_ref(body));
+                Ok(Self { seq, time, headers, frame, copies, body })
             }
             Err(error) => Err(HistoryError::Unreadable { subject, seq, reason: error.to_string() }),
         }
+    }
+
+    /// The records that this one carries copies of, in order. `seqs` are the sequences of those before it.
+    fn carried(&self, seqs: &[u64]) -> Result<Vec<Self>, HistoryError> {
+        let damaged = |reason: &str| runs::damaged(self.frame.run, self.seq, reason);
+        let copies = Copies::read(&self.copies).map_err(|error| damaged(&error.to_string()))?;
+        if copies.is_empty() {
+            return Ok(Vec::new());
+        }
+        let seqs = seqs.len().checked_sub(copies.len()).filter(|first| *first > 0).map(|first| &seqs[first..]);
+        let first = self.frame.ordinal.checked_sub(copies.len() as u64);
+        let (Some(seqs), Some(first)) = (seqs, first) else { return Err(damaged(NOT_BEFORE_IT)) };
+        let copies = copies.into_iter().zip(seqs).zip(first..).map(|(((frame, body), seq), ordinal)| {
+            if frame.run != self.frame.run || frame.ordinal != ordinal {
+                return Err(damaged(NOT_BEFORE_IT));
+            }
+            // It was running then.
+            let headers = Headers::new().with(header::RECORD, "");
+            Ok(Self { seq: *seq, time: frame.time, headers, frame, copies: Bytes::new(), body })
+        });
+        copies.collect()
     }
 
     /// The events.
@@ -89,6 +116,11 @@ impl StoredRecord {
     /// The size of the events, in bytes.
     pub fn body_size(&self) -> usize {
         self.body.len()
+    }
+
+    /// The events as they are stored.
+    pub fn body_bytes(&self) -> &Bytes {
+        &self.body
     }
 
     /// Where the run stands after this record, by its headers.
@@ -155,14 +187,22 @@ pub struct NewRecord {
     /// It begins its run.
     first: bool,
     payload: Bytes,
+    /// Where the body begins in that.
+    body: usize,
     summary: Summary,
 }
 
 impl NewRecord {
     /// Encodes a record.
     pub fn new(record: &Record, summary: Summary) -> Self {
+        Self::carrying(record, &[], summary)
+    }
+
+    /// Encodes a record that carries [`Copies`](highwater_protocol::record::Copies) of those before it.
+    pub fn carrying(record: &Record, copies: &[u8], summary: Summary) -> Self {
         let Frame { run, record: id, time, ordinal, .. } = record.frame;
-        Self { id, run, time, first: ordinal == 0, payload: record.encode(), summary }
+        let body = record.frame.body_start(copies.len());
+        Self { id, run, time, first: ordinal == 0, payload: record.encode_with_copies(copies), body, summary }
     }
 
     /// The record's own id.
@@ -173,6 +213,11 @@ impl NewRecord {
     /// The record as it is stored.
     pub fn payload(&self) -> &Bytes {
         &self.payload
+    }
+
+    /// Its events as they are stored.
+    pub fn body(&self) -> Bytes {
+        self.payload.slice(self.body..)
     }
 
     /// Its headers.
@@ -236,91 +281,6 @@ pub async fn last(broker: &dyn Broker, key: &Key, freshness: Freshness) -> Resul
         Freshness::Any => broker.last(Stream::History, subject).await?,
     };
     message.map(StoredRecord::from_message).transpose()
-}
-
-/// All records of the run that `last` belongs to, up to and including it, in order: in ⌈n/64⌉ rounds of parallel reads,
-/// each of which begins when the first answer of the one before it is there.
-pub async fn read_run(broker: &dyn Broker, last: StoredRecord) -> Result<Vec<StoredRecord>, HistoryError> {
-    let mut records = read_back(broker, last.frame.run, last.frame.back.clone()).await?;
-    records.push(last);
-    Ok(records)
-}
-
-/// The records of a run before one that carries the sequences `back`, in order.
-pub async fn read_back(broker: &dyn Broker, run: RunId, back: Vec<u64>) -> Result<Vec<StoredRecord>, HistoryError> {
-    let mut round = Round::begin(broker, run, back);
-    let mut rounds = Vec::new();
-    let mut ordinal = u64::MAX;
-    while let Some(earliest) = round.next().await.transpose()? {
-        if earliest.frame.run != run || earliest.frame.ordinal >= ordinal {
-            return Err(runs::damaged(run, earliest.seq, runs::NOT_EARLIER));
-        }
-        ordinal = earliest.frame.ordinal;
-        // It tells what is before it, so that is on its way while the others come in.
-        let before = Round::begin(broker, run, earliest.frame.back.clone());
-        let mut records = vec![earliest];
-        round.read_into(&mut records).await?;
-        rounds.push(records);
-        round = before;
-    }
-    Ok(rounds.into_iter().rev().flatten().collect())
-}
-
-/// The records of a run at the sequences that a later one carries, the latest first.
-pub async fn read_round(broker: &dyn Broker, run: RunId, back: &[u64]) -> Result<Vec<StoredRecord>, HistoryError> {
-    let mut records = Vec::with_capacity(back.len());
-    Round::begin(broker, run, back.to_vec()).read_into(&mut records).await?;
-    records.reverse();
-    Ok(records)
-}
-
-/// One record of a run. A replica may not have it yet, so a miss is asked of the leader before it counts.
-pub async fn read_one(broker: &dyn Broker, run: RunId, seq: u64) -> Result<StoredRecord, HistoryError> {
-    let found = broker.get(Stream::History, seq).await;
-    record_of(broker, run, seq, found).await
-}
-
-/// A record of a run by what any replica said to its sequence.
-async fn record_of(
-    broker: &dyn Broker,
-    run: RunId,
-    seq: u64,
-    found: Result<Option<Message>, Error>,
-) -> Result<StoredRecord, HistoryError> {
-    let message = match found {
-        Ok(Some(message)) => Some(message),
-        Ok(None) | Err(_) => broker.get_from_leader(Stream::History, seq).await?,
-    };
-    StoredRecord::from_message(message.ok_or(HistoryError::Missing { run, seq })?)
-}
-
-/// Records of a run on their way, the earliest first.
-struct Round<'a> {
-    broker: &'a dyn Broker,
-    run: RunId,
-    seqs: vec::IntoIter<u64>,
-    found: BoxStream<Result<Option<Message>, Error>>,
-}
-
-impl<'a> Round<'a> {
-    fn begin(broker: &'a dyn Broker, run: RunId, seqs: Vec<u64>) -> Self {
-        let found = broker.get_each(Stream::History, &seqs);
-        Self { broker, run, seqs: seqs.into_iter(), found }
-    }
-
-    /// The next record, if there is one.
-    async fn next(&mut self) -> Option<Result<StoredRecord, HistoryError>> {
-        let seq = self.seqs.next()?;
-        let found = self.found.next().await.unwrap_or(Ok(None));
-        Some(record_of(self.broker, self.run, seq, found).await)
-    }
-
-    async fn read_into(mut self, records: &mut Vec<StoredRecord>) -> Result<(), HistoryError> {
-        while let Some(record) = self.next().await {
-            records.push(record?);
-        }
-        Ok(())
-    }
 }
 
 /// What became of a record that was to be appended.

@@ -226,9 +226,11 @@ impl Engine {
         let begins = draft.continues.as_ref().map(|(next, _)| next.clone()).or(starting);
         let summary = self.summary(slot, begins.as_ref().map(|starting| &*starting.started), &draft);
         let record = Record { frame, body: Body { events: draft.events, previous } };
-        let new = NewRecord::new(&record, summary);
+        let copies = slot.copies.carried_by(record.frame.ordinal, self.limits.payload_max / 2);
+        let new = NewRecord::carrying(&record, copies, summary);
+        slot.copies.note(&record.frame, draft.status, &new.body());
         let Record { frame, body: Body { events, .. } } = record;
-        slot.batch.appending = Some(Appending { frame, events, status: draft.status, begins, ended });
+        slot.batch.appending = Some(Box::new(Appending { frame, events, status: draft.status, begins, ended }));
         let early = Early::of(&slot.batch).map(Box::new);
         self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record: new, expect, early });
     }
@@ -285,7 +287,8 @@ impl Engine {
 
     fn stored(&mut self, key: &Key, slot: &mut Slot, seq: u64) {
         let ending = slot.batch_run().map(|run| (run, chain::started(slot)));
-        let Some(Appending { frame, events, status, begins, ended }) = slot.batch.appending.take() else { return };
+        let Some(appending) = slot.batch.appending.take() else { return };
+        let Appending { frame, events, status, begins, ended } = *appending;
         slot.batch.starting = None;
         // What comes behind may fail; these are on record now.
         slot.batch.events.clear();

@@ -14,6 +14,7 @@ use highwater_protocol::{
 
 use super::{
     Action, Engine, Item, Loaded, Slot, Stage,
+    copies::Copies,
     limits::Length,
     slot::{Batch, KnownTip, Tip},
 };
@@ -42,7 +43,7 @@ impl Engine {
                     slot.must_load_all = false;
                 }
                 slot.left_is_known = whole && slot.suspect;
-                slot.left = left;
+                slot.left = left.map(Box::new);
                 Self::adopt(slot, records, whole, before);
             }
             Loaded::Partly { last, error } => Self::unreadable_run(key, slot, last, &error),
@@ -83,6 +84,10 @@ impl Engine {
         status = last.status().unwrap_or(status);
         if status != Status::Blocked {
             (failures, retry) = (0, None);
+        }
+        slot.copies = Copies::default();
+        for (record, _) in &records {
+            slot.copies.note(&record.frame, record.status().unwrap_or(Status::Blocked), record.body_bytes());
         }
         slot.next_event = last.frame.first_event + last_events.len() as u64;
         slot.length =

@@ -15,6 +15,7 @@ mod chain;
 mod children;
 mod closing;
 mod commit;
+mod copies;
 mod dispatch;
 mod early;
 mod limits;

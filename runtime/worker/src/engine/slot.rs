@@ -18,6 +18,7 @@ use highwater_protocol::{
 
 use super::{
     action::Left,
+    copies::Copies,
     limits::Length,
     outgoing::Outgoing,
     unit::{Source, UnitId},
@@ -151,8 +152,8 @@ pub(super) struct Batch {
     pub(super) starting: Option<Starting>,
     /// Records still to be appended.
     pub(super) drafts: VecDeque<Draft>,
-    /// The record under way.
-    pub(super) appending: Option<Appending>,
+    /// The record under way. Most runs wait and have none.
+    pub(super) appending: Option<Box<Appending>>,
     /// Steps to run when the records are stored.
     pub(super) steps: Vec<StepRun>,
     /// What to do with the items when the records are stored.
@@ -228,6 +229,8 @@ pub(super) struct Slot {
     pub(super) next_event: u64,
     /// How long the history of the open run is.
     pub(super) length: Length,
+    /// Copies of the open run's latest records, the one under way included.
+    pub(super) copies: Copies,
     pub(super) pending: VecDeque<Item>,
     pub(super) batch: Batch,
     /// Events that are consumed, and whose consequences need this process until the run is quiescent.
@@ -254,7 +257,7 @@ pub(super) struct Slot {
     /// Requests of other runs whose answer may still be on its way. Only whoever reads them again answers them again.
     pub(super) answering: BTreeSet<u64>,
     /// What the run before this one left behind, when it was asked for.
-    pub(super) left: Option<Left>,
+    pub(super) left: Option<Box<Left>>,
     /// That was looked for.
     pub(super) left_is_known: bool,
     pub(super) steps: BTreeSet<(RunId, OpId)>,
@@ -278,6 +281,7 @@ impl Slot {
             tip: Tip::Unknown,
             next_event: 1,
             length: Length::default(),
+            copies: Copies::default(),
             pending: VecDeque::new(),
             batch: Batch::default(),
             taken: Vec::new(),

@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use highwater_broker::history::StoredRecord;
 use highwater_core::run::{Limits, Registry, Run};
-use highwater_protocol::{Event, FailureKind, Key, OpId, RunId, Status, Timestamp};
+use highwater_protocol::{
+    Event, FailureKind, Key, OpId, RunId, Status, Timestamp,
+    record::{Copies, Frame},
+};
 
 use super::{
     super::UnitId,
@@ -65,16 +69,18 @@ fn runs(world: &World, key: &Key) -> BTreeMap<RunId, Told> {
     runs
 }
 
-/// What came of it that runs were told to continue as new.
+/// What there was of what is not in every game.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Suggestions {
-    /// How many did.
+pub(super) struct Seen {
+    /// How many runs continued as new because they were told to.
     pub(super) followed: u32,
     /// How many did not, and were ended.
     pub(super) ended: u32,
+    /// How many records carried copies of others.
+    pub(super) carrying: u32,
 }
 
-impl Suggestions {
+impl Seen {
     /// A run is told once, and is not ended unless it was told or could not be.
     fn take(&mut self, run: RunId, events: &[&Event]) {
         let told = events.iter().filter(|event| matches!(event, Event::ContinueAsNewSuggested { .. })).count();
@@ -94,13 +100,14 @@ impl Suggestions {
 }
 
 /// All of it, when everything has come to rest.
-pub(super) fn all(world: &World, keys: &[Key]) -> Suggestions {
+pub(super) fn all(world: &World, keys: &[Key]) -> Seen {
     let mut registry = Registry::new();
     registry.add(super::workflows::plan).unwrap();
     let registry = std::sync::Arc::new(registry);
     let mut tally = Tally::default();
-    let mut suggestions = Suggestions::default();
+    let mut seen = Seen::default();
     for key in keys {
+        seen.carrying += copies(world, key);
         for (run, told) in runs(world, key) {
             let failed =
                 |(events, _): &&(Vec<Event>, _)| matches!(events.as_slice(), [Event::WorkflowTaskFailed { .. }]);
@@ -113,7 +120,7 @@ pub(super) fn all(world: &World, keys: &[Key]) -> Suggestions {
             let Some(Event::Started(first)) = first else { panic!("{run} does not begin") };
             let chain = first.first_run.unwrap_or(run);
             let events: Vec<&Event> = told.records.iter().flat_map(|(events, _)| events).collect();
-            suggestions.take(run, &events);
+            seen.take(run, &events);
             for event in events {
                 tally.take(key, run, chain, event);
             }
@@ -123,7 +130,24 @@ pub(super) fn all(world: &World, keys: &[Key]) -> Suggestions {
     for (seq, asked) in &world.asked {
         request(world, &tally, *seq, asked);
     }
-    suggestions
+    seen
+}
+
+/// Copies are those of the records before. Returns how many records carry some.
+fn copies(world: &World, key: &Key) -> u32 {
+    let mut carrying = 0;
+    let mut before: Vec<(Frame, Bytes)> = Vec::new();
+    for message in world.history.get(key).into_iter().flatten() {
+        let (frame, copies, body) = Frame::decode_with_copies(&message.payload).unwrap();
+        if !copies.is_empty() {
+            let copies = Copies::read(&message.payload.slice_ref(copies)).unwrap();
+            assert_eq!(copies, before[before.len() - copies.len()..], "{key} {} #{}", frame.run, frame.ordinal);
+            assert_eq!(copies.len(), 7);
+            carrying += 1;
+        }
+        before.push((Frame { back: Vec::new(), ..frame }, message.payload.slice_ref(body)));
+    }
+    carrying
 }
 
 /// A request counts once or is refused, and its sender is told nothing else.
