@@ -22,7 +22,7 @@ use tracing::{Instrument, instrument::WithSubscriber};
 use crate::{
     activities::{ActivityCatalog, ActivityHost, ActivityWorker},
     clock::ServerClock,
-    driver::{Driver, Parts},
+    driver::{Driver, Parts, insist},
     executor::Home,
     history_limits::HistoryLimits,
     leftovers,
@@ -147,7 +147,8 @@ impl Worker {
         StopHandle(self.stop.clone())
     }
 
-    /// Runs until the worker is stopped. A connection that is lost meanwhile is waited for.
+    /// Runs until the worker is stopped. A connection that is lost meanwhile is waited for, and so is a server that does
+    /// not answer yet.
     ///
     /// All that the worker does itself, and workflow code, has a thread and a connection of its own. Activities and
     /// steps belong to the async runtime that polls this; those that are quick are polled on the worker's thread first.
@@ -182,7 +183,10 @@ impl Worker {
         user: Arc<UserRuntime>,
     ) -> Result<(), RunError> {
         let asked = Instant::now();
-        let server = broker.server_time().await?;
+        let server = tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            server = insist("asking for the server's time", || broker.server_time()) => server?,
+        };
         // The server's clock was read somewhere between asking and now; the later instant makes the estimate the
         // earlier one.
         let clock = ServerClock::new(server, Instant::now());

@@ -257,9 +257,9 @@ mod tests {
         for index in 0..150 {
             // Every third that could carry copies does.
             if index % (3 * EVERY) == 0 {
-                history.append_next().await
+                history.append_next().await;
             } else {
-                history.append(&Copies::default()).await
+                history.append(&Copies::default()).await;
             }
         }
         let read: Vec<_> = history.read().await.unwrap().iter().map(|record| record.seq).collect();

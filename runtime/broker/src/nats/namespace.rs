@@ -4,10 +4,13 @@
 //! buckets, and last the key that says that the namespace is there. Every step can be repeated and done by several at
 //! once, so whoever finds a claim without the last key completes what another one left.
 
+use std::time::Duration;
+
 use async_nats::jetstream::stream::Config;
 use futures_util::future::try_join_all;
 use highwater_protocol::{Namespace, namespace::Settings};
 use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 
 use super::{
     NatsBroker, NatsConnection,
@@ -28,6 +31,12 @@ const PUBLISHED: &str = "namespace";
 const CLAIM: &str = "creating";
 /// How often opening and making are tried in turn, while others do the same.
 const ATTEMPTS: u32 = 5;
+
+/// How long after the first one an attempt to open a namespace may begin, when those before had no answer. A cluster
+/// that loses a server may take more than ten seconds to agree on who leads which of its streams.
+const OPENING_MAX: Duration = Duration::from_secs(20);
+/// The wait between two of them.
+const OPENING_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a namespace is made of, and how much there is of it.
 #[derive(Clone, Debug)]
@@ -107,7 +116,8 @@ impl NatsConnection {
         })
     }
 
-    /// Opens a namespace that exists. One whose making was interrupted is completed.
+    /// Opens a namespace that exists. One whose making was interrupted is completed. While NATS does not answer it is
+    /// tried again, for 30 seconds in all.
     ///
     /// # Errors
     ///
@@ -118,6 +128,23 @@ impl NatsConnection {
     }
 
     fn opening<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Opened> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            loop {
+                match self.open_at_once(namespace).await {
+                    Err(NamespaceError::Broker(error))
+                        if error.kind == ErrorKind::Unavailable && begun.elapsed() < OPENING_MAX =>
+                    {
+                        tracing::warn!(%namespace, %error, "NATS does not answer for a namespace; it is tried again");
+                    }
+                    opened => return opened,
+                }
+                sleep(OPENING_PAUSE).await;
+            }
+        })
+    }
+
+    fn open_at_once<'a>(&'a self, namespace: &'a Namespace) -> BoxFuture<'a, Opened> {
         Box::pin(async move {
             let config = self.config(namespace);
             let published = match read(&config, PUBLISHED).await {

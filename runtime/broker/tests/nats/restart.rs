@@ -258,6 +258,20 @@ async fn calls_in_flight_when_the_server_dies_end_at_once_and_those_after_it_in_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_asked_for_when_the_server_dies_opens_when_that_is_back() {
+    let server = server("").await;
+    drop(broker(&server).await);
+    let connection = connect(&server).await;
+    server.pause().await.unwrap();
+    let mut opening = Box::pin(async move { connection.open_namespace(&shop()).await });
+    assert!(FutureExt::now_or_never(&mut opening).is_none(), "the server stands still");
+    let opening = tokio::spawn(opening);
+    server.kill().await.unwrap();
+    server.restart().await.unwrap();
+    within(opening).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reads_that_get_lost_are_asked_for_again() {
     // A cluster that changes its leader drops them without a word. Here a tenth goes to somebody who never answers.
     let asked = "$JS.API.DIRECT.GET.HW_shop_HISTORY_0";

@@ -13,6 +13,7 @@ mod send;
 mod step;
 
 pub(crate) use perform::store_rejected;
+pub(crate) use send::insist;
 
 use std::{collections::BTreeMap, future::ready, pin::pin, sync::Arc, time::Duration};
 

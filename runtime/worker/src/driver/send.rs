@@ -21,7 +21,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Tries until the broker answers; an error that a retry cannot mend comes back.
-pub(super) async fn insist<T, F: Future<Output = Result<T, Error>>>(
+pub(crate) async fn insist<T, F: Future<Output = Result<T, Error>>>(
     what: &str,
     mut call: impl FnMut() -> F,
 ) -> Result<T, Error> {

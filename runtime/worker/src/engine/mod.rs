@@ -520,10 +520,10 @@ impl Engine {
     }
 
     fn reply(&mut self, to: Option<&str>, reply: Reply) {
-        if let Some(subject) = to {
-            if !self.told.as_ref().is_some_and(|told| told.is(subject, &reply)) {
-                self.actions.push(Action::Reply { subject: subject.to_owned(), reply });
-            }
+        if let Some(subject) = to
+            && !self.told.as_ref().is_some_and(|told| told.is(subject, &reply))
+        {
+            self.actions.push(Action::Reply { subject: subject.to_owned(), reply });
         }
     }
 
