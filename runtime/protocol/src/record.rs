@@ -31,8 +31,8 @@
 //! before it, every other record those since the last multiple of 64. So a history of n records is read in ⌈n/64⌉
 //! rounds of parallel reads by sequence, whatever the size of the stream.
 //!
-//! A record whose ordinal is a multiple of 8 may carry copies of the 7 before it, when they are small and the run was
-//! running after each. Whoever reads the run then reads one message instead of eight.
+//! A record whose ordinal is a multiple of 8, from 16 on, may carry copies of the 7 before it, when they are small and
+//! the run was running after each. Whoever reads the run then reads one message instead of eight.
 
 use std::{fmt, str::FromStr};
 
@@ -52,6 +52,8 @@ pub const BACK_MAX: usize = 64;
 
 /// A record whose ordinal is a multiple of this may carry copies of those since the one before that is.
 pub const COPIES_EVERY: u64 = 8;
+/// The ordinal of the first record of a run that is ever copied. Most runs are short, and no larger for it.
+pub const COPIES_FROM: u64 = 9;
 
 /// What most bodies need, in bytes.
 const BODY_SMALL: usize = 512;

@@ -3,7 +3,10 @@
 use std::vec;
 
 use futures_util::StreamExt;
-use highwater_protocol::{RunId, record::COPIES_EVERY};
+use highwater_protocol::{
+    RunId,
+    record::{COPIES_EVERY, COPIES_FROM},
+};
 
 use super::{HistoryError, StoredRecord, runs};
 use crate::{BoxStream, Broker, Error, Message, Stream};
@@ -16,24 +19,25 @@ const EVERY: usize = COPIES_EVERY as usize;
 /// carries copies of the others.
 pub async fn read_run(broker: &dyn Broker, last: StoredRecord) -> Result<Vec<StoredRecord>, HistoryError> {
     let carried = last.carried(&last.frame.back)?;
-    let mut records = read_before(broker, last.frame.run, last.frame.back.clone(), carried).await?;
+    let mut records = read_before(Round::begin(broker, last.frame.run, back_of(&last), carried)).await?;
     records.push(last);
     Ok(records)
 }
 
-/// The records of a run before one that carries the sequences `back`, in order.
-pub async fn read_back(broker: &dyn Broker, run: RunId, back: Vec<u64>) -> Result<Vec<StoredRecord>, HistoryError> {
-    read_before(broker, run, back, Vec::new()).await
-}
-
-/// The same when the last of them are there already.
-async fn read_before(
+/// The records of a run before the one with this ordinal, which carries the sequences `back`, in order.
+pub async fn read_back(
     broker: &dyn Broker,
     run: RunId,
+    ordinal: u64,
     back: Vec<u64>,
-    carried: Vec<StoredRecord>,
 ) -> Result<Vec<StoredRecord>, HistoryError> {
-    let mut round = Round::begin(broker, run, back, carried);
+    let back = Back { start: ordinal.saturating_sub(back.len() as u64), seqs: back };
+    read_before(Round::begin(broker, run, back, Vec::new())).await
+}
+
+/// The records of a round and of all before it, in order.
+async fn read_before(mut round: Round<'_>) -> Result<Vec<StoredRecord>, HistoryError> {
+    let (broker, run) = (round.broker, round.run);
     let mut rounds = Vec::new();
     let mut ordinal = u64::MAX;
     while let Some(earliest) = round.first().await? {
@@ -42,18 +46,23 @@ async fn read_before(
         }
         ordinal = earliest.frame.ordinal;
         // It tells what is before it, so that is on its way while the others come in.
-        let back = earliest.frame.back.clone();
-        let carried = earliest.carried(&back)?;
-        let before = Round::begin(broker, run, back, carried);
+        let carried = earliest.carried(&earliest.frame.back)?;
+        let before = Round::begin(broker, run, back_of(earliest), carried);
         rounds.push(round.finish().await?);
         round = before;
     }
     Ok(rounds.into_iter().rev().flatten().collect())
 }
 
-/// The records of a run at the sequences that a later one carries, the latest first.
-pub async fn read_round(broker: &dyn Broker, run: RunId, back: &[u64]) -> Result<Vec<StoredRecord>, HistoryError> {
-    let mut records = Round::begin(broker, run, back.to_vec(), Vec::new()).finish().await?;
+/// The records of a run at the sequences that the record with this ordinal carries, the latest first.
+pub async fn read_round(
+    broker: &dyn Broker,
+    run: RunId,
+    ordinal: u64,
+    back: &[u64],
+) -> Result<Vec<StoredRecord>, HistoryError> {
+    let back = Back { start: ordinal.saturating_sub(back.len() as u64), seqs: back.to_vec() };
+    let mut records = Round::begin(broker, run, back, Vec::new()).finish().await?;
     records.reverse();
     Ok(records)
 }
@@ -78,6 +87,16 @@ async fn record_of(
     StoredRecord::from_message(message.ok_or(HistoryError::Missing { run, seq })?)
 }
 
+/// The sequences that a record carries, and the ordinal of the first.
+struct Back {
+    start: u64,
+    seqs: Vec<u64>,
+}
+
+fn back_of(record: &StoredRecord) -> Back {
+    Back { start: record.frame.back_start(), seqs: record.frame.back.clone() }
+}
+
 /// The records that one carries the sequences of. The first of them has an ordinal that is a multiple of 64, so that of
 /// every eighth is one of 8.
 struct Round<'a> {
@@ -92,13 +111,15 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    /// Asks for those that carry copies, and for those behind the last of them that are not `carried` by the record
-    /// behind all.
-    fn begin(broker: &'a dyn Broker, run: RunId, seqs: Vec<u64>, carried: Vec<StoredRecord>) -> Self {
+    /// Asks for those that may carry copies, and for those that none of these and none `carried` by the record behind
+    /// all is a copy of.
+    fn begin(broker: &'a dyn Broker, run: RunId, back: Back, carried: Vec<StoredRecord>) -> Self {
+        let Back { start, seqs } = back;
         let mut records: Vec<Option<StoredRecord>> = vec![None; seqs.len() - carried.len()];
         records.extend(carried.into_iter().map(Some));
         let behind = seqs.len().saturating_sub(1) / EVERY * EVERY;
-        let is_asked = |index: &usize| records[*index].is_none() && (index.is_multiple_of(EVERY) || *index > behind);
+        let is_copied = |index: usize| index < behind && start + index as u64 >= COPIES_FROM;
+        let is_asked = |index: &usize| records[*index].is_none() && (index.is_multiple_of(EVERY) || !is_copied(*index));
         let asked: Vec<usize> = (0..seqs.len()).filter(is_asked).collect();
         let found = ask(broker, &seqs, &asked);
         Self { broker, run, seqs, records, asked: asked.into_iter(), found }
@@ -202,7 +223,7 @@ mod tests {
             let new = NewRecord::carrying(&record, copies.as_bytes(), summary);
             let expect = self.seqs.last().copied().unwrap_or(0);
             let Ok(Appended::Stored(seq)) = append(&self.broker, &self.key, &new, expect).await else { panic!() };
-            if record.frame.ordinal.is_multiple_of(COPIES_EVERY) {
+            if record.frame.ordinal.is_multiple_of(COPIES_EVERY) || record.frame.ordinal < COPIES_FROM {
                 self.copies = Copies::default();
             } else {
                 self.copies.add(&record.frame, &new.body());
@@ -213,7 +234,7 @@ mod tests {
         }
 
         async fn append_next(&mut self) {
-            let is_carrying = self.next.ordinal > 0 && self.next.ordinal.is_multiple_of(COPIES_EVERY);
+            let is_carrying = self.next.ordinal > COPIES_FROM && self.next.ordinal.is_multiple_of(COPIES_EVERY);
             let copies = if is_carrying { self.copies.clone() } else { Copies::default() };
             self.append(&copies).await;
         }
@@ -241,7 +262,8 @@ mod tests {
             assert_eq!(whole.iter().map(|record| record.seq).collect::<Vec<_>>(), history.seqs);
             // What carries nothing and is carried by one behind it is not missed.
             let last_carrying = (length - 1) / EVERY * EVERY;
-            history.delete(|index| !index.is_multiple_of(EVERY) && index < last_carrying).await;
+            let is_copied = |index: usize| index as u64 >= COPIES_FROM && index < last_carrying;
+            history.delete(|index| !index.is_multiple_of(EVERY) && is_copied(index)).await;
             let read = history.read().await.unwrap();
             let told = |records: &[StoredRecord]| -> Vec<_> {
                 let told = records.iter().map(|r| (r.seq, r.frame.record, r.body_bytes().clone(), r.status()));
@@ -274,9 +296,9 @@ mod tests {
             ..history.next.clone()
         };
         // Of another place, of another run, and of more than there are.
-        for (run, ordinals) in [(None, 2..4), (Some(RunId::generate()), 7..8), (None, 0..8)] {
+        for (run, ordinals) in [(None, 12..14), (Some(RunId::generate()), 15..16), (None, 0..16)] {
             let mut history = History::new();
-            for _ in 0..8 {
+            for _ in 0..16 {
                 history.append_next().await;
             }
             let mut copies = Copies::default();

@@ -101,7 +101,7 @@ impl Tail {
 
     /// All records of the run before this one, in order.
     pub async fn records_before(&self, broker: &dyn Broker) -> Result<Vec<StoredRecord>, HistoryError> {
-        read_back(broker, self.run, self.back.clone()).await
+        read_back(broker, self.run, self.ordinal, self.back.clone()).await
     }
 
     /// The end of the run that this one continues or tries again.

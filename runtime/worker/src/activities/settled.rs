@@ -65,11 +65,12 @@ async fn in_history(broker: &dyn Broker, last: &StoredRecord, task: &ActivityTas
 
 /// Goes back through the history to where the activity was asked for.
 async fn is_on_record(broker: &dyn Broker, last: Tail, op: OpId) -> Result<bool, HistoryError> {
-    let (run, mut back) = (last.run, last.back);
+    let (run, mut ordinal, mut back) = (last.run, last.ordinal, last.back);
     let mut found = told(&last.events, op);
     while found.is_none() && !back.is_empty() {
-        let records = history::read_round(broker, run, &back).await?;
-        back = records.last().map(|earliest| earliest.frame.back.clone()).unwrap_or_default();
+        let records = history::read_round(broker, run, ordinal, &back).await?;
+        let earliest = records.last().map(|earliest| (earliest.frame.ordinal, earliest.frame.back.clone()));
+        (ordinal, back) = earliest.unwrap_or_default();
         for record in &records {
             found = told(&record.body()?.events, op);
             if found.is_some() {

@@ -82,15 +82,18 @@ async fn left_behind(broker: &dyn Broker, first: &StoredRecord) -> Result<Option
 
 async fn try_left_behind(broker: &dyn Broker, first: &StoredRecord) -> Result<Option<Left>, HistoryError> {
     let body = first.body()?;
-    let (run, back, last, time) = match (body.previous, body.events.first()) {
-        (Some(previous), _) => (previous.run, previous.back.clone(), previous.events, first.frame.time),
+    let (run, ordinal, back, last, time) = match (body.previous, body.events.first()) {
+        (Some(previous), _) => {
+            (previous.run, previous.ordinal, previous.back.clone(), previous.events, first.frame.time)
+        }
         (None, Some(Event::Started(started))) if started.prior.is_some() => {
             let prior = history::read_one(broker, first.frame.run, started.prior.unwrap_or_default()).await?;
-            (prior.frame.run, prior.frame.back.clone(), prior.body()?.events, prior.frame.time)
+            let frame = &prior.frame;
+            (frame.run, frame.ordinal, frame.back.clone(), prior.body()?.events, frame.time)
         }
         _ => return Ok(None),
     };
-    let records = decode(history::read_back(broker, run, back).await?)?;
+    let records = decode(history::read_back(broker, run, ordinal, back).await?)?;
     let earlier = records.iter().map(|(record, events)| (events.as_slice(), record.frame.time));
     Ok(Left::of(run, earlier.chain([(last.as_slice(), time)])))
 }

@@ -2,7 +2,7 @@
 
 use highwater_protocol::{
     Status,
-    record::{self, COPIES_EVERY, Frame},
+    record::{self, COPIES_EVERY, COPIES_FROM, Frame},
 };
 
 /// At most how many bytes of copies a record carries.
@@ -21,7 +21,7 @@ impl Copies {
         let place = frame.ordinal % COPIES_EVERY;
         // Each says of itself that the run is running behind it.
         let fits = status == Status::Running && self.copies.as_bytes().len() + body.len() <= SIZE_MAX;
-        if place == 0 || self.count + 1 != place || !fits {
+        if place == 0 || frame.ordinal < COPIES_FROM || self.count + 1 != place || !fits {
             *self = Self::default();
             return;
         }
@@ -71,10 +71,10 @@ mod tests {
     }
 
     #[test]
-    fn every_eighth_record_carries_copies_of_the_seven_before_it_and_no_other_does() {
+    fn every_eighth_record_from_16_on_carries_copies_of_the_seven_before_it_and_no_other_does() {
         for ordinal in 0..200 {
             let copies = behind(ordinal, |_| 10, running);
-            let expected = if ordinal > 0 && ordinal % 8 == 0 { 7 * (4 + record::FRAME_MIN + 10) } else { 0 };
+            let expected = if ordinal >= 16 && ordinal % 8 == 0 { 7 * (4 + record::FRAME_MIN + 10) } else { 0 };
             assert_eq!(carried(&copies, ordinal), expected, "{ordinal}");
         }
     }
@@ -92,13 +92,13 @@ mod tests {
 
     #[test]
     fn a_record_without_room_carries_none() {
-        let copies = behind(8, |_| 10, running);
-        assert_eq!(copies.carried_by(8, carried(&copies, 8) - 1).len(), 0);
+        let copies = behind(16, |_| 10, running);
+        assert_eq!(copies.carried_by(16, carried(&copies, 16) - 1).len(), 0);
     }
 
     #[test]
     fn no_more_are_kept_than_a_record_may_carry() {
-        let copies = behind(8, |_| 300, running);
-        assert!(copies.copies.as_bytes().len() <= SIZE_MAX && carried(&copies, 8) == 0);
+        let copies = behind(16, |_| 300, running);
+        assert!(copies.copies.as_bytes().len() <= SIZE_MAX && carried(&copies, 16) == 0);
     }
 }
