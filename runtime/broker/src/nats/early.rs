@@ -1,7 +1,7 @@
 //! Answers that go out with the record that they tell of.
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -12,25 +12,31 @@ use tokio::task::AbortHandle;
 use super::{headers, link::Link, outbox::Outgoing, publish};
 use crate::{
     broker::Publish,
-    error::Error,
+    error::{Error, ErrorKind},
     message::{PlainMessage, PubAck},
 };
 
 /// Where this process hears the acknowledgements that others hear too. It listens from the first time on that one is to
-/// come there.
+/// come there, and anew when one did not come: it may not be allowed to any more.
 #[derive(Debug)]
 pub(super) struct EarlyAcks {
     /// Whoever hears an acknowledgement sees it, so it is not the one that tells this process's inbox.
     token: String,
-    is_heard: Arc<AtomicBool>,
-    reader: OnceLock<AbortHandle>,
+    listening: Mutex<Option<Listening>>,
+}
+
+#[derive(Debug)]
+struct Listening {
+    /// The server knows of it and allows it.
+    is_certain: Arc<AtomicBool>,
+    reader: AbortHandle,
 }
 
 impl EarlyAcks {
     pub(super) fn new(link: &Link) -> Self {
         let inbox = link.client.new_inbox();
         let token = inbox.rsplit('.').next().unwrap_or(&inbox).to_owned();
-        Self { token, is_heard: Arc::default(), reader: OnceLock::new() }
+        Self { token, listening: Mutex::default() }
     }
 
     /// Stores a message, with an answer right behind it if both sides can hear what becomes of it.
@@ -41,31 +47,40 @@ impl EarlyAcks {
         message: Publish,
         answer: PlainMessage,
     ) -> Result<(PubAck, bool), Error> {
-        if self.are_heard(&link, subjects) {
-            link.publish_with_answer(subjects, &self.token, message, answer).await
-        } else {
-            Ok((link.publish(message).await?, false))
+        if !self.are_heard(&link, subjects) {
+            return Ok((link.publish(message).await?, false));
         }
+        let stored = link.publish_with_answer(subjects, &self.token, message, answer).await;
+        if stored.as_ref().is_err_and(|error| error.kind == ErrorKind::Unavailable) {
+            *self.listening() = None;
+        }
+        stored
     }
 
     fn are_heard(&self, link: &Arc<Link>, subjects: &Subjects) -> bool {
-        self.reader.get_or_init(|| {
+        let mut listening = self.listening();
+        let listening = listening.get_or_insert_with(|| {
             let filter = subjects.early_acks_of_owner(&self.token);
-            tokio::spawn(listen(link.clone(), filter, self.is_heard.clone())).abort_handle()
+            let is_certain = Arc::default();
+            let reader = tokio::spawn(listen(link.clone(), filter, Arc::clone(&is_certain))).abort_handle();
+            Listening { is_certain, reader }
         });
-        self.is_heard.load(Ordering::Acquire)
+        listening.is_certain.load(Ordering::Acquire)
+    }
+
+    fn listening(&self) -> MutexGuard<'_, Option<Listening>> {
+        // Nothing panics while it holds the lock.
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for EarlyAcks {
+impl Drop for Listening {
     fn drop(&mut self) {
-        if let Some(reader) = self.reader.get() {
-            reader.abort();
-        }
+        self.reader.abort();
     }
 }
 
-async fn listen(link: Arc<Link>, filter: String, is_heard: Arc<AtomicBool>) {
+async fn listen(link: Arc<Link>, filter: String, is_certain: Arc<AtomicBool>) {
     let subscriber = match link.listen_for_certain(filter).await {
         Ok(subscriber) => subscriber,
         Err(error) => {
@@ -76,7 +91,7 @@ async fn listen(link: Arc<Link>, filter: String, is_heard: Arc<AtomicBool>) {
     let replies = link.replies.clone();
     // It must not keep the connection.
     drop(link);
-    is_heard.store(true, Ordering::Release);
+    is_certain.store(true, Ordering::Release);
     replies.hand_out(subscriber).await;
 }
 

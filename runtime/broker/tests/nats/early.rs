@@ -1,6 +1,6 @@
 //! Answers that go out with the record that they tell of.
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use highwater_broker::{
     BoxStream, Broker, Error, ErrorKind, PlainMessage, PubAck, Publish, Stream,
     nats::{self, NatsBroker},
@@ -81,9 +81,14 @@ async fn it_goes_on_after_a_lost_connection() {
     let server = server("").await;
     let worker = broker(&server).await;
     let mut sender = Sender::new(&worker).await;
-    store_until_answered(&worker, &sender).await;
+    let seq = store_until_answered(&worker, &sender).await;
     sender.hear().await;
 
+    within(server.pause()).await.unwrap();
+    let mut under_way = Box::pin(store(&worker, &sender, 50, seq));
+    assert!(FutureExt::now_or_never(&mut under_way).is_none(), "the server stands still");
+    within(server.kill()).await.unwrap();
+    assert_eq!(under_way.await.unwrap_err().kind, ErrorKind::Unavailable);
     within(server.restart()).await.unwrap();
     within(worker.flush()).await.unwrap();
     let seq = store_until_answered(&worker, &sender).await;
@@ -122,5 +127,5 @@ async fn assert_unanswered(worker: &NatsBroker) {
         expect = ack.seq;
     }
     within(worker.flush()).await.unwrap();
-    assert!(futures_util::FutureExt::now_or_never(sender.answers.next()).is_none(), "nobody was answered");
+    assert!(FutureExt::now_or_never(sender.answers.next()).is_none(), "nobody was answered");
 }

@@ -195,6 +195,8 @@ impl Engine {
         slot.generation = self.next_generation;
         slot.stage = Stage::Idle;
         slot.tip = Tip::Unknown;
+        // The last one may be of a record that another one was in the way of.
+        slot.copies = Copies::default();
         slot.live = false;
         slot.must_load = true;
         slot.must_load_all = true;

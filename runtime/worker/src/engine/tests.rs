@@ -2,6 +2,7 @@
 
 mod backlog;
 mod early;
+mod lost;
 mod lost_thread;
 mod repeats;
 
