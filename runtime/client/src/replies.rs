@@ -109,10 +109,10 @@ impl Replies {
             return Err(Error::new(ErrorKind::Other, text));
         }
         let subjects = broker.subjects().clone();
-        let (messages, acks) =
-            tokio::join!(broker.subscribe(format!("{}.*", self.inbox)), early_acks(broker, &self.inbox));
-        let (mut messages, takes_early, mut acks) =
-            (messages?, acks.is_some(), acks.unwrap_or_else(|| Box::pin(stream::pending())));
+        let (mut messages, acks) =
+            tokio::try_join!(broker.subscribe(format!("{}.*", self.inbox)), early_acks(broker, &self.inbox))?;
+        let takes_early = acks.is_some();
+        let mut acks = acks.unwrap_or_else(|| Box::pin(stream::pending()));
         let waiting = Arc::clone(&self.waiting);
         let prefix_len = self.inbox.len() + 1;
         let task = tokio::spawn(async move {
@@ -131,16 +131,16 @@ impl Replies {
 
 /// Where acknowledgements of records come that early answers tell of. Nothing where the server forbids to listen there,
 /// or where there is no way to save.
-async fn early_acks(broker: &dyn Broker, inbox: &str) -> Option<BoxStream<PlainMessage>> {
+async fn early_acks(broker: &dyn Broker, inbox: &str) -> Result<Option<BoxStream<PlainMessage>>, Error> {
     if broker.is_in_process() {
-        return None;
+        return Ok(None);
     }
     match broker.subscribe(broker.subjects().early_acks_of_sender(inbox)).await {
-        Ok(acks) => Some(acks),
-        Err(error) => {
+        Err(error) if error.kind == ErrorKind::Denied => {
             tracing::debug!(%error, "answers come after their records are stored, which takes a little longer");
-            None
+            Ok(None)
         }
+        acks => acks.map(Some),
     }
 }
 

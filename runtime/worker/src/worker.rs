@@ -166,7 +166,10 @@ impl Worker {
             let user = UserRuntime::current(Some(Arc::clone(&home)));
             let hosted = Arc::clone(&home);
             let work = async move {
-                let broker = self.broker.dedicated().await?;
+                let broker = tokio::select! {
+                    () = self.stop.cancelled() => return Ok(()),
+                    broker = insist("connecting", || self.broker.dedicated()) => broker?,
+                };
                 self.work(Arc::clone(&broker), Some(hosted), user).await?;
                 // The last answers are on their way.
                 let _ = timeout(FLUSH_MAX, broker.flush()).await;

@@ -1,13 +1,16 @@
 //! Answers that go out with the record that they tell of.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use async_nats::Subject;
 use highwater_protocol::subject::Subjects;
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::sleep};
 
 use super::{headers, link::Link, outbox::Outgoing, publish};
 use crate::{
@@ -16,17 +19,21 @@ use crate::{
     message::{PlainMessage, PubAck},
 };
 
+/// How long until it is tried again to listen, when the server did not answer.
+const LISTEN_PAUSE: Duration = Duration::from_secs(1);
+
 /// Where this process hears the acknowledgements that others hear too. It listens from the first time on that one is to
-/// come there, and anew when one did not come: it may not be allowed to any more.
+/// come there.
 #[derive(Debug)]
 pub(super) struct EarlyAcks {
     /// Whoever hears an acknowledgement sees it, so it is not the one that tells this process's inbox.
     token: String,
-    listening: Mutex<Option<Listening>>,
+    listening: OnceLock<Listening>,
 }
 
 #[derive(Debug)]
 struct Listening {
+    filter: String,
     /// The server knows of it and allows it.
     is_certain: Arc<AtomicBool>,
     reader: AbortHandle,
@@ -36,7 +43,7 @@ impl EarlyAcks {
     pub(super) fn new(link: &Link) -> Self {
         let inbox = link.client.new_inbox();
         let token = inbox.rsplit('.').next().unwrap_or(&inbox).to_owned();
-        Self { token, listening: Mutex::default() }
+        Self { token, listening: OnceLock::new() }
     }
 
     /// Stores a message, with an answer right behind it if both sides can hear what becomes of it.
@@ -47,30 +54,29 @@ impl EarlyAcks {
         message: Publish,
         answer: PlainMessage,
     ) -> Result<(PubAck, bool), Error> {
-        if !self.are_heard(&link, subjects) {
-            return Ok((link.publish(message).await?, false));
+        if self.are_heard(&link, subjects) {
+            link.publish_with_answer(subjects, &self.token, message, answer).await
+        } else {
+            Ok((link.publish(message).await?, false))
         }
-        let stored = link.publish_with_answer(subjects, &self.token, message, answer).await;
-        if stored.as_ref().is_err_and(|error| error.kind == ErrorKind::Unavailable) {
-            *self.listening() = None;
-        }
-        stored
     }
 
     fn are_heard(&self, link: &Arc<Link>, subjects: &Subjects) -> bool {
-        let mut listening = self.listening();
-        let listening = listening.get_or_insert_with(|| {
+        let Listening { filter, is_certain, .. } = self.listening.get_or_init(|| {
             let filter = subjects.early_acks_of_owner(&self.token);
             let is_certain = Arc::default();
-            let reader = tokio::spawn(listen(link.clone(), filter, Arc::clone(&is_certain))).abort_handle();
-            Listening { is_certain, reader }
+            let reader = tokio::spawn(listen(link.clone(), filter.clone(), Arc::clone(&is_certain))).abort_handle();
+            Listening { filter, is_certain, reader }
         });
-        listening.is_certain.load(Ordering::Acquire)
-    }
-
-    fn listening(&self) -> MutexGuard<'_, Option<Listening>> {
-        // Nothing panics while it holds the lock.
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+        if !is_certain.load(Ordering::Acquire) {
+            return false;
+        }
+        if link.replies.was_denied_to_listen(filter) {
+            // It was allowed before.
+            is_certain.store(false, Ordering::Release);
+            return false;
+        }
+        true
     }
 }
 
@@ -81,12 +87,16 @@ impl Drop for Listening {
 }
 
 async fn listen(link: Arc<Link>, filter: String, is_certain: Arc<AtomicBool>) {
-    let subscriber = match link.listen_for_certain(filter).await {
-        Ok(subscriber) => subscriber,
-        Err(error) => {
-            tracing::warn!(%error, "no answer goes out before its record is stored, which takes a little longer");
-            return;
+    let subscriber = loop {
+        match link.listen_for_certain(filter.clone()).await {
+            Ok(subscriber) => break subscriber,
+            Err(error) if error.kind == ErrorKind::Denied => {
+                tracing::warn!(%error, "no answer goes out before its record is stored, which takes a little longer");
+                return;
+            }
+            Err(error) => tracing::debug!(%error, "cannot listen to acknowledgements yet"),
         }
+        sleep(LISTEN_PAUSE).await;
     };
     let replies = link.replies.clone();
     // It must not keep the connection.

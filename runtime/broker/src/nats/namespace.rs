@@ -116,8 +116,8 @@ impl NatsConnection {
         })
     }
 
-    /// Opens a namespace that exists. One whose making was interrupted is completed. While NATS does not answer it is
-    /// tried again, for 30 seconds in all.
+    /// Opens a namespace that exists. One whose making was interrupted is completed. While NATS does not answer
+    /// it is tried again, for 20 seconds and however long the last attempt takes.
     ///
     /// # Errors
     ///

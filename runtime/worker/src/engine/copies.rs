@@ -2,7 +2,7 @@
 
 use highwater_protocol::{
     Status,
-    record::{self, COPIES_EVERY, COPIES_FROM, Frame},
+    record::{self, COPIES_EVERY, COPIES_FROM, FRAME_MIN, Frame},
 };
 
 /// At most how many bytes of copies a record carries.
@@ -20,7 +20,8 @@ impl Copies {
     pub(super) fn note(&mut self, frame: &Frame, status: Status, body: &[u8]) {
         let place = frame.ordinal % COPIES_EVERY;
         // Each says of itself that the run is running behind it.
-        let fits = status == Status::Running && self.copies.as_bytes().len() + body.len() <= SIZE_MAX;
+        let size = self.copies.as_bytes().len() + size_of::<u32>() + FRAME_MIN + body.len();
+        let fits = status == Status::Running && size <= SIZE_MAX;
         if place == 0 || frame.ordinal < COPIES_FROM || self.count + 1 != place || !fits {
             *self = Self::default();
             return;
