@@ -198,7 +198,7 @@ impl NewRecord {
         Self::carrying(record, &[], summary)
     }
 
-    /// Encodes a record that carries [`Copies`](highwater_protocol::record::Copies) of those before it.
+    /// Encodes a record that carries [`Copies`] of those before it.
     pub fn carrying(record: &Record, copies: &[u8], summary: Summary) -> Self {
         let Frame { run, record: id, time, ordinal, .. } = record.frame;
         let body = record.frame.body_start(copies.len());
