@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Result;
 use highwater::{Payload, RetryPolicy, client::ResultError, prelude::*};
+use highwater_broker::Broker;
 use highwater_protocol::event::AttributeValue;
 use highwater_tests::{
     deadline::within,
@@ -101,6 +102,7 @@ async fn a_delayed_run_keeps_what_it_is_told_until_its_code_begins() -> Result<(
     const DELAY: Duration = Duration::from_millis(500);
     let highwater = space::open(&SERVER, "delayed").await;
     let first = Running::spawn(highwater.worker().workflow(patient).build()?);
+    let asked = highwater.broker().server_time().await?;
     let run = highwater.client().start(patient, ()).delay(DELAY).await?;
     run.signal("told", &7).await?;
     // The delay passes under another owner.
@@ -110,7 +112,8 @@ async fn a_delayed_run_keeps_what_it_is_told_until_its_code_begins() -> Result<(
     let history = run.history().await?;
     let names: Vec<_> = history.iter().map(|event| event.event.name()).collect();
     assert_eq!(names, ["Started", "Signaled", "DelayPassed", "Completed"]);
-    assert!(history[2].time >= history[0].time.after(DELAY.mul_f64(0.9)), "{history:?}");
+    // It counts from the request, which a worker may take a while to take up.
+    assert!(history[2].time >= asked.after(DELAY.mul_f64(0.9)), "{history:?}");
     second.stop().await;
     Ok(())
 }

@@ -243,6 +243,16 @@ fn told_to_parents(actions: &[Action]) -> Vec<ChildState> {
     messages.map(|report| report.state.clone()).collect()
 }
 
+/// The end of a run that goes on as another one.
+fn continues() -> Conclusion {
+    Conclusion::ContinueAsNew(Box::new(NextRun {
+        workflow_type: TypeName::new("account").unwrap(),
+        input: Payload::null(),
+        memo: Payloads::default(),
+        attributes: Attributes::default(),
+    }))
+}
+
 fn parent() -> Origin {
     let workflow_id = WorkflowId::new("parent").unwrap();
     Origin { workflow_id, run: RunId::generate(), queue: queue(SHOP), op: OpId(3) }
@@ -271,14 +281,7 @@ fn a_run_that_follows_another_continues_when_its_owner_has_looked_what_that_left
     let loaded = fixture.history_of(follows, vec![sleeps], (7, 0));
     let actions = fixture.load(&actions, loaded);
     assert_eq!(given(&actions), ["Signaled"]);
-    let next = NextRun {
-        workflow_type: TypeName::new("account").unwrap(),
-        input: Payload::null(),
-        memo: Payloads::default(),
-        attributes: Attributes::default(),
-    };
-    let conclusion = Some(Conclusion::ContinueAsNew(Box::new(next)));
-    let transition = Transition { conclusion, ..Transition::default() };
+    let transition = Transition { conclusion: Some(continues()), ..Transition::default() };
     let actions = fixture.code_says(generation_of_job(&actions), transition);
     let looks = actions.iter().any(|action| matches!(action, Action::Load { left: true, .. }));
     assert!(looks && !actions.iter().any(|action| matches!(action, Action::Append { .. })), "{actions:?}");

@@ -174,14 +174,7 @@ fn an_update_that_the_code_refuses_or_that_the_run_ends_before_is_not_answered_e
 fn an_end_that_another_run_follows_is_not_told_early() {
     let mut fixture = before(Verb::Start, RunId::generate());
     let actions = fixture.ask(asks(Verb::Start, true));
-    let next = NextRun {
-        workflow_type: TypeName::new("account").unwrap(),
-        input: Payload::null(),
-        memo: Payloads::default(),
-        attributes: Attributes::default(),
-    };
-    let conclusion = Some(Conclusion::ContinueAsNew(Box::new(next)));
-    let transition = Transition { events: vec![started()], conclusion, ..Transition::default() };
+    let transition = Transition { conclusion: Some(continues()), ..does([started()]) };
     assert!(fixture.answer(&actions, transition).is_none());
 }
 
