@@ -22,9 +22,6 @@ use crate::{Broker, Error, ErrorKind, Message, PlainMessage, Publish, Stream};
 
 pub use read::{read_back, read_one, read_round, read_run};
 
-/// What is wrong with copies of other records than those before.
-const NOT_BEFORE_IT: &str = "carries copies that are not of the records before it";
-
 /// About how long the fields of a record's header are.
 const FIELDS_ABOUT: usize = 128;
 
@@ -83,23 +80,31 @@ impl StoredRecord {
         }
     }
 
-    /// The records that this one carries copies of, in order. `seqs` are the sequences of those before it.
-    fn carried(&self, seqs: &[u64]) -> Result<Vec<Self>, HistoryError> {
-        let damaged = |reason: &str| runs::damaged(self.frame.run, self.seq, reason);
-        let copies = Copies::read(&self.copies).map_err(|error| damaged(&error.to_string()))?;
-        if copies.is_empty() {
-            return Ok(Vec::new());
-        }
-        let seqs = seqs.len().checked_sub(copies.len()).filter(|first| *first > 0).map(|first| &seqs[first..]);
-        let first = self.frame.ordinal.checked_sub(copies.len() as u64);
-        let (Some(seqs), Some(first)) = (seqs, first) else { return Err(damaged(NOT_BEFORE_IT)) };
-        let copies = copies.into_iter().zip(seqs).zip(first..).map(|(((frame, body), seq), ordinal)| {
-            if frame.run != self.frame.run || frame.ordinal != ordinal {
-                return Err(damaged(NOT_BEFORE_IT));
+    /// The records that this one carries copies of, in order. `seqs` are the sequences of those before it. Copies that
+    /// are not of these are none: the records themselves are the truth, and they are read instead.
+    fn carried(&self, seqs: &[u64]) -> Vec<Self> {
+        match self.copies_of(seqs) {
+            Some(copies) => copies,
+            None => {
+                let (run, seq) = (self.frame.run, self.seq);
+                tracing::warn!(%run, seq, "a record carries copies that are not of the records before it; those are read");
+                Vec::new()
             }
+        }
+    }
+
+    fn copies_of(&self, seqs: &[u64]) -> Option<Vec<Self>> {
+        let copies = Copies::read(&self.copies).ok()?;
+        if copies.is_empty() {
+            return Some(Vec::new());
+        }
+        let seqs = seqs.len().checked_sub(copies.len()).filter(|first| *first > 0).map(|first| &seqs[first..])?;
+        let first = self.frame.ordinal.checked_sub(copies.len() as u64)?;
+        let copies = copies.into_iter().zip(seqs).zip(first..).map(|(((frame, body), seq), ordinal)| {
+            let is_right = frame.run == self.frame.run && frame.ordinal == ordinal;
             // It was running then.
             let headers = Headers::new().with(header::RECORD, "");
-            Ok(Self { seq: *seq, time: frame.time, headers, frame, copies: Bytes::new(), body })
+            is_right.then(|| Self { seq: *seq, time: frame.time, headers, frame, copies: Bytes::new(), body })
         });
         copies.collect()
     }

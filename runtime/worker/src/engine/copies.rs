@@ -32,7 +32,9 @@ impl Copies {
 
     /// What the record with this ordinal carries, if that still fits: `room` is what is left in it.
     pub(super) fn carried_by(&self, ordinal: u64, room: usize) -> &[u8] {
-        let is_whole = ordinal.is_multiple_of(COPIES_EVERY) && self.count + 1 == COPIES_EVERY;
+        // The first record of a run that follows another one is none of those behind that one's.
+        let is_behind = ordinal > COPIES_FROM && ordinal.is_multiple_of(COPIES_EVERY);
+        let is_whole = is_behind && self.count + 1 == COPIES_EVERY;
         let copies = self.copies.as_bytes();
         if is_whole && copies.len() <= room { copies } else { &[] }
     }
@@ -78,6 +80,11 @@ mod tests {
             let expected = if ordinal >= 16 && ordinal % 8 == 0 { 7 * (4 + record::FRAME_MIN + 10) } else { 0 };
             assert_eq!(carried(&copies, ordinal), expected, "{ordinal}");
         }
+    }
+
+    #[test]
+    fn the_first_record_of_a_run_carries_none_of_the_run_before() {
+        assert_eq!(carried(&behind(16, |_| 10, running), 0), 0);
     }
 
     #[test]

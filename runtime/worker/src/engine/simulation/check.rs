@@ -143,6 +143,7 @@ fn copies(world: &World, key: &Key) -> u32 {
             let copies = Copies::read(&message.payload.slice_ref(copies)).unwrap();
             assert_eq!(copies, before[before.len() - copies.len()..], "{key} {} #{}", frame.run, frame.ordinal);
             assert_eq!(copies.len(), 7);
+            assert!(copies.iter().all(|(copy, _)| copy.run == frame.run), "{key} {} carries another run's", frame.run);
             carrying += 1;
         }
         before.push((Frame { back: Vec::new(), ..frame }, message.payload.slice_ref(body)));
