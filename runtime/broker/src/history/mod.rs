@@ -83,14 +83,11 @@ impl StoredRecord {
     /// The records that this one carries copies of, in order. `seqs` are the sequences of those before it. Copies that
     /// are not of these are none: the records themselves are the truth, and they are read instead.
     fn carried(&self, seqs: &[u64]) -> Vec<Self> {
-        match self.copies_of(seqs) {
-            Some(copies) => copies,
-            None => {
-                let (run, seq) = (self.frame.run, self.seq);
-                tracing::warn!(%run, seq, "a record carries copies that are not of the records before it; those are read");
-                Vec::new()
-            }
-        }
+        self.copies_of(seqs).unwrap_or_else(|| {
+            let (run, seq) = (self.frame.run, self.seq);
+            tracing::warn!(%run, seq, "a record carries copies that are not of the records before it; those are read");
+            Vec::new()
+        })
     }
 
     fn copies_of(&self, seqs: &[u64]) -> Option<Vec<Self>> {
