@@ -18,8 +18,7 @@ const EVERY: usize = COPIES_EVERY as usize;
 /// each of which begins when the first answer of the one before it is there. Of eight records one is read, where that
 /// carries copies of the others.
 pub async fn read_run(broker: &dyn Broker, last: StoredRecord) -> Result<Vec<StoredRecord>, HistoryError> {
-    let carried = last.carried(&last.frame.back);
-    let mut records = read_before(Round::begin(broker, last.frame.run, back_of(&last), carried)).await?;
+    let mut records = read_before(Round::before(broker, last.frame.run, &last)).await?;
     records.push(last);
     Ok(records)
 }
@@ -31,7 +30,7 @@ pub async fn read_back(
     ordinal: u64,
     back: Vec<u64>,
 ) -> Result<Vec<StoredRecord>, HistoryError> {
-    let back = Back { start: ordinal.saturating_sub(back.len() as u64), seqs: back };
+    let back = Back::of(ordinal, back);
     read_before(Round::begin(broker, run, back, Vec::new())).await
 }
 
@@ -46,8 +45,7 @@ async fn read_before(mut round: Round<'_>) -> Result<Vec<StoredRecord>, HistoryE
         }
         ordinal = earliest.frame.ordinal;
         // It tells what is before it, so that is on its way while the others come in.
-        let carried = earliest.carried(&earliest.frame.back);
-        let before = Round::begin(broker, run, back_of(earliest), carried);
+        let before = Round::before(broker, run, earliest);
         rounds.push(round.finish().await?);
         round = before;
     }
@@ -61,7 +59,7 @@ pub async fn read_round(
     ordinal: u64,
     back: &[u64],
 ) -> Result<Vec<StoredRecord>, HistoryError> {
-    let back = Back { start: ordinal.saturating_sub(back.len() as u64), seqs: back.to_vec() };
+    let back = Back::of(ordinal, back.to_vec());
     let mut records = Round::begin(broker, run, back, Vec::new()).finish().await?;
     records.reverse();
     Ok(records)
@@ -93,8 +91,11 @@ struct Back {
     seqs: Vec<u64>,
 }
 
-fn back_of(record: &StoredRecord) -> Back {
-    Back { start: record.frame.back_start(), seqs: record.frame.back.clone() }
+impl Back {
+    /// Those of the record with this ordinal.
+    fn of(ordinal: u64, seqs: Vec<u64>) -> Self {
+        Self { start: ordinal.saturating_sub(seqs.len() as u64), seqs }
+    }
 }
 
 /// The records that one carries the sequences of. The first of them has an ordinal that is a multiple of 64, so that of
@@ -111,6 +112,12 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
+    /// The records of the run that are named by one of it.
+    fn before(broker: &'a dyn Broker, run: RunId, record: &StoredRecord) -> Self {
+        let back = Back::of(record.frame.ordinal, record.frame.back.clone());
+        Self::begin(broker, run, back, record.carried(&record.frame.back))
+    }
+
     /// Asks for those that may carry copies, and for those that none of these and none `carried` by the record behind
     /// all is a copy of.
     fn begin(broker: &'a dyn Broker, run: RunId, back: Back, carried: Vec<StoredRecord>) -> Self {

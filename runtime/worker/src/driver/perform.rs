@@ -177,15 +177,17 @@ async fn append(
         return history::append(broker, key, record, expect).await.map(|appended| (appended, false));
     };
     let Early { to, reply } = *early;
-    let (headers, payload) = reply.encode();
-    let answer = PlainMessage { subject: to, reply: None, headers, payload: payload.data };
-    history::append_with_answer(broker, key, record, expect, answer).await
+    history::append_with_answer(broker, key, record, expect, message(to, &reply)).await
 }
 
 async fn send_reply(broker: Arc<dyn Broker>, subject: String, reply: Reply) {
-    let (headers, payload) = reply.encode();
     // An answer is a hint: whoever misses it reads the history.
-    let _ = broker.send(PlainMessage { subject, reply: None, headers, payload: payload.data }).await;
+    let _ = broker.send(message(subject, &reply)).await;
+}
+
+fn message(subject: String, reply: &Reply) -> PlainMessage {
+    let (headers, payload) = reply.encode();
+    PlainMessage { subject, reply: None, headers, payload: payload.data }
 }
 
 async fn send_answer(broker: Arc<dyn Broker>, reply: String, answer: Result<Payload, QueryRejected>) {
