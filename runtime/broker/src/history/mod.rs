@@ -299,11 +299,10 @@ pub enum Appended {
 /// what became of it: an answer that got lost is looked up by the record's own id. Only an error that a retry cannot
 /// mend is returned.
 pub async fn append(broker: &dyn Broker, key: &Key, record: &NewRecord, expect: u64) -> Result<Appended, Error> {
-    let subject = broker.subjects().history(key);
-    match broker.publish(record.publish(subject.clone(), expect)).await {
+    match broker.publish(record.publish(broker.subjects().history(key), expect)).await {
         Ok(ack) => Ok(Appended::Stored(ack.seq)),
         // Thousands are on their way at once, and this is for few of them.
-        Err(error) => Box::pin(append_in_spite_of(broker, subject, record, expect, error)).await,
+        Err(error) => Box::pin(append_in_spite_of(broker, key, record, expect, error)).await,
     }
 }
 
@@ -316,11 +315,10 @@ pub async fn append_with_answer(
     expect: u64,
     answer: PlainMessage,
 ) -> Result<(Appended, bool), Error> {
-    let subject = broker.subjects().history(key);
-    match broker.publish_with_answer(record.publish(subject.clone(), expect), answer).await {
+    match broker.publish_with_answer(record.publish(broker.subjects().history(key), expect), answer).await {
         Ok((ack, was_sent)) => Ok((Appended::Stored(ack.seq), was_sent)),
         Err(error) => {
-            let appended = Box::pin(append_in_spite_of(broker, subject, record, expect, error)).await?;
+            let appended = Box::pin(append_in_spite_of(broker, key, record, expect, error)).await?;
             Ok((appended, false))
         }
     }
@@ -329,13 +327,14 @@ pub async fn append_with_answer(
 /// What becomes of a record after an error: it is looked up, and tried again.
 async fn append_in_spite_of(
     broker: &dyn Broker,
-    subject: String,
+    key: &Key,
     record: &NewRecord,
     expect: u64,
     mut error: Error,
 ) -> Result<Appended, Error> {
     const PAUSE_MIN: Duration = Duration::from_millis(50);
     const PAUSE_MAX: Duration = Duration::from_secs(2);
+    let subject = broker.subjects().history(key);
     // A server with replicas acknowledges a record a moment before it forgets that one to this subject is under way,
     // and refuses the next one meanwhile. By the time that it was looked for, it will be taken.
     let mut pause = if error.kind == ErrorKind::UnderWay { Duration::ZERO } else { PAUSE_MIN };

@@ -131,7 +131,10 @@ impl Broker for NatsBroker {
             return Box::pin(async move { group.publish(message).await });
         }
         let link = self.link();
-        Box::pin(async move { link.publish(message).await })
+        Box::pin(async move {
+            let mut storing = link.begin_storing(message)?;
+            Ok(storing.acknowledged().await?)
+        })
     }
 
     fn publish_with_answer(

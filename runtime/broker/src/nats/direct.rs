@@ -178,7 +178,7 @@ impl Reads {
         Some(answer.and_then(|answer| read_direct(&self.stream, &which, answer)))
     }
 
-    async fn answer(&mut self, which: &Which, exchange: Exchange) -> Result<NatsMessage, Error> {
+    async fn answer(&mut self, which: &Which, mut exchange: Exchange) -> Result<NatsMessage, Error> {
         let reply = exchange.reply();
         let mut answer = pin!(exchange.answer());
         loop {

@@ -117,7 +117,7 @@ impl Link {
         let subject = Subject::from(message.subject);
         let expected = self.replies.expect_in_time(subject.clone());
         let ack = subjects.early_ack(&answer.subject, token, expected.number()).map(Subject::from);
-        let exchange = self.begin_awaiting(expected, ack.clone(), subject.clone(), map, message.payload);
+        let mut exchange = self.begin_awaiting(expected, ack.clone(), subject.clone(), map, message.payload);
         // What waits for a connection may be sent when nobody listens any more.
         let was_sent = exchange.is_sent() && ack.is_some_and(|ack| self.send_early(ack, answer));
         let stored = publish::read(&subject, &exchange.answer().await?)?;

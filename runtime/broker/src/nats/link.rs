@@ -1,6 +1,6 @@
 //! One connection, as the rest of this module uses it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, mem, sync::Arc, time::Duration};
 
 use async_nats::{Client, HeaderMap, Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
@@ -94,7 +94,8 @@ impl Link {
 
     /// Asks and waits for one answer, for [`ANSWER_WAIT`]. That nobody listens is an answer too: see [`is_unanswered`].
     pub(super) async fn ask(&self, subject: Subject, headers: HeaderMap, payload: Bytes) -> Result<Message, Error> {
-        self.begin(subject, headers, payload).answer().await
+        let mut exchange = self.begin(subject, headers, payload);
+        exchange.answer().await
     }
 
     /// Asks at once, and tells how to wait for the answer, which takes little room: there may be thousands of these.
@@ -111,7 +112,7 @@ impl Link {
         payload: Bytes,
     ) -> Result<Message, Error> {
         let expected = self.replies.expect(subject.clone());
-        let exchange = self.begin_awaiting(expected, None, subject.clone(), headers, payload);
+        let mut exchange = self.begin_awaiting(expected, None, subject.clone(), headers, payload);
         timeout(wait, exchange.answer()).await.unwrap_or_else(|_| Err(self.no_answer(&subject, wait)))
     }
 
@@ -237,20 +238,23 @@ impl Exchange {
     }
 
     /// Waits for the answer.
-    pub(super) async fn answer(self) -> Result<Message, Error> {
-        let Self { posted, mut expected } = self;
-        match posted {
+    pub(super) async fn answer(&mut self) -> Result<Message, Error> {
+        match mem::replace(&mut self.posted, Posted::Done(Ok(()))) {
             Posted::Done(result) => result?,
-            waits @ Posted::Waits(_) => {
-                tokio::select! {
-                    posted = waits.sent() => posted?,
-                    // Before it was sent, this is the end of the time for an answer.
-                    over = expected.answer() => return over,
-                }
-                expected.set_sent(true);
-            }
+            // Thousands are under way at once, and few of them wait for a connection.
+            waits @ Posted::Waits(_) => return Box::pin(self.answer_once_sent(waits)).await,
         }
-        expected.answer().await
+        self.expected.answer().await
+    }
+
+    async fn answer_once_sent(&mut self, waits: Posted) -> Result<Message, Error> {
+        tokio::select! {
+            posted = waits.sent() => posted?,
+            // Before it was sent, this is the end of the time for an answer.
+            over = self.expected.answer() => return over,
+        }
+        self.expected.set_sent(true);
+        self.expected.answer().await
     }
 }
 

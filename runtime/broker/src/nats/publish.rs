@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     headers,
-    link::{Link, is_unanswered},
+    link::{Exchange, Link, is_unanswered},
     refusal::{ApiError, Refusal},
 };
 use crate::{
@@ -33,9 +33,18 @@ pub fn stored(ack: &[u8]) -> Option<PubAck> {
 
 impl Link {
     /// Stores a message and waits for the acknowledgement.
-    pub(super) async fn publish(&self, mut message: Publish) -> Result<PubAck, Error> {
+    pub(super) async fn publish(&self, message: Publish) -> Result<PubAck, Error> {
+        Ok(self.begin_storing(message)?.acknowledged().await?)
+    }
+
+    /// Sends a message to be stored, at once.
+    pub(super) fn begin_storing(&self, mut message: Publish) -> Result<Storing, Error> {
         let map = headers::of(&mut message)?;
-        self.store(message.subject, map, message.payload).await.map_err(Error::from)
+        Ok(self.begin_storing_as_it_is(message.subject.into(), map, message.payload))
+    }
+
+    fn begin_storing_as_it_is(&self, subject: Subject, map: HeaderMap, payload: Bytes) -> Storing {
+        Storing { exchange: self.begin(subject.clone(), map, payload), subject }
     }
 
     /// Sends a message to be stored, without asking for an acknowledgement.
@@ -46,9 +55,20 @@ impl Link {
 
     /// Sends to a stream and reads its answer.
     pub(super) async fn store(&self, subject: String, map: HeaderMap, payload: Bytes) -> Result<PubAck, Refusal> {
-        let subject = Subject::from(subject);
-        let answer = self.begin(subject.clone(), map, payload).answer().await?;
-        read(&subject, &answer)
+        self.begin_storing_as_it_is(subject.into(), map, payload).acknowledged().await
+    }
+}
+
+/// A message on its way to be stored. Thousands are at once, so whoever waits for one keeps this and nothing else.
+pub(super) struct Storing {
+    exchange: Exchange,
+    subject: Subject,
+}
+
+impl Storing {
+    /// Waits for what the stream answers.
+    pub(super) async fn acknowledged(&mut self) -> Result<PubAck, Refusal> {
+        read(&self.subject, &self.exchange.answer().await?)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
+    fmt::Write,
     hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -201,7 +202,11 @@ pub(super) struct Expected {
 impl Expected {
     /// Where the answer has to go.
     pub(super) fn reply(&self) -> Subject {
-        format!("{}.{}", self.replies.prefix, self.id).into()
+        let digits = self.id.checked_ilog10().unwrap_or(0) as usize + 1;
+        // Room for exactly that, or the subject needs an allocation more, for every message.
+        let mut subject = String::with_capacity(self.replies.prefix.len() + 1 + digits);
+        let _ = write!(subject, "{}.{}", self.replies.prefix, self.id);
+        subject.into()
     }
 
     /// The last token of [`reply`](Self::reply).
