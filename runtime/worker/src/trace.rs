@@ -9,7 +9,7 @@ use std::future::Future;
 use highwater_protocol::{Key, RunId, Started, Trace, TypeName, event::Outcome, task::ActivityTask};
 use opentelemetry::{
     Context, KeyValue, SpanId, TraceFlags, TraceId, global,
-    trace::{FutureExt, SpanContext, SpanKind, Status, TraceContextExt, TraceState, Tracer},
+    trace::{FutureExt, Span, SpanContext, SpanKind, Status, TraceContextExt, TraceState, Tracer},
 };
 
 /// The longest text of a failure that a span shows. A history holds all of it.
@@ -61,7 +61,9 @@ impl Traced {
         let parent = parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
         let tracer = global::tracer(env!("CARGO_PKG_NAME"));
         let span = tracer.build_with_context(tracer.span_builder(name()).with_kind(kind), &parent);
-        Self { context: parent.with_span(span) }
+        // A span that nobody records is its parent, and that is current already.
+        let is_parent = !span.is_recording() && span.span_context() == parent.span().span_context();
+        Self { context: if is_parent { parent } else { parent.with_span(span) } }
     }
 
     /// Attributes are made only when somebody sees them: steps can be many.
