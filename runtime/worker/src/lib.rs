@@ -18,6 +18,7 @@ extern crate highwater_core as highwater;
 mod activities;
 mod assignment;
 mod backoff;
+mod by_key;
 mod clock;
 mod driver;
 mod engine;

@@ -148,7 +148,7 @@ impl Run {
     pub fn activate(&mut self, id: RunId, events: Vec<Event>, time: Timestamp) -> Result<Transition, TaskFailure> {
         assert!(self.unmatched.is_empty(), "finish_replay takes what the history did not show");
         self.rest(false);
-        let mut transition = Transition::default();
+        let mut transition = Transition { events: Vec::with_capacity(events.len() + 1), ..Transition::default() };
         self.set_time(time);
         for event in events {
             if let Event::UpdateAccepted(update) = &event

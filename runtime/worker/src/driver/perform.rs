@@ -25,9 +25,6 @@ use crate::{
 
 /// The wait after a record that the server refuses.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
-/// With so many things on their way to the broker, answers wait for their records. An early one costs the server a
-/// message more, and then throughput counts.
-const EARLY_MAX: usize = 2;
 /// Timers that are further away are left to the server alone: a queue of delays reaches about two years.
 const LOCAL_TIMER_MAX: Duration = Duration::from_hours(365 * 24);
 
@@ -56,7 +53,6 @@ impl Driver {
                 self.perform_all(actions);
             }
             Action::Append { key, generation, record, expect, early } => {
-                let early = early.filter(|_| self.flights.len() < EARLY_MAX);
                 self.flights.add(async move {
                     let appended = append(&*broker, &key, &record, expect, early).await;
                     if appended.is_err() {

@@ -212,7 +212,8 @@ impl Engine {
     fn activate(&mut self, key: &Key, slot: &mut Slot) -> Next {
         let Some(tip) = slot.known() else { return Next::Wait };
         let run = tip.frame.run;
-        let mut batch = Batch::default();
+        // Mostly it is one, and this is done for every step of every run.
+        let mut batch = Batch { items: Vec::with_capacity(1), ..Batch::default() };
         let mut size = 0;
         let mut first = true;
         while let Some(item) = slot.pending.front() {
@@ -227,7 +228,11 @@ impl Engine {
                 Meaning::Events(events) => {
                     let begins = matches!(events.as_slice(), [Event::DelayPassed]);
                     size += weight(&item);
-                    batch.events.extend(events);
+                    if batch.events.is_empty() {
+                        batch.events = events;
+                    } else {
+                        batch.events.extend(events);
+                    }
                     batch.items.push(item);
                     if begins {
                         // The code may end at once, and then nobody takes what would stand behind.

@@ -72,25 +72,12 @@ impl Engine {
     /// Cuts a transition into as many records as the server's message size asks for: inbound events first, so that
     /// every prefix replays.
     fn draft(&self, slot: &mut Slot, events: Vec<Event>, time: Timestamp, continues: Option<Starting>) {
-        let mut pieces: Vec<Vec<Event>> = vec![Vec::with_capacity(events.len())];
-        let mut size = 0;
-        let alone = events.len() < 2;
-        for event in events {
-            let weight = if alone { 0 } else { event_weight(&event) };
-            let last = pieces.last().and_then(|piece| piece.last());
-            let cut = last.is_some_and(|last| event.class() != Class::Inbound && may_cut(last, &event));
-            if cut && size + weight > self.limits.payload_max {
-                pieces.push(Vec::new());
-                size = 0;
-            }
-            size += weight;
-            pieces.last_mut().expect("there is one").push(event);
-        }
         let mut continues = continues;
-        let last = pieces.len() - 1;
-        for (index, piece) in pieces.into_iter().enumerate() {
-            let continues = if index == last { continues.take() } else { None };
-            let draft = match continues {
+        let mut pieces = pieces(events, self.limits.payload_max).into_iter().peekable();
+        slot.batch.drafts.reserve_exact(pieces.len());
+        while let Some(piece) = pieces.next() {
+            let is_last = pieces.peek().is_none();
+            let draft = match continues.take_if(|_| is_last) {
                 Some(starting) => {
                     let begins = vec![Event::Started(Box::new((*starting.started).clone()))];
                     Draft { events: begins, time, status: Status::Running, continues: Some((starting, piece)) }
@@ -231,8 +218,13 @@ impl Engine {
         slot.copies.note(&record.frame, draft.status, &new.body());
         let Record { frame, body: Body { events, .. } } = record;
         slot.batch.appending = Some(Box::new(Appending { frame, events, status: draft.status, begins, ended }));
-        let early = Early::of(&slot.batch).map(Box::new);
+        let early = self.early(slot).map(Box::new);
         self.actions.push(Action::Append { key: key.clone(), generation: slot.generation, record: new, expect, early });
+    }
+
+    /// What its sender may be told with the record under way.
+    fn early(&self, slot: &Slot) -> Option<Early> {
+        self.answers_early.then(|| Early::of(&slot.batch)).flatten()
     }
 
     /// Whether the next run would hide one from takeovers that nobody knows to have sent all it had to: they look back
@@ -260,7 +252,7 @@ impl Engine {
     pub(super) fn appended(&mut self, key: &Key, slot: &mut Slot, result: Result<Appended, Error>, answered: bool) {
         match result {
             Ok(Appended::Stored(seq)) => {
-                self.told = if answered { Early::of(&slot.batch) } else { None };
+                self.told = answered.then(|| Early::of(&slot.batch)).flatten();
                 self.stored(key, slot, seq);
                 self.told = None;
             }
@@ -394,6 +386,27 @@ impl Engine {
         }
         slot.batch = Batch::default();
     }
+}
+
+/// Cuts events into pieces of at most `max` bytes each, as far as they may be cut. Most need not be.
+fn pieces(events: Vec<Event>, max: usize) -> Vec<Vec<Event>> {
+    if events.len() < 2 || events.iter().map(event_weight).sum::<usize>() <= max {
+        return vec![events];
+    }
+    let mut pieces: Vec<Vec<Event>> = vec![Vec::new()];
+    let mut size = 0;
+    for event in events {
+        let weight = event_weight(&event);
+        let last = pieces.last().and_then(|piece| piece.last());
+        let cut = last.is_some_and(|last| event.class() != Class::Inbound && may_cut(last, &event));
+        if cut && size + weight > max {
+            pieces.push(Vec::new());
+            size = 0;
+        }
+        size += weight;
+        pieces.last_mut().expect("there is one").push(event);
+    }
+    pieces
 }
 
 fn retry_delay(failure: &Failure, attempt: u32) -> Duration {

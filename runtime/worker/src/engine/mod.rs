@@ -59,6 +59,7 @@ pub(crate) use slot::Question;
 pub(crate) use unit::{Source, UnitId};
 
 use crate::{
+    by_key::ByKey,
     clock::ServerClock,
     executor::{Culprit, Report},
     history_limits::HistoryLimits,
@@ -130,9 +131,9 @@ pub(crate) struct Engine {
     cache_max: usize,
     clock: ServerClock,
     now: Instant,
-    units: HashMap<UnitId, Unit>,
+    units: HashMap<UnitId, Unit, ahash::RandomState>,
     /// Boxed, as each is taken out for every event and put back.
-    slots: HashMap<Key, Box<Slot>>,
+    slots: ByKey<Box<Slot>>,
     /// Runs whose code held its thread, with what it was at: not to be tried again by this process.
     quarantine: HashMap<RunId, String>,
     known_types: HashMap<usize, Vec<TypeName>>,
@@ -146,6 +147,8 @@ pub(crate) struct Engine {
     idle: VecDeque<(Key, u64)>,
     /// The sum of the slots' loads.
     backlog: usize,
+    /// Answers may go out with their records.
+    answers_early: bool,
     /// What was told before the record was stored that is dealt with now.
     told: Option<Early>,
 }
@@ -162,8 +165,8 @@ impl Engine {
             cache_max,
             clock,
             now: Instant::now(),
-            units: HashMap::new(),
-            slots: HashMap::new(),
+            units: HashMap::default(),
+            slots: ByKey::default(),
             quarantine: HashMap::new(),
             known_types: HashMap::new(),
             actions: Vec::new(),
@@ -173,6 +176,7 @@ impl Engine {
             uses: 0,
             idle: VecDeque::new(),
             backlog: 0,
+            answers_early: true,
             told: None,
         }
     }
@@ -183,6 +187,11 @@ impl Engine {
         if self.actions.capacity() == 0 {
             self.actions = actions;
         }
+    }
+
+    /// Says whether answers may go out with their records from now on, as they may at first.
+    pub(crate) fn answer_early(&mut self, may: bool) {
+        self.answers_early = may;
     }
 
     /// Takes what happened at `now`, and returns what is to be done.
@@ -535,7 +544,7 @@ impl Engine {
 /// Whether an event of a queue is in its run's history. Marks say nothing about other queues than the run's. One that
 /// waits may be passed by a mark all the same: whether it counted or is to be refused is not known before it had its
 /// turn.
-fn recorded(slots: &HashMap<Key, Box<Slot>>, queue: &QueueName, source: Source, key: &Key, seq: u64) -> bool {
+fn recorded(slots: &ByKey<Box<Slot>>, queue: &QueueName, source: Source, key: &Key, seq: u64) -> bool {
     let Some(slot) = slots.get(key) else { return false };
     let of_source = |item: &Item| item.position().filter(|at| at.source == source).map(|at| at.mark.seq);
     let waits = slot.pending.iter().find_map(of_source).is_some_and(|first| first <= seq);

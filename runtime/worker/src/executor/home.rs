@@ -10,7 +10,7 @@
 
 use std::{
     any::Any,
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     convert::Infallible,
     fmt,
     future::poll_fn,
@@ -25,7 +25,6 @@ use std::{
 
 use futures_util::future::{AbortHandle, abortable};
 use highwater_core::{panic::catch, run::Run};
-use highwater_protocol::Key;
 use tokio::{
     runtime::{self, Runtime},
     sync::oneshot,
@@ -33,6 +32,7 @@ use tokio::{
 };
 
 use super::{Job, Report, Setup, busy::Busy, run_safely, watch::Watch};
+use crate::by_key::ByKey;
 
 /// How long a call may keep the thread before others are to have another one.
 const CALL_MAX: Duration = Duration::from_millis(100);
@@ -204,7 +204,7 @@ impl Home {
     /// What the home does for as long as it is it.
     fn live(self: &Arc<Self>, number: u64, watch: &Watch) {
         watch.install();
-        let mut runs = HashMap::new();
+        let mut runs = ByKey::default();
         while let Some(engine) = self.take(number) {
             if !self.turn(engine, Who::Home) || !self.do_chores(number, watch, &mut runs) {
                 return;
@@ -287,7 +287,7 @@ impl Home {
     }
 
     /// Does what the engine's turn left to do. `false` when the thread was left behind meanwhile.
-    fn do_chores(&self, number: u64, watch: &Watch, runs: &mut HashMap<Key, Run>) -> bool {
+    fn do_chores(&self, number: u64, watch: &Watch, runs: &mut ByKey<Run>) -> bool {
         self.busy.begin();
         // What the substitute adds meanwhile comes after the next turn here: the engine is to come back.
         let count = self.lock().chores.len();

@@ -11,7 +11,7 @@ mod watch;
 
 pub(crate) use home::{Chore, Home};
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use highwater_core::{
     panic::catch,
@@ -22,6 +22,7 @@ use highwater_protocol::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::by_key::ByKey;
 use threads::Threads;
 
 /// Work for a run's thread. The generation tells a report about a run that was dropped since from one that counts.
@@ -170,7 +171,7 @@ impl Executor {
 }
 
 /// Does one job on a thread that others need, too: not even a destructor of the user's may end it.
-fn run_safely(job: Job, runs: &mut HashMap<Key, Run>, setup: &Setup) -> Option<Report> {
+fn run_safely(job: Job, runs: &mut ByKey<Run>, setup: &Setup) -> Option<Report> {
     let (key, generation) = (job.key().clone(), job.generation());
     let token = if let Job::Query { token, .. } = &job { Some(*token) } else { None };
     let is_eviction = matches!(job, Job::Evict { .. });
@@ -195,12 +196,7 @@ fn run_safely(job: Job, runs: &mut HashMap<Key, Run>, setup: &Setup) -> Option<R
 }
 
 /// Does one job, and says what is to be reported of it.
-pub(crate) fn run_job(
-    job: Job,
-    runs: &mut HashMap<Key, Run>,
-    registry: &Arc<Registry>,
-    limits: Limits,
-) -> Option<Report> {
+pub(crate) fn run_job(job: Job, runs: &mut ByKey<Run>, registry: &Arc<Registry>, limits: Limits) -> Option<Report> {
     match job {
         Job::Activate { key, generation, run, events, time } => {
             if matches!(events.first(), Some(Event::Started(_))) {
@@ -246,7 +242,7 @@ fn activated(machine: &Run, transition: Transition) -> Activated {
     Activated { transition, signals }
 }
 
-fn settle(runs: &mut HashMap<Key, Run>, key: Key, generation: u64, result: Result<Activated, TaskFailure>) -> Report {
+fn settle(runs: &mut ByKey<Run>, key: Key, generation: u64, result: Result<Activated, TaskFailure>) -> Report {
     if result.is_err() {
         // After a failure the run is in no defined state.
         runs.remove(&key);

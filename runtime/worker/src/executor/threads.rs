@@ -1,7 +1,6 @@
 //! Threads that run workflow code and do nothing else: plain loops over their jobs.
 
 use std::{
-    collections::HashMap,
     mem,
     sync::{Arc, mpsc},
     thread,
@@ -12,6 +11,7 @@ use highwater_core::run::Run;
 use highwater_protocol::{Key, partition::fnv1a32};
 
 use super::{Culprit, Job, Report, Setup, run_safely, watch::Watch};
+use crate::by_key::ByKey;
 
 /// Jobs that wait for each other until their thread gets them together.
 const TOGETHER_MAX: usize = 16;
@@ -118,7 +118,7 @@ impl Thread {
 
 fn run_jobs(jobs: &mpsc::Receiver<Vec<Job>>, setup: &Setup, watch: &Watch, done: Option<&mpsc::Sender<()>>) {
     watch.install();
-    let mut runs: HashMap<Key, Run> = HashMap::new();
+    let mut runs: ByKey<Run> = ByKey::default();
     for job in jobs.iter().flatten() {
         let run = (job.key().clone(), job.generation());
         let Some(report) = watch.during(Some(run), || run_safely(job, &mut runs, setup)) else {

@@ -2,7 +2,7 @@
 //! yet.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -19,6 +19,7 @@ use super::{
     world::World,
 };
 use crate::{
+    by_key::ByKey,
     clock::ServerClock,
     executor::{Job, Report, run_job},
     history_limits::HistoryLimits,
@@ -43,7 +44,7 @@ pub(super) struct Worker {
     pub(super) id: u64,
     pub(super) engine: Engine,
     registry: Arc<Registry>,
-    runs: HashMap<Key, Run>,
+    runs: ByKey<Run>,
     pub(super) jobs: VecDeque<Job>,
     pub(super) pending: Vec<Pending>,
     pub(super) timers: Vec<(Timestamp, Key, RunId, TimerId)>,
@@ -77,7 +78,7 @@ impl Worker {
             id,
             engine,
             registry,
-            runs: HashMap::new(),
+            runs: ByKey::default(),
             jobs: VecDeque::new(),
             pending: Vec::new(),
             timers: Vec::new(),

@@ -158,6 +158,17 @@ fn nobody_is_told_early_who_did_not_ask_for_it() {
 }
 
 #[test]
+fn while_much_is_under_way_an_answer_waits_for_its_record() {
+    let run = RunId::generate();
+    for (verb, transition, reply) in cases(run) {
+        let mut fixture = before(verb, run);
+        fixture.engine.answer_early(false);
+        assert!(fixture.ask_and_do(asks(verb, true), transition).is_none(), "{verb:?}");
+        assert_eq!(fixture.stored(2, false), [reply], "{verb:?}");
+    }
+}
+
+#[test]
 fn an_update_that_the_code_refuses_or_that_the_run_ends_before_is_not_answered_early() {
     let run = RunId::generate();
     let mut fixture = before(Verb::Update, run);
