@@ -395,12 +395,12 @@ impl Subjects {
 
     /// Core messages: a run of this workflow id closed.
     pub fn closed(&self, key: &Key) -> String {
-        format!("{}.closed.{SHARD}.{key}", self.root)
+        self.of(&["closed", SHARD_TOKEN, key.as_str()])
     }
 
     /// Core messages: an update of a run of this workflow id has an outcome.
     pub fn updated(&self, key: &Key) -> String {
-        format!("{}.updated.{SHARD}.{key}", self.root)
+        self.of(&["updated", SHARD_TOKEN, key.as_str()])
     }
 
     /// Core requests: a query for the run of a workflow id. There is no partition in it, as with requests to the inbox,
