@@ -125,6 +125,9 @@ impl Link {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Exchange {
+        if reply.is_some() {
+            expected.comes_elsewhere();
+        }
         let reply = reply.or_else(|| Some(expected.reply()));
         let message = Outgoing { subject, reply, headers, payload };
         let posted = self.outbox.post(message);

@@ -52,6 +52,8 @@ struct Waiting {
     answer: oneshot::Sender<Answer>,
     /// Not yet sent, it has nothing to lose with a connection.
     sent: bool,
+    /// The answer comes to a subject of another subscription's.
+    elsewhere: bool,
     /// The look at which its time is over; none where whoever waits sees to that himself.
     until: Option<u32>,
 }
@@ -106,7 +108,7 @@ impl Replies {
     fn add(self: &Arc<Self>, subject: Subject, until: Option<u32>) -> Expected {
         let (answer, receiver) = oneshot::channel();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting().insert(id, Waiting { subject, answer, sent: true, until });
+        self.waiting().insert(id, Waiting { subject, answer, sent: true, elsewhere: false, until });
         Expected { replies: self.clone(), id, receiver, answered: false }
     }
 
@@ -167,8 +169,15 @@ impl Replies {
         }
     }
 
-    /// The server does not let this connection listen to `subject`.
+    /// The server does not let this connection listen to `subject`, perhaps not any more. Which answers were to come
+    /// there is not told by each, so none that comes elsewhere than to this process's inbox is waited for.
     pub(super) fn denied_to_listen(&self, subject: &str) {
+        let unheard: Vec<_> = self.waiting().extract_if(|_, waiting| waiting.elsewhere).map(|(_, w)| w).collect();
+        for waiting in unheard {
+            let message =
+                format!("the answer from {} cannot be heard: listening to {subject} is denied", waiting.subject);
+            let _ = waiting.answer.send(Err(Error::new(ErrorKind::Unavailable, message)));
+        }
         let mut unheard = self.unheard();
         if unheard.len() < UNHEARD_MAX {
             unheard.insert(subject.to_owned());
@@ -227,6 +236,13 @@ impl Expected {
         }
     }
 
+    /// The answer comes to another subscription's subject, from which it is handed out as well.
+    pub(super) fn comes_elsewhere(&self) {
+        if let Some(waiting) = self.replies.waiting().get_mut(&self.id) {
+            waiting.elsewhere = true;
+        }
+    }
+
     /// Waits for it.
     pub(super) async fn answer(&mut self) -> Answer {
         let answer = (&mut self.receiver).await;
@@ -251,4 +267,23 @@ pub(super) fn no_answer(client: &Client, subject: &str, wait: Duration) -> Error
 
 pub(super) fn is_connected(client: &Client) -> bool {
     client.connection_state() == State::Connected
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_heard_any_more_is_not_waited_for() {
+        let replies = Arc::new(Replies::new("_INBOX.a".into()));
+        let expected = || replies.expect_in_time("hw.shop.h.0.order".into());
+        let (mut here, mut there) = (expected(), expected());
+        there.comes_elsewhere();
+        replies.denied_to_listen("hw.shop.ack.*.*.a.*");
+        let answer = there.answer().now_or_never().expect("it is over");
+        assert_eq!(answer.unwrap_err().kind, ErrorKind::Unavailable);
+        assert!(here.answer().now_or_never().is_none(), "what comes to the inbox may still come");
+    }
 }

@@ -1,5 +1,7 @@
 //! Answers that go out with the record that they tell of.
 
+use std::{io::Write, time::Instant};
+
 use futures_util::{FutureExt, StreamExt};
 use highwater_broker::{
     BoxStream, Broker, Error, ErrorKind, PlainMessage, PubAck, Publish, Stream,
@@ -7,7 +9,7 @@ use highwater_broker::{
 };
 use highwater_protocol::{Headers, Key, WorkflowId, namespace::Settings};
 
-use crate::{broker, connect, server, shop, within};
+use crate::{DEADLINE, broker, connect, server, shop, within};
 
 /// Whoever asks, and hears both an answer and what becomes of its record.
 struct Sender {
@@ -108,6 +110,52 @@ async fn nothing_goes_out_early_where_the_worker_may_not_listen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_may_not_listen_any_more_goes_on_without_early_answers() {
+    let users = |denied: &str| {
+        format!(
+            r#"authorization {{ users = [
+                {{ user: "worker", password: "w", permissions: {{ subscribe: {{ deny: ["{denied}"] }} }} }}
+                {{ user: "client", password: "c" }}
+            ] }}"#
+        )
+    };
+    // The server reads it from the folder above the one of its configuration.
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(users("nothing").as_bytes()).unwrap();
+    let name = file.path().file_name().unwrap().to_str().unwrap();
+    let server = server(&format!("include \"../{name}\"")).await;
+    let log_in = |user: &str, password: &str| {
+        let options = nats::ConnectOptions::new(server.url()).user(user, password);
+        nats::NatsConnection::connect(options)
+    };
+    let connection = within(log_in("worker", "w")).await.unwrap();
+    let worker = within(connection.create_namespace(&shop(), Settings::default())).await.unwrap();
+    let client = within(within(log_in("client", "c")).await.unwrap().open_namespace(&shop())).await.unwrap();
+    let mut sender = Sender::new(&client).await;
+    let mut expect = store_until_answered(&worker, &sender).await;
+    sender.hear().await;
+
+    std::fs::write(file.path(), users("hw.shop.ack.>")).unwrap();
+    let process = rustix::process::Pid::from_raw(server.pid().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::HUP).unwrap();
+    let denied_after = Instant::now();
+    loop {
+        match store(&worker, &sender, 60, expect).await {
+            Ok((_, false)) => break,
+            Ok((ack, true)) => expect = ack.seq,
+            // Its acknowledgement was on the way when that was forbidden. The history tells.
+            Err(error) => {
+                assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+                let last = within(worker.last_from_leader(Stream::History, worker.subjects().history(&key())));
+                expect = last.await.unwrap().unwrap().seq;
+            }
+        }
+        assert!(denied_after.elapsed() < DEADLINE, "the server has read its configuration by now");
+    }
+    assert_unanswered(&worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_goes_out_early_with_group_commit() {
     let server = server("").await;
     let settings = Settings { group_commit: true, ..Settings::default() };
@@ -120,7 +168,7 @@ async fn assert_unanswered(worker: &NatsBroker) {
     let inbox = worker.new_inbox();
     let answers = within(worker.subscribe(format!("{inbox}.*"))).await.unwrap();
     let mut sender = Sender { inbox, answers, acks: Box::pin(futures_util::stream::pending()) };
-    let mut expect = 0;
+    let mut expect = within(worker.last_seq(Stream::History)).await.unwrap();
     for number in 0..20 {
         let (ack, was_sent) = store(worker, &sender, number, expect).await.unwrap();
         assert!(!was_sent, "{number}");
