@@ -29,8 +29,9 @@ use crate::{
 /// How long a worker has to answer a start that is in the inbox, before the client records the run itself.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the client tries to record a run itself.
-const APPEND_WAIT: Duration = Duration::from_secs(30);
+/// How long the client tries to find out what became of a start that is in the inbox, and then to record the run itself.
+/// A cluster may take more than ten seconds to choose another leader.
+const STAND_IN_WAIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Attempt<'a> {
     pub(super) client: &'a Client,
@@ -75,7 +76,7 @@ impl Attempt<'_> {
             (Ok(answers), _) => self.judge(answers, seq).await?,
             // Nobody but the code can say whether it takes an update.
             (Err(_), Some(seq)) if self.plan.request.update.is_some() => self.wait_for_owner(seq, &stored).await?,
-            (Err(_), Some(seq)) => self.stand_in(seq, stored.answers.subject()).await?,
+            (Err(_), Some(seq)) => self.stand_in(seq, &stored).await?,
             (Err(_), None) => unreachable!("without an acknowledgement there is an answer"),
         };
         Ok((sent, stored))
@@ -134,33 +135,42 @@ impl Attempt<'_> {
         }
     }
 
-    /// Nobody answers: records the run in the owner's place, by what the leader says is the last record.
-    async fn stand_in(&self, request_seq: u64, reply: &str) -> Result<Sent, StartError> {
-        let broker = self.client.broker();
-        let last = self.last().await?;
-        let goes_on = last.as_ref().is_some_and(|last| !last.frame.closed);
-        if goes_on || last.as_ref().map_or(0, |last| last.seq) != self.expect {
-            return self.overtaken(Some(request_seq)).await;
-        }
-        let request = persist(PATIENCE, || broker.get_from_leader(Stream::Inbox, request_seq))
-            .await
-            .map_err(|error| self.unknown(error.message))?;
-        let Some(request) = request else {
-            // An owner has dealt with it meanwhile, and its answer got lost.
+    /// Nobody answers: records the run in the owner's place, unless one answers before that begins.
+    async fn stand_in(&self, request_seq: u64, stored: &Stored) -> Result<Sent, StartError> {
+        let record = tokio::select! {
+            biased;
+            answers = stored.answered() => return self.judge(answers, stored.seq).await,
+            record = self.in_its_place(request_seq, stored.answers.subject()) => record?,
+        };
+        let Some(record) = record else {
             return self.overtaken(Some(request_seq)).await;
         };
-        let mark = Mark { seq: request_seq, time: request.time };
-        let remembered = persist(PATIENCE, || run::remembered(broker, last.as_ref())).await;
-        let remembered = remembered.map_err(|error| self.unknown(error.to_string()))?;
-        let (record, summary) = self.record(mark, last.as_ref(), &remembered, reply);
-        let record = NewRecord::new(&record, summary);
-        let appended = timeout(APPEND_WAIT, history::append(broker, self.key, &record, self.expect)).await;
-        match appended {
+        let append = history::append(self.client.broker(), self.key, &record, self.expect);
+        match timeout(STAND_IN_WAIT, append).await {
             Ok(Ok(Appended::Stored(_))) => Ok(Sent::Ours),
             Ok(Ok(Appended::Lost)) => self.overtaken(Some(request_seq)).await,
             Ok(Err(error)) => Err(self.unknown(error.message)),
             Err(_) => Err(self.unknown("NATS did not answer in time".into())),
         }
+    }
+
+    /// The record that the owner would make, by what the leader says is the last one. `None`: somebody has dealt with the
+    /// request, or was there before it.
+    async fn in_its_place(&self, request_seq: u64, reply: &str) -> Result<Option<NewRecord>, StartError> {
+        let broker = self.client.broker();
+        let last = self.last().await?;
+        let goes_on = last.as_ref().is_some_and(|last| !last.frame.closed);
+        if goes_on || last.as_ref().map_or(0, |last| last.seq) != self.expect {
+            return Ok(None);
+        }
+        let request = persist(STAND_IN_WAIT, || broker.get_from_leader(Stream::Inbox, request_seq));
+        // It is gone once an owner has dealt with it, whose answer got lost then.
+        let Some(request) = request.await.map_err(|error| self.unknown(error.message))? else { return Ok(None) };
+        let mark = Mark { seq: request_seq, time: request.time };
+        let remembered = persist(STAND_IN_WAIT, || run::remembered(broker, last.as_ref())).await;
+        let remembered = remembered.map_err(|error| self.unknown(error.to_string()))?;
+        let (record, summary) = self.record(mark, last.as_ref(), &remembered, reply);
+        Ok(Some(NewRecord::new(&record, summary)))
     }
 
     /// Waits until an owner has dealt with the request, however long it takes for one to come.
@@ -185,7 +195,7 @@ impl Attempt<'_> {
     async fn overtaken(&self, request_seq: Option<u64>) -> Result<Sent, StartError> {
         let Some(last) = self.last().await? else { return Ok(Sent::Refused(None)) };
         if last.seq > self.expect {
-            let found = persist(PATIENCE, || run::find(self.client.broker(), &last, self.run, self.expect)).await;
+            let found = persist(STAND_IN_WAIT, || run::find(self.client.broker(), &last, self.run, self.expect)).await;
             if found.map_err(|error| self.unknown(error.to_string()))?.is_some() {
                 return Ok(Sent::Ours);
             }
@@ -198,7 +208,7 @@ impl Attempt<'_> {
 
     /// The last record of the id. The request is out by now, so failing to look leaves open what becomes of it.
     async fn last(&self) -> Result<Option<StoredRecord>, StartError> {
-        let last = persist(PATIENCE, || run::last_of(self.client.broker(), self.key)).await;
+        let last = persist(STAND_IN_WAIT, || run::last_of(self.client.broker(), self.key)).await;
         last.map_err(|error| self.unknown(error.to_string()))
     }
 

@@ -9,15 +9,22 @@ use std::{
     time::Duration,
 };
 
-use highwater_broker::{Broker, ErrorKind, Publish};
+use highwater_broker::{
+    Broker, ErrorKind, PlainMessage, Publish, Stream,
+    history::{self, Freshness},
+    memory::MemoryOptions,
+};
 use highwater_client::{Client, Delivered, SignalError, StartError};
 use highwater_devserver::DevServer;
-use highwater_protocol::{Event, Payload, Status};
-use tokio::time::{Instant, timeout};
+use highwater_protocol::{Event, Namespace, Payload, Status, header, reply::Reply};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout},
+};
 
 use crate::{
     faulty::{Fault, Faulty},
-    support::{DEADLINE, Fixture, queue, status},
+    support::{DEADLINE, Fixture, key, queue, status},
 };
 
 fn is_history(message: &Publish) -> bool {
@@ -172,6 +179,39 @@ async fn a_start_that_was_sent_before_no_stream_took_it_may_be_stored() {
     // A stream that refuses it does not know its id.
     let (_, error) = give_up(ErrorKind::Denied, true).await;
     assert!(matches!(error, StartError::Broker { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_stored_is_recorded_though_the_leader_is_gone_for_twice_as_long_as_an_answer_may_take() {
+    let memory: Arc<dyn Broker> = Arc::new(MemoryOptions::new(Namespace::new("test").unwrap()).build());
+    let broker = Faulty::new(memory.clone(), |_| Fault::None);
+    broker.lost_gets.store(2, Ordering::Relaxed);
+    let handle = Client::new(broker).start_by_name("order", Payload::null()).id("o").await.unwrap();
+    let last = history::last(&*memory, &key("o"), Freshness::Leader).await.unwrap().unwrap();
+    assert_eq!(Some(last.frame.run), handle.run_id());
+}
+
+#[tokio::test]
+async fn an_owner_that_answers_while_the_leader_does_not_is_heard() {
+    let fixture = Fixture::new().await;
+    let broker = Faulty::new(fixture.broker.clone(), |_| Fault::None);
+    broker.lost_gets.store(usize::MAX, Ordering::Relaxed);
+    let start = Client::new(broker.clone()).start_by_name("order", Payload::null()).id("o").into_future();
+    let owner = async {
+        // The client has begun to look, and will get no answer.
+        while broker.lost_gets.load(Ordering::Relaxed) == usize::MAX {
+            yield_now().await;
+        }
+        let request = fixture.broker.get_from_leader(Stream::Inbox, 1).await.unwrap().unwrap();
+        let run = request.headers.get(header::RUN).unwrap().parse().unwrap();
+        let (headers, payload) = Reply::Accepted { run }.encode();
+        let subject = request.headers.get(header::REPLY).unwrap().to_owned();
+        fixture.broker.send(PlainMessage { subject, reply: None, headers, payload: payload.data }).await.unwrap();
+        run
+    };
+    let (handle, run) = timeout(DEADLINE, async { tokio::join!(start, owner) }).await.unwrap();
+    assert_eq!(handle.unwrap().run_id(), Some(run));
+    assert!(fixture.last("o").await.is_none(), "the record is the owner's to make");
 }
 
 #[tokio::test]

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use futures_util::TryFutureExt;
 use highwater_broker::{
     BoxFuture, BoxStream, Broker, Bucket, Delivered, Entry, Error, ErrorKind, KvEvent, Message, PlainMessage, PubAck,
-    Publish, Stream, Task, nats::NatsBroker,
+    Publish, Stream, Task,
 };
 use highwater_protocol::{QueueName, Timestamp, subject::Subjects};
+use tokio::time::sleep;
 
 /// What becomes of a publish.
 pub(crate) enum Fault {
@@ -30,21 +31,27 @@ pub(crate) enum Fault {
 }
 
 pub(crate) struct Faulty {
-    inner: Arc<NatsBroker>,
+    inner: Arc<dyn Broker>,
     decide: Box<dyn Fn(&Publish) -> Fault + Send + Sync>,
     /// How often the leader was asked for a last message.
     pub(crate) looks: AtomicUsize,
     /// What is sent without an acknowledgement is lost.
     pub(crate) loses_offers: AtomicBool,
+    /// So many times the leader does not answer when it is asked for a message by its sequence.
+    pub(crate) lost_gets: AtomicUsize,
 }
 
+/// How long an answer of the leader's is waited for.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
 impl Faulty {
-    pub(crate) fn new(inner: Arc<NatsBroker>, decide: impl Fn(&Publish) -> Fault + Send + Sync + 'static) -> Arc<Self> {
+    pub(crate) fn new(inner: Arc<dyn Broker>, decide: impl Fn(&Publish) -> Fault + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             inner,
             decide: Box::new(decide),
             looks: AtomicUsize::new(0),
             loses_offers: AtomicBool::new(false),
+            lost_gets: AtomicUsize::new(0),
         })
     }
 }
@@ -99,7 +106,14 @@ impl Broker for Faulty {
         self.inner.get(stream, seq)
     }
     fn get_from_leader(&self, stream: Stream, seq: u64) -> Answer<Option<Message>> {
-        self.inner.get_from_leader(stream, seq)
+        let take_one = |left: usize| left.checked_sub(1);
+        if self.lost_gets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_err() {
+            return self.inner.get_from_leader(stream, seq);
+        }
+        Box::pin(async move {
+            sleep(ANSWER_WAIT).await;
+            Err(Error::new(ErrorKind::Unavailable, "made to get no answer by the test"))
+        })
     }
     fn last(&self, stream: Stream, subject: String) -> Answer<Option<Message>> {
         self.inner.last(stream, subject)
