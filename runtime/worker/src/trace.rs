@@ -61,7 +61,8 @@ impl Traced {
         let parent = parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
         let tracer = global::tracer(env!("CARGO_PKG_NAME"));
         let span = tracer.build_with_context(tracer.span_builder(name()).with_kind(kind), &parent);
-        // A span that nobody records is its parent, and that is current already.
+        // Without a tracer provider the span is a copy of its parent, which is there already. One that a sampler leaves
+        // out has an id of its own.
         let is_parent = !span.is_recording() && span.span_context() == parent.span().span_context();
         Self { context: if is_parent { parent } else { parent.with_span(span) } }
     }

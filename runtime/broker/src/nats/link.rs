@@ -240,7 +240,7 @@ impl Exchange {
         self.expected.is_answered()
     }
 
-    /// Waits for the answer.
+    /// Waits for the answer, once. What is not sent yet never will be when this is dropped.
     pub(super) async fn answer(&mut self) -> Result<Message, Error> {
         match mem::replace(&mut self.posted, Posted::Done(Ok(()))) {
             Posted::Done(result) => result?,

@@ -59,14 +59,14 @@ impl Link {
     }
 }
 
-/// A message on its way to be stored. Thousands are at once, so whoever waits for one keeps this and nothing else.
+/// A message on its way to be stored. Thousands are at once, so this is all that is kept of one.
 pub(super) struct Storing {
     exchange: Exchange,
     subject: Subject,
 }
 
 impl Storing {
-    /// Waits for what the stream answers.
+    /// Waits for what the stream answers, once.
     pub(super) async fn acknowledged(&mut self) -> Result<PubAck, Refusal> {
         read(&self.subject, &self.exchange.answer().await?)
     }

@@ -172,15 +172,16 @@ impl Replies {
     /// The server does not let this connection listen to `subject`, perhaps not any more. Which answers were to come
     /// there is not told by each, so none that comes elsewhere than to this process's inbox is waited for.
     pub(super) fn denied_to_listen(&self, subject: &str) {
-        let unheard: Vec<_> = self.waiting().extract_if(|_, waiting| waiting.elsewhere).map(|(_, w)| w).collect();
-        for waiting in unheard {
-            let message =
-                format!("the answer from {} cannot be heard: listening to {subject} is denied", waiting.subject);
-            let _ = waiting.answer.send(Err(Error::new(ErrorKind::Unavailable, message)));
-        }
         let mut unheard = self.unheard();
         if unheard.len() < UNHEARD_MAX {
             unheard.insert(subject.to_owned());
+        }
+        drop(unheard);
+        let lost: Vec<_> = self.waiting().extract_if(|_, waiting| waiting.elsewhere).map(|(_, w)| w).collect();
+        for waiting in lost {
+            let message =
+                format!("the answer from {} cannot be heard: listening to {subject} is denied", waiting.subject);
+            let _ = waiting.answer.send(Err(Error::new(ErrorKind::Unavailable, message)));
         }
     }
 
@@ -243,8 +244,9 @@ impl Expected {
         }
     }
 
-    /// Waits for it.
+    /// Waits for it, once.
     pub(super) async fn answer(&mut self) -> Answer {
+        debug_assert!(!self.answered, "an answer comes once");
         let answer = (&mut self.receiver).await;
         self.answered = true;
         answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the connection was closed")))

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use highwater_broker::{
     Publish, Stream,
     history::{self, Appended, NewRecord, StoredRecord, Summary},
@@ -29,9 +30,11 @@ use crate::{
 /// How long a worker has to answer a start that is in the inbox, before the client records the run itself.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the client tries to find out what became of a start that is in the inbox, and then to record the run itself.
-/// A cluster may take more than ten seconds to choose another leader.
+/// How long the client tries to find out how the id of a start that is in the inbox stands, and then again to record the
+/// run itself. A cluster may take more than ten seconds to choose another leader.
 const STAND_IN_WAIT: Duration = Duration::from_secs(30);
+
+const UNANSWERED: &str = "NATS did not answer in time";
 
 pub(super) struct Attempt<'a> {
     pub(super) client: &'a Client,
@@ -137,20 +140,31 @@ impl Attempt<'_> {
 
     /// Nobody answers: records the run in the owner's place, unless one answers before that begins.
     async fn stand_in(&self, request_seq: u64, stored: &Stored) -> Result<Sent, StartError> {
+        let looking = timeout(STAND_IN_WAIT, self.in_its_place(request_seq, stored.answers.subject()));
         let record = tokio::select! {
             biased;
             answers = stored.answered() => return self.judge(answers, stored.seq).await,
-            record = self.in_its_place(request_seq, stored.answers.subject()) => record?,
+            record = looking => record.unwrap_or_else(|_| Err(self.unknown(UNANSWERED.into())))?,
         };
-        let Some(record) = record else {
-            return self.overtaken(Some(request_seq)).await;
-        };
-        let append = history::append(self.client.broker(), self.key, &record, self.expect);
-        match timeout(STAND_IN_WAIT, append).await {
-            Ok(Ok(Appended::Stored(_))) => Ok(Sent::Ours),
-            Ok(Ok(Appended::Lost)) => self.overtaken(Some(request_seq)).await,
-            Ok(Err(error)) => Err(self.unknown(error.message)),
-            Err(_) => Err(self.unknown("NATS did not answer in time".into())),
+        if let Some(record) = record {
+            let append = history::append(self.client.broker(), self.key, &record, self.expect);
+            let failed = match timeout(STAND_IN_WAIT, append).await {
+                Ok(Ok(Appended::Stored(_))) => return Ok(Sent::Ours),
+                Ok(Ok(Appended::Lost)) => None,
+                Ok(Err(error)) => Some(error.message),
+                Err(_) => Some(UNANSWERED.into()),
+            };
+            if let Some(reason) = failed {
+                // An owner that took the request says so. One that refused it cannot tell what becomes of the record.
+                let answers = stored.answered().now_or_never().filter(|answers| answers.rejected.is_none());
+                let answers = answers.ok_or_else(|| self.unknown(reason))?;
+                return self.judge(answers, stored.seq).await;
+            }
+        }
+        tokio::select! {
+            biased;
+            answers = stored.answered() => self.judge(answers, stored.seq).await,
+            sent = self.overtaken(Some(request_seq)) => sent,
         }
     }
 
@@ -177,12 +191,15 @@ impl Attempt<'_> {
     async fn wait_for_owner(&self, request_seq: u64, stored: &Stored) -> Result<Sent, StartError> {
         let mut pauses = looks(self.client.broker());
         loop {
-            tokio::select! {
+            let look = async {
+                sleep(pauses.next()).await;
+                self.last().await
+            };
+            let last = tokio::select! {
                 biased;
                 answers = stored.answered() => return self.judge(answers, stored.seq).await,
-                () = sleep(pauses.next()) => {}
-            }
-            let last = self.last().await?;
+                last = look => last?,
+            };
             let ends_at = last.as_ref().map_or(0, |last| last.seq);
             let read = last.is_some_and(|last| last.frame.marks.inbox.seq >= request_seq || last.frame.closed);
             if read && ends_at != self.expect {

@@ -4,7 +4,7 @@ use std::{
     future::IntoFuture,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use highwater_broker::{
 };
 use highwater_client::{Client, Delivered, SignalError, StartError};
 use highwater_devserver::DevServer;
-use highwater_protocol::{Event, Namespace, Payload, Status, header, reply::Reply};
+use highwater_protocol::{Event, Namespace, Payload, RunId, Status, header, reply::Reply};
 use tokio::{
     task::yield_now,
     time::{Instant, timeout},
@@ -197,21 +197,41 @@ async fn an_owner_that_answers_while_the_leader_does_not_is_heard() {
     let broker = Faulty::new(fixture.broker.clone(), |_| Fault::None);
     broker.lost_gets.store(usize::MAX, Ordering::Relaxed);
     let start = Client::new(broker.clone()).start_by_name("order", Payload::null()).id("o").into_future();
-    let owner = async {
-        // The client has begun to look, and will get no answer.
-        while broker.lost_gets.load(Ordering::Relaxed) == usize::MAX {
-            yield_now().await;
-        }
-        let request = fixture.broker.get_from_leader(Stream::Inbox, 1).await.unwrap().unwrap();
-        let run = request.headers.get(header::RUN).unwrap().parse().unwrap();
-        let (headers, payload) = Reply::Accepted { run }.encode();
-        let subject = request.headers.get(header::REPLY).unwrap().to_owned();
-        fixture.broker.send(PlainMessage { subject, reply: None, headers, payload: payload.data }).await.unwrap();
-        run
-    };
+    let owner = answer_once_lost(&fixture, &broker.lost_gets);
     let (handle, run) = timeout(DEADLINE, async { tokio::join!(start, owner) }).await.unwrap();
     assert_eq!(handle.unwrap().run_id(), Some(run));
     assert!(fixture.last("o").await.is_none(), "the record is the owner's to make");
+}
+
+#[tokio::test]
+async fn an_owner_that_answers_a_start_with_an_update_while_the_leader_does_not_is_heard() {
+    let fixture = Fixture::new().await;
+    let broker = Faulty::new(fixture.broker.clone(), |_| Fault::None);
+    let start = Client::new(broker.clone()).start_by_name("order", Payload::null()).id("o");
+    let start = start.with_update_named::<_, u32, String>("add", &1).into_future();
+    let owner = async {
+        // The client looks before it asks, too.
+        while fixture.inbox_len().await == 0 {
+            yield_now().await;
+        }
+        broker.lost_looks.store(usize::MAX, Ordering::Relaxed);
+        answer_once_lost(&fixture, &broker.lost_looks).await
+    };
+    let (started, run) = timeout(DEADLINE, async { tokio::join!(start, owner) }).await.unwrap();
+    assert_eq!(started.unwrap().0.run_id(), Some(run));
+}
+
+/// Accepts the start in the inbox once the client has begun to look, and will get no answer.
+async fn answer_once_lost(fixture: &Fixture, left: &AtomicUsize) -> RunId {
+    while left.load(Ordering::Relaxed) == usize::MAX {
+        yield_now().await;
+    }
+    let request = fixture.broker.get_from_leader(Stream::Inbox, 1).await.unwrap().unwrap();
+    let run = request.headers.get(header::RUN).unwrap().parse().unwrap();
+    let (headers, payload) = Reply::Accepted { run }.encode();
+    let subject = request.headers.get(header::REPLY).unwrap().to_owned();
+    fixture.broker.send(PlainMessage { subject, reply: None, headers, payload: payload.data }).await.unwrap();
+    run
 }
 
 #[tokio::test]

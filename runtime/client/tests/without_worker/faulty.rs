@@ -39,6 +39,8 @@ pub(crate) struct Faulty {
     pub(crate) loses_offers: AtomicBool,
     /// So many times the leader does not answer when it is asked for a message by its sequence.
     pub(crate) lost_gets: AtomicUsize,
+    /// The same when it is asked for a last message.
+    pub(crate) lost_looks: AtomicUsize,
 }
 
 /// How long an answer of the leader's is waited for.
@@ -52,6 +54,7 @@ impl Faulty {
             looks: AtomicUsize::new(0),
             loses_offers: AtomicBool::new(false),
             lost_gets: AtomicUsize::new(0),
+            lost_looks: AtomicUsize::new(0),
         })
     }
 }
@@ -60,6 +63,18 @@ impl fmt::Debug for Faulty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Faulty")
     }
+}
+
+/// Whether this call is one of those that are lost.
+fn is_lost(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+}
+
+fn unanswered<T: Send + 'static>() -> Answer<T> {
+    Box::pin(async {
+        sleep(ANSWER_WAIT).await;
+        Err(Error::new(ErrorKind::Unavailable, "made to get no answer by the test"))
+    })
 }
 
 type Reader<T> = BoxFuture<'static, Result<BoxStream<Result<T, Error>>, Error>>;
@@ -106,21 +121,14 @@ impl Broker for Faulty {
         self.inner.get(stream, seq)
     }
     fn get_from_leader(&self, stream: Stream, seq: u64) -> Answer<Option<Message>> {
-        let take_one = |left: usize| left.checked_sub(1);
-        if self.lost_gets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_err() {
-            return self.inner.get_from_leader(stream, seq);
-        }
-        Box::pin(async move {
-            sleep(ANSWER_WAIT).await;
-            Err(Error::new(ErrorKind::Unavailable, "made to get no answer by the test"))
-        })
+        if is_lost(&self.lost_gets) { unanswered() } else { self.inner.get_from_leader(stream, seq) }
     }
     fn last(&self, stream: Stream, subject: String) -> Answer<Option<Message>> {
         self.inner.last(stream, subject)
     }
     fn last_from_leader(&self, stream: Stream, subject: String) -> Answer<Option<Message>> {
         self.looks.fetch_add(1, Ordering::Relaxed);
-        self.inner.last_from_leader(stream, subject)
+        if is_lost(&self.lost_looks) { unanswered() } else { self.inner.last_from_leader(stream, subject) }
     }
     fn last_seq(&self, stream: Stream) -> Answer<u64> {
         self.inner.last_seq(stream)
